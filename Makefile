@@ -1,0 +1,43 @@
+# Passerelle. Two commands for a newcomer: `make demo` and `make test`.
+# Needs Python 3.11 or newer, make and a shell; everything else is installed into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c docker/constraints.txt
+
+.PHONY: demo test check bench soak clean
+
+demo: $(VENV)/.run
+	@$(BIN)/passerelle demo $(ARGS)
+
+test: $(VENV)/.test
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.test
+	@$(BIN)/python tests/bench/scan.py $(ARGS)
+
+soak: $(VENV)/.test
+	@PASSERELLE_SOAK=1 $(BIN)/python -m pytest $(ARGS)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Passerelle needs Python 3.11 or newer: make PYTHON=python3.12 demo"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml docker/constraints.txt
+	@echo "Installing Passerelle into $(VENV) (once) ..."
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	@echo "Installing what the tests need into $(VENV) (once) ..."
+	@$(PIP) -e ".[test]"
+	@touch $@

@@ -1,0 +1,139 @@
+"""Wiring: settings in, one ASGI application out."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from fastapi import FastAPI, Request, Response
+from starlette.types import ASGIApp
+
+from api import edge, identity, missions, places, planning, problems, scans, tokens
+from api.dependencies import Services
+from api.idempotency import Idempotency
+from api.pages import reference, shopper, staff
+from api.pages.render import Renderer
+from api.scan import HostedPages, ScanPath
+from campaigns import clock as clocks
+from campaigns import identity as identities
+from campaigns import migrations
+from campaigns.errors import Invalid, NotFound
+from campaigns.places.geocode import geocoder
+from campaigns.scans import ReceiptBook, take_writer_number
+from campaigns.scans.agents import classify
+from campaigns.scans.group_commit import GroupCommit
+from campaigns.scans.log import open_writer
+from campaigns.scans.visitor import VisitorKeys, salt_of_day
+from campaigns.sealing import Keyring, keep_secret_file
+from campaigns.settings import Settings
+from campaigns.storage import Database
+from campaigns.tokens.directory import Directory
+from campaigns.worker import Worker
+
+VERSION = "0.1.0"
+_ROUTERS = (identity, places, planning, tokens, scans, missions, shopper, staff, reference)
+
+
+def create_app(settings: Settings, *, clock: Callable[[], datetime] = clocks.utc_now) -> ASGIApp:
+    """The whole server: the scan path outside, FastAPI inside. Migrates and starts the worker when it is started."""
+    services = make_services(settings, clock)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        number = await asyncio.to_thread(prepare, services)
+        queue = GroupCommit(open_writer(services.database, number, clock), settings.queue_limit)
+        visitors = VisitorKeys(lambda day: salt_of_day(services.database, day))
+        pages = HostedPages(services)
+        services.database.listen(services.directory.hear)
+        services.database.listen(pages.hear)
+        app.state.pages = pages
+        app.state.stopping = asyncio.Event()
+        app.state.scan_path = ScanPath(services, queue, visitors, pages, services.renderer)
+        worker = Worker(services.database, clock)
+        if settings.worker:
+            worker.start()
+        yield
+        app.state.stopping.set()
+        await asyncio.to_thread(worker.stop)
+        await queue.close()
+        services.database.close()
+
+    inner = FastAPI(
+        title="Passerelle",
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    inner.state.services = services
+    problems.install(inner)
+    for module in _ROUTERS:
+        inner.include_router(module.router)
+    _add_plain_routes(inner, services)
+    app: ASGIApp = Idempotency(inner, services)
+    app = edge.Headers(edge.BodyLimit(app), services.renderer.headers)
+    return edge.Gate(app, lambda: inner.state.scan_path)
+
+
+def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services:
+    """What the requests of one process share. Opens nothing yet."""
+    keyring = Keyring(secret_of(settings))
+    return Services(
+        settings=settings,
+        database=Database(settings.database_url),
+        keyring=keyring,
+        receipts=ReceiptBook(keyring.derive("receipt"), keyring.key_id),
+        directory=Directory(),
+        renderer=Renderer(is_https=settings.is_https),
+        geocode=geocoder(settings.geocoder, settings.geocoder_agent),
+        till_key=keyring.derive("till-code"),
+        clock=clock,
+    )
+
+
+def secret_of(settings: Settings) -> str:
+    """The secret key: the one given, else on SQLite the one kept in a 0600 file beside the database."""
+    if settings.secret_key:
+        return settings.secret_key
+    if settings.sqlite_path is None:
+        raise Invalid("PASSERELLE_SECRET_KEY is required with PostgreSQL: every process must have the same one.")
+    settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+    return keep_secret_file(settings.sqlite_path.with_name(settings.sqlite_path.name + ".key"))
+
+
+def prepare(services: Services) -> int:
+    """Migrate, check the secret key, and take this process's writer number."""
+    migrations.upgrade(services.database)
+    classify("Mozilla/5.0")  # the first look-up compiles the tables of agents
+    now = services.clock()
+    with services.database.transaction() as session:
+        identities.recognise_secret_key(session, services.keyring.fingerprint(), now=now)
+        return take_writer_number(session, now=now)
+
+
+def _add_plain_routes(app: FastAPI, services: Services) -> None:
+    scripts = services.renderer.scripts
+
+    @app.get("/static/{name}", include_in_schema=False)
+    def static(name: str) -> Response:
+        if name not in scripts:
+            raise NotFound("There is no such file.")
+        return Response(
+            scripts[name],
+            media_type="text/javascript",
+            headers={"Cache-Control": "public, max-age=31536000, immutable"},
+        )
+
+    @app.get("/healthz", tags=["running"])
+    def healthz() -> dict[str, str]:
+        """The process is there. Shows the version and the SQLite library."""
+        return {"status": "ok", "version": VERSION, "sqlite": sqlite3.sqlite_version}
+
+    @app.get("/readyz", tags=["running"])
+    def readyz(request: Request) -> dict[str, str]:
+        """The database answers."""
+        with services.database.snapshot() as session:
+            session.connection()
+        return {"status": "ready"}

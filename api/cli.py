@@ -1,0 +1,237 @@
+"""The `passerelle` command."""
+
+import json
+import os
+import signal
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from campaigns import clock, identity, ids, migrations
+from campaigns import verify as verification
+from campaigns.errors import CampaignError
+from campaigns.identity import Role
+from campaigns.sealing import Keyring
+from campaigns.settings import Settings
+from campaigns.storage import Database, sole_process
+
+EXIT_REFUSED = 1  # the command was understood and refused; the reason is on standard error
+EXIT_DIFFERENT = 3  # `verify` found something that does not add up
+
+app = typer.Typer(
+    help="Passerelle: a scan in a shop becomes a community that acts.\n\n"
+    "Try `passerelle demo` first. Settings are environment variables PASSERELLE_* (also from a .env).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+campaigns_app = typer.Typer(help="Campaigns, through the HTTP API.", no_args_is_help=True)
+app.add_typer(campaigns_app, name="campaigns")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (PASSERELLE_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (PASSERELLE_PORT).")] = None,
+) -> None:
+    """Serve pages and API. Migrates the database by itself; runs the worker inside."""
+    settings = read_settings()
+    settings = settings.model_copy(
+        update={"host": host or settings.host, "port": port if port is not None else settings.port}
+    )
+    with _alone(settings):
+        run_server(settings)
+
+
+def run_server(settings: Settings) -> None:
+    """Run uvicorn until it is told to stop."""
+    import uvicorn
+
+    from api.app import create_app
+
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        loop="uvloop",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=30,
+        backlog=4096,
+    )
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Option(help="The organisation's name.")] = "My organisation", as_json: AsJson = False
+) -> None:
+    """Migrate, create an organisation, and print its owner key: once, keep it."""
+    settings = read_settings()
+    with _alone(settings):
+        from api.app import secret_of
+
+        database = Database(settings.database_url)
+        migrations.upgrade(database)
+        now = clock.utc_now()
+        with database.transaction() as session:
+            identity.recognise_secret_key(session, Keyring(secret_of(settings)).fingerprint(), now=now)
+            organisation = identity.found_organisation(session, name, now=now)
+            key = identity.issue_key(session, organisation.id, role=Role.OWNER, now=now)
+        database.close()
+    shown = ids.show("org", organisation.id)
+    if as_json:
+        say(json.dumps({"organisation": shown, "api_key": key}))
+    else:
+        say(f"Organisation {shown} ({organisation.name}).\nOwner key, shown only now: {key}\nNext: passerelle serve")
+
+
+@app.command()
+def worker() -> None:
+    """Run the worker alone (PostgreSQL; on SQLite the server runs it)."""
+    from campaigns.worker import Worker
+
+    settings = read_settings()
+    with _alone(settings):
+        database = Database(settings.database_url)
+        migrations.upgrade(database)
+        running = Worker(database, clock.utc_now)
+        signal.signal(signal.SIGTERM, lambda *_: running.stop_soon())
+        running.run()
+        database.close()
+
+
+@app.command()
+def verify(as_json: AsJson = False) -> None:
+    """Recount every counter from the log, beside a running server. Exits 3 when something does not add up."""
+    settings = read_settings()
+    if settings.sqlite_path is not None and not settings.sqlite_path.exists():
+        refuse(f"There is no database {settings.sqlite_path}.")
+    database = Database(settings.database_url)
+    problems = verification.verify(database)
+    database.close()
+    if as_json:
+        say(json.dumps({"ok": not problems, "problems": problems}))
+    elif problems:
+        say("\n".join(problems))
+    else:
+        say("Everything adds up.")
+    raise typer.Exit(EXIT_DIFFERENT if problems else 0)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="The same seed makes the same town.")] = 7,
+    speed: Annotated[float, typer.Option(help="Live shoppers: 1 is a quiet day, 10 a busy one.")] = 1.0,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
+    seconds: Annotated[float, typer.Option(help="Stop by itself after so long; 0 runs until Ctrl-C.")] = 0.0,
+    keep: Annotated[Path | None, typer.Option(help="Keep the demo's database in this file.")] = None,
+) -> None:
+    """Show the whole product: twelve shops, thirty days of history, shoppers arriving now."""
+    from api.demo import show
+
+    show(seed=seed, speed=speed, port=port, seconds=seconds, keep=keep)
+
+
+@campaigns_app.command("apply")
+def apply_file(
+    file: Annotated[Path, typer.Argument(help="A campaign.toml.", exists=True, dir_okay=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference, change nothing.")] = False,
+    server: Annotated[
+        str, typer.Option(help="The server's address.", envvar="PASSERELLE_BASE_URL")
+    ] = "http://127.0.0.1:8000",
+    key: Annotated[str, typer.Option(help="An owner key.", envvar="PASSERELLE_API_KEY")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make places, campaign, mission and tokens from a file, in one step. Twice is once."""
+    try:
+        plan = tomllib.loads(file.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        refuse(f"{file} is not TOML: {error}")
+    answer = put_file(server, key, plan, dry_run=dry_run)
+    if as_json:
+        say(json.dumps(answer))
+        return
+    for sign, what in (("+", "created"), ("~", "changed")):
+        for line in answer[what]:
+            say(f"{sign} {line}")
+    say(
+        f"{'Would create' if dry_run else 'Created'} {len(answer['created'])}, changed {len(answer['changed'])}, "
+        f"left {answer['unchanged']} as they were."
+    )
+
+
+def put_file(server: str, key: str, plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
+    """Send a campaign file to a server; refuses with the server's own words."""
+    import httpx2
+
+    name = plan.get("external_id")
+    if not isinstance(name, str) or not name:
+        refuse("The file needs an external_id: it makes applying it twice safe.")
+    if not key:
+        refuse("Give an owner key: --key psr_live_... or PASSERELLE_API_KEY.")
+    try:
+        answer = httpx2.put(
+            f"{server.rstrip('/')}/v1/campaign-files/{name}",
+            params={"dry_run": str(dry_run).lower()},
+            headers={"Authorization": f"Bearer {key}"},
+            content=json.dumps(plan, default=str),
+            timeout=60,
+        )
+    except httpx2.HTTPError as error:
+        refuse(f"The server at {server} does not answer: {error}")
+    body: dict[str, Any] = answer.json()
+    if answer.status_code != 200:
+        faults = "".join(f"\n  {one['pointer']}: {one['detail']}" for one in body.get("errors", []))
+        refuse(f"{body.get('detail', answer.text)}{faults}")
+    return body
+
+
+def read_settings() -> Settings:
+    """The settings, or a refusal that names the variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = [f"PASSERELLE_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
+        refuse("\n".join(faults))
+
+
+def say(text: str) -> None:
+    """A line on standard output, as it is."""
+    sys.stdout.write(text + "\n")
+
+
+def refuse(reason: str) -> Any:
+    """Say why on standard error and exit 1."""
+    Console(stderr=True).print(reason, style="red", markup=False, highlight=False)
+    raise typer.Exit(EXIT_REFUSED)
+
+
+def _alone(settings: Settings) -> Any:
+    from contextlib import nullcontext
+
+    if settings.sqlite_path is None:
+        return nullcontext()
+    settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+    return sole_process(settings.sqlite_path)
+
+
+def main() -> None:
+    """The entry point: refusals are one line, never a stack trace."""
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    try:
+        app()
+    except CampaignError as error:
+        Console(stderr=True).print(error.detail, style="red", markup=False, highlight=False)
+        sys.exit(EXIT_REFUSED)

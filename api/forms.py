@@ -1,0 +1,54 @@
+"""Reading what phones send: a form and a JSON post to the same path do the same thing."""
+
+import json
+from typing import Any, TypeVar
+
+from fastapi import Request as HttpRequest
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+
+from campaigns.errors import Forbidden, Invalid
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def read_fields(request: HttpRequest, schema: type[Model]) -> Model:
+    """The body as `schema`. Empty fields of a form count as not given. 422 names what is wrong."""
+    if request.headers.get("content-type", "").startswith("application/json"):
+        fields = await _json(request)
+    else:
+        form = await request.form(max_fields=40, max_files=0)
+        fields = {name: value for name, value in form.items() if value != ""}
+    try:
+        return schema.model_validate(fields)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
+        raise RequestValidationError(faults) from error
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Whether the answer is JSON: asked for, or the body was JSON and no page was asked for."""
+    accept = request.headers.get("accept", "")
+    sent_json = request.headers.get("content-type", "").startswith("application/json")
+    return "application/json" in accept or (sent_json and "text/html" not in accept)
+
+
+def require_same_site(request: HttpRequest) -> None:
+    """Forbidden for a form sent from another site. Either header is enough; a client without both is no browser."""
+    site = request.headers.get("sec-fetch-site")
+    if site in ("same-origin", "none"):
+        return
+    origin = request.headers.get("origin")
+    if site is None and (origin is None or origin.partition("://")[2] == request.headers.get("host")):
+        return
+    raise Forbidden("This form was sent from another site.", code="cross_site")
+
+
+async def _json(request: HttpRequest) -> dict[str, Any]:
+    try:
+        fields = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise Invalid("The body is not JSON.") from error
+    if not isinstance(fields, dict):
+        raise Invalid("The body is a JSON object.")
+    return fields

@@ -1,0 +1,134 @@
+"""`Idempotency-Key` on every POST and PUT of the API: the same key and body gets the stored answer for 24 hours."""
+
+from uuid import UUID
+
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import problems
+from api.dependencies import Services
+from api.edge import refuse
+from campaigns import idempotency, identity
+from campaigns.errors import CampaignError, Invalid
+from campaigns.idempotency import IdempotentAnswer
+
+KEY_LIMIT = 200  # characters
+
+
+class Idempotency:
+    """Claims the key, runs the request once, keeps what it answered. Answers of 500 and above are not kept."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app = app
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope.get("headers", ()))
+        key = headers.get(b"idempotency-key")
+        if key is None or scope["type"] != "http" or scope["method"] not in ("POST", "PUT"):
+            await self._app(scope, receive, send)
+            return
+        if not scope["path"].startswith("/v1/"):
+            await self._app(scope, receive, send)
+            return
+        body = await _whole(receive)
+        bearer = headers.get(b"authorization", b"").decode("latin-1").partition(" ")[2].strip()
+        try:
+            if not 0 < len(key) <= KEY_LIMIT or not key.isascii():
+                raise Invalid("An Idempotency-Key has 1 to 200 ASCII characters.")
+            claim = await run_in_threadpool(self._claim, bearer, key.decode(), scope, body)
+        except CampaignError as error:
+            if error.code == "unauthenticated":  # the endpoint itself says so, with its headers
+                await self._app(scope, _again(body, receive), send)
+            else:
+                await refuse(send, problems.status_of(error), error.code, error.detail, scope["path"])
+            return
+        organisation_id, kept = claim
+        if kept is not None:
+            await _replay(send, kept)
+            return
+        answer = _Recorder(send)
+        try:
+            await self._app(scope, _again(body, receive), answer)
+        finally:
+            await run_in_threadpool(self._keep, organisation_id, key.decode(), answer)
+
+    def _claim(self, bearer: str, key: str, scope: Scope, body: bytes) -> tuple[UUID, IdempotentAnswer | None]:
+        with self._services.database.snapshot() as session:
+            organisation_id = identity.key_by_secret(session, bearer).organisation_id
+        path = scope["path"] + "?" + scope["query_string"].decode("latin-1")
+        print_ = idempotency.fingerprint(scope["method"], path, body)
+        with self._services.database.transaction() as session:
+            kept = idempotency.begin(session, organisation_id, key, print_, now=self._services.clock())
+        return organisation_id, kept
+
+    def _keep(self, organisation_id: UUID, key: str, answer: "_Recorder") -> None:
+        with self._services.database.transaction() as session:
+            if answer.status == 0 or answer.status >= 500:
+                idempotency.abandon(session, organisation_id, key)
+                return
+            idempotency.finish(
+                session,
+                organisation_id,
+                key,
+                status=answer.status,
+                body=answer.body,
+                content_type=answer.header(b"content-type"),
+            )
+
+
+class _Recorder:
+    """Passes an answer on and remembers it."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._headers: dict[bytes, bytes] = {}
+        self.status = 0
+        self.body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._headers = dict(message["headers"])
+        else:
+            self.body += message.get("body", b"")
+        await self._send(message)
+
+    def header(self, name: bytes) -> str | None:
+        value = self._headers.get(name)
+        return value.decode("latin-1") if value else None
+
+
+async def _whole(receive: Receive) -> bytes:
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False) and message["type"] == "http.request"
+    return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+async def _replay(send: Send, kept: IdempotentAnswer) -> None:
+    body = kept.body or b""
+    headers = [
+        (b"content-length", str(len(body)).encode()),
+        (b"idempotency-replayed", b"true"),
+    ]
+    if kept.content_type:
+        headers.append((b"content-type", kept.content_type.encode("latin-1")))
+    await send({"type": "http.response.start", "status": kept.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,147 @@
+"""Missions and their ideas, for marketers."""
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from sqlmodel import Session as DbSession
+
+from api import schemas
+from api.dependencies import Actor, Core, Now, ReadSession, Session
+from api.pagination import Cursor, Limit, Page, before, page
+from campaigns import blueprint, community, ids, missions, planning
+from campaigns.missions import GoalMetric, Mission, Mode, Repeat, StepKind, StepPlan
+
+router = APIRouter(prefix="/v1", tags=["missions"])
+
+
+class GoalCreate(schemas.Request):
+    """What the mission counts towards."""
+
+    metric: GoalMetric
+    value: int = Field(ge=1, le=schemas.MAX_INT)
+
+
+class StepCreate(schemas.Request):
+    """An act. `scan` is offline (check in on a scan), `idea` online; the other kinds of the contract come later."""
+
+    kind: StepKind
+    mode: Mode | None = None
+    min_presence: int = Field(0, ge=0, le=3)
+    repeat: Repeat = Repeat.ONCE
+    points: int = Field(0, ge=0, le=1_000_000)
+    title: schemas.LocalText | None = None
+    params: dict[str, str] = Field(default_factory=dict, max_length=20)
+
+
+class MissionCreate(schemas.Request):
+    """A shared goal. Texts are one string, or one a language: {"fr": ..., "en": ...}."""
+
+    title: schemas.LocalText
+    promise: schemas.LocalText
+    goal: GoalCreate
+    steps: list[StepCreate] = Field(min_length=1, max_length=20)
+    external_id: schemas.ExternalId | None = None
+
+
+class StepRead(BaseModel):
+    """A step as stored."""
+
+    id: str
+    position: int
+    kind: str
+    mode: str
+    min_presence: int
+    repeat: str
+    points: int
+    title: dict[str, str] | None
+
+
+class MissionRead(BaseModel):
+    """A mission with its running totals."""
+
+    id: str
+    external_id: str | None
+    slug: str
+    url: str
+    title: dict[str, str]
+    promise: dict[str, str]
+    goal: GoalCreate
+    totals: dict[str, int]
+    steps: list[StepRead]
+    created_at: datetime
+
+
+def show(session: DbSession, mission: Mission, base_url: str) -> MissionRead:
+    totals = missions.counters(session, mission.id)
+    return MissionRead(
+        id=ids.show("mis", mission.id),
+        url=f"{base_url}/m/{mission.slug}",
+        goal=GoalCreate(metric=GoalMetric(mission.goal_metric), value=mission.goal_value),
+        totals={name: totals.get(name, 0) for name in ("check_ins", "participants", "completions", "ideas")},
+        steps=[
+            StepRead(id=ids.show("stp", step.id), **step.model_dump(exclude={"id", "mission_id", "params"}))
+            for step in missions.steps_of(session, mission.id)
+        ],
+        **mission.model_dump(include={"external_id", "slug", "title", "promise", "created_at"}),
+    )
+
+
+@router.post("/campaigns/{campaign_id}/missions", status_code=201)
+def start_mission(
+    campaign_id: str, body: MissionCreate, actor: Actor, session: Session, core: Core, now: Now
+) -> MissionRead:
+    """Create a mission. The first mission of a campaign is the one its scans lead to."""
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
+    for step in body.steps:
+        blueprint.require_mode(step.kind, step.mode)
+    mission = missions.start_mission(
+        session,
+        campaign,
+        title=blueprint.local(body.title),
+        promise=blueprint.local(body.promise),
+        goal_metric=body.goal.metric,
+        goal_value=body.goal.value,
+        steps=[_plan(step) for step in body.steps],
+        external_id=body.external_id,
+        now=now,
+    )
+    return show(session, mission, core.settings.base_url)
+
+
+@router.get("/campaigns/{campaign_id}/missions")
+def list_missions(campaign_id: str, actor: Actor, session: ReadSession, core: Core) -> Page:
+    """Missions of a campaign, oldest first: the first is the one scans lead to."""
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
+    shown = [show(session, one, core.settings.base_url) for one in missions.list_missions(session, campaign.id)]
+    return Page(data=shown, next_cursor=None)
+
+
+@router.get("/missions/{mission_id}")
+def read_mission(mission_id: str, actor: Actor, session: ReadSession, core: Core) -> MissionRead:
+    """One mission with its totals."""
+    return show(session, _mission(session, actor.organisation_id, mission_id), core.settings.base_url)
+
+
+@router.get("/missions/{mission_id}/ideas")
+def list_ideas(mission_id: str, actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
+    """Ideas of a mission, newest first."""
+    mission = _mission(session, actor.organisation_id, mission_id)
+    rows = community.list_ideas(session, mission.id, before=before(cursor), limit=limit + 1)
+
+    def shown(row: Any) -> dict[str, Any]:
+        idea, pseudonym = row
+        kept = idea.model_dump(include={"text", "language", "state", "created_at"})
+        return {"id": ids.show("ide", idea.id), "pseudonym": pseudonym, **kept}
+
+    return page(rows, limit, shown, lambda row: row[0].id)
+
+
+def _mission(session: DbSession, organisation_id: Any, mission_id: str) -> Mission:
+    return missions.mission_by_id(session, organisation_id, ids.parse("mis", mission_id))
+
+
+def _plan(step: StepCreate) -> StepPlan:
+    title = blueprint.local(step.title) if step.title else None
+    return StepPlan(step.kind, step.min_presence, step.repeat, step.points, title, dict(step.params))

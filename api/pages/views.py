@@ -1,0 +1,257 @@
+"""What the templates are given: small records, read in one session, with no database behind them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from babel.dates import format_datetime
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from api.pages.render import Renderer
+from campaigns import clock, community, identity, ids, missions, scans, tokens
+from campaigns.missions import Mission, Standing, Step
+from campaigns.missions.models import LocalText, StepKind
+from campaigns.participants import Participant
+from campaigns.places import Place, till
+from campaigns.planning import Campaign
+from campaigns.scans import CheckIn
+from campaigns.scans.verdict import Verdict
+
+IDEAS_SHOWN = 20
+IDEAS_ON_SCAN_PAGE = 3
+SILENT_AFTER = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class StepView:
+    """A step as a page shows it."""
+
+    position: int
+    kind: str
+    mode: str
+    title: LocalText | None
+    min_presence: int
+
+
+@dataclass(frozen=True)
+class IdeaView:
+    """An idea and who gave it."""
+
+    text: str
+    pseudonym: str
+
+
+@dataclass(frozen=True)
+class MissionView:
+    """A mission, how far it is, and its newest ideas."""
+
+    title: LocalText
+    promise: LocalText
+    url: str
+    goal_metric: str
+    goal_value: int
+    done: int
+    percent: int
+    steps: list[StepView]
+    ideas: list[IdeaView]
+
+
+@dataclass(frozen=True)
+class PersonView:
+    """The person in front of a mission page."""
+
+    pseudonym: str
+    presence: int | None
+    done_step_positions: set[int]
+    idea_count: int
+
+
+def brand(session: Session, organisation_id: UUID) -> str:
+    """The name that stands at the top of an organisation's pages."""
+    return identity.organisation_by_id(session, organisation_id).name
+
+
+def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) -> MissionView:
+    """A mission for a page; the counters are read, nothing is counted."""
+    done = missions.counters(session, mission.id, phase=phase).get(mission.goal_metric, 0)
+    shown = community.list_ideas(session, mission.id, phase=phase, limit=ideas)
+    return MissionView(
+        title=mission.title,
+        promise=mission.promise,
+        url=f"/m/{mission.slug}",
+        goal_metric=mission.goal_metric,
+        goal_value=mission.goal_value,
+        done=done,
+        percent=min(100, done * 100 // mission.goal_value),
+        steps=[
+            StepView(s.position, s.kind, s.mode, s.title, s.min_presence)
+            for s in missions.steps_of(session, mission.id)
+        ],
+        ideas=[IdeaView(idea.text, name) for idea, name in shown],
+    )
+
+
+def person_view(session: Session, mission: Mission, person: Participant) -> tuple[PersonView, Standing]:
+    """Where a person stands, for a page and for what is missing."""
+    standing = missions.standing(session, mission, person)
+    mine = [idea for idea in community.ideas_of(session, person.id) if idea.mission_id == mission.id]
+    view = PersonView(
+        pseudonym=person.pseudonym,
+        presence=standing.presence,
+        done_step_positions=set(standing.done),
+        idea_count=len(mine),
+    )
+    return view, standing
+
+
+def presence_words(renderer: Renderer, language: str, presence: int | None) -> str:
+    """A level of presence in plain words."""
+    words = {
+        0: "claimed: you scanned a code",
+        1: "plausible: your position was in the shop",
+        2: "strong: you typed the code of the moment",
+        3: "witnessed: the staff confirmed it",
+    }
+    return renderer.word(language, words[presence]) if presence is not None else ""
+
+
+def still_missing(
+    renderer: Renderer, language: str, steps: list[Step], standing: Standing
+) -> tuple[list[str], list[str]]:
+    """What keeps a person from the open steps, and every other way up, in plain words."""
+    missing: list[str] = []
+    needed = 0
+    best = standing.presence if standing.presence is not None else -1
+    for step in steps:
+        if step.position in standing.done:
+            continue
+        if step.kind == StepKind.SCAN and best >= 0 and best < step.min_presence:
+            missing.append("Your visit has no proof yet that you were in the shop.")
+            needed = max(needed, step.min_presence)
+        elif step.kind == StepKind.SCAN and best < 0:
+            missing.append("A visit to a shop: scan the code there and check in.")
+            needed = max(needed, step.min_presence)
+        elif step.kind == StepKind.IDEA and best < step.min_presence and step.min_presence > 0:
+            missing.append("A visit with proof opens the ideas: come to a shop first.")
+            needed = max(needed, step.min_presence)
+    ways: list[str] = []
+    if missing:
+        if needed <= 1:
+            ways.append("Scan the code again in the shop and share your position.")
+        if needed <= 2:
+            ways.append("Scan the code again and type the six digits on the shop’s screen.")
+        ways.append("No phone, or it does not work? Ask the staff to help.")
+    return [renderer.word(language, text) for text in dict.fromkeys(missing)], [
+        renderer.word(language, text) for text in ways
+    ]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something for the staff to look at now."""
+
+    text: str
+    since: str
+
+
+@dataclass(frozen=True)
+class HourView:
+    """An hour of today."""
+
+    label: str
+    raw: int
+    confirmed: int
+
+
+@dataclass(frozen=True)
+class TodayView:
+    """Today's figures of a place."""
+
+    raw: int = 0
+    confirmed: int = 0
+    people: int = 0
+    check_ins: int = 0
+    verified_rate_percent: int | None = None
+
+
+@dataclass(frozen=True)
+class ShopView:
+    """All that the live part of the staff page shows."""
+
+    todo: list[Task]
+    till_code: str
+    till_seconds_left: int
+    today: TodayView
+    hours: list[HourView]
+    max_raw: int
+    as_of: str = field(compare=False)
+
+
+def shop_view(
+    session: Session, renderer: Renderer, place: Place, *, language: str, till_key: bytes, now: datetime
+) -> ShopView:
+    """What happens in a shop now, from the counters and today's check-ins."""
+    token_ids = [token.id for token in tokens.tokens_of_place(session, place.id)]
+    day = clock.start_of_day(now, place.time_zone)
+    first = clock.hour_of(day)
+    by_hour = scans.by_hour(session, token_ids, since_hour=first, until_hour=clock.hour_of(now) + 1)
+    raw = sum(hour.raw for hour in by_hour.values())
+    confirmed = sum(hour.verified for hour in by_hour.values())
+    acts, people = session.execute(
+        select(func.count(), func.count(func.distinct(col(CheckIn.participant_id)))).where(
+            col(CheckIn.place_id) == place.id,
+            col(CheckIn.phase) == "live",
+            col(CheckIn.checked_in_at) >= day,
+            col(CheckIn.id) >= ids.first_of(day),
+        )
+    ).one()
+    hours = [
+        HourView(clock.instant_of_hour(hour).astimezone(clock.zone(place.time_zone)).strftime("%H"), f.raw, f.verified)
+        for hour, f in by_hour.items()
+    ]
+    return ShopView(
+        todo=_todo(session, renderer, place, language=language, now=now),
+        till_code=_spaced(till.till_code(till_key, place.id, till.window_of(now))),
+        till_seconds_left=till.seconds_left(now),
+        today=TodayView(raw, confirmed, people, acts, round(100 * confirmed / raw) if raw else None),
+        hours=hours,
+        max_raw=max((hour.raw for hour in hours), default=0),
+        as_of=now.astimezone(clock.zone(place.time_zone)).strftime("%H:%M:%S"),
+    )
+
+
+def _todo(session: Session, renderer: Renderer, place: Place, *, language: str, now: datetime) -> list[Task]:
+    found: list[Task] = []
+    here = tokens.tokens_of_place(session, place.id)
+    last = scans.last_hours(session, [token.id for token in here])
+    states: dict[UUID, str] = {}
+    for token in here:
+        if token.campaign_id not in states:
+            states[token.campaign_id] = session.get_one(Campaign, token.campaign_id).state_at(now)
+        heard = clock.instant_of_hour(last[token.id] + 1) if token.id in last else token.created_at
+        if states[token.campaign_id] != "live" or now - heard < SILENT_AFTER:
+            continue
+        name = token.label or {"qr": "QR", "nfc": "NFC", "link": "link"}[token.medium]
+        text = renderer.word(language, "The code “%(name)s” has gone silent: is it still in its place?", name=name)
+        found.append(Task(f"{text} ({token.code[:4]}-…)", _since(heard, place, language)))
+    held = session.execute(
+        select(func.count(), func.min(col(CheckIn.checked_in_at))).where(
+            col(CheckIn.place_id) == place.id,
+            col(CheckIn.verdict) == Verdict.HELD.value,
+            col(CheckIn.checked_in_at) >= now - timedelta(hours=72),
+        )
+    ).one()
+    if held[0]:
+        text = renderer.word(language, "Check-ins held because the position was far away: %(n)s", n=held[0])
+        since = clock.EPOCH if held[1] is None else held[1]
+        found.append(Task(text, _since(since, place, language)))
+    return found
+
+
+def _since(instant: datetime, place: Place, language: str) -> str:
+    return format_datetime(instant, "d MMMM HH:mm", tzinfo=clock.zone(place.time_zone), locale=language)
+
+
+def _spaced(code: str) -> str:
+    return f"{code[:3]} {code[3:]}"

@@ -1,0 +1,125 @@
+"""Places and the staff links of their phones."""
+
+from datetime import datetime
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from api import schemas
+from api.dependencies import Actor, Core, Now, ReadSession, Session
+from api.pagination import Cursor, Limit, Page, before, page
+from campaigns import ids, places
+from campaigns.places import Place
+from campaigns.places.service import LINK_LIFE
+
+router = APIRouter(prefix="/v1/places", tags=["places"])
+
+Hours = dict[str, list[list[str]]]
+
+
+class PlaceCreate(schemas.Request):
+    """A shop or spot. Without `lat` and `lon` the address is geocoded, when a geocoder is configured."""
+
+    name: schemas.Name
+    lat: float | None = Field(None, description="degrees WGS84, -90 to 90")
+    lon: float | None = Field(None, description="degrees WGS84, -180 to 180")
+    radius_m: int = Field(100, description="geofence radius in metres, 10 to 50,000")
+    time_zone: str = Field(max_length=64, description="IANA name, e.g. Europe/Paris")
+    address: schemas.Text | None = Field(None, max_length=500)
+    opening_hours: Hours | None = Field(None, description='{"mon": [["09:00", "19:30"]], ...}; none: always open')
+    external_id: schemas.ExternalId | None = None
+
+
+class PlacePatch(schemas.Request):
+    """JSON merge patch: what is not named stays."""
+
+    name: schemas.Name | None = None
+    lat: float | None = None
+    lon: float | None = None
+    radius_m: int | None = None
+    time_zone: str | None = Field(None, max_length=64)
+    address: schemas.Text | None = Field(None, max_length=500)
+    opening_hours: Hours | None = None
+
+
+class PlaceRead(BaseModel):
+    """A place as stored."""
+
+    id: str
+    external_id: str | None
+    name: str
+    lat: float | None
+    lon: float | None
+    radius_m: int
+    time_zone: str
+    address: str | None
+    opening_hours: Hours | None
+    created_at: datetime
+
+
+class StaffLinkRead(BaseModel):
+    """A one-time sign-in link: the only moment it is shown."""
+
+    url: str
+    expires_at: datetime
+
+
+def show(place: Place) -> PlaceRead:
+    return PlaceRead(id=ids.show("plc", place.id), **place.model_dump(exclude={"id", "organisation_id", "changed_at"}))
+
+
+@router.post("", status_code=201)
+def open_place(body: PlaceCreate, actor: Actor, session: Session, core: Core, now: Now) -> PlaceRead:
+    """Create a place. 422 names a field out of its range; 409 for an `external_id` already used."""
+    fields = body.model_dump()
+    fields["lat"], fields["lon"] = places.locate(body.address, body.lat, body.lon, core.geocode)
+    return show(places.open_place(session, actor.organisation_id, now=now, **fields))
+
+
+@router.get("")
+def list_places(actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
+    """Places of the organisation, newest first."""
+    rows = places.list_places(session, actor.organisation_id, before=before(cursor), limit=limit + 1)
+    return page(rows, limit, show, lambda place: place.id)
+
+
+@router.get("/{place_id}")
+def read_place(place_id: str, actor: Actor, session: ReadSession) -> PlaceRead:
+    """One place, by id or `ext_<external_id>`."""
+    return show(places.place_by_name(session, actor.organisation_id, place_id))
+
+
+@router.patch("/{place_id}")
+def change_place(place_id: str, body: PlacePatch, actor: Actor, session: Session, now: Now) -> PlaceRead:
+    """Change a place; printed codes follow at the next scan."""
+    fields = body.model_dump(exclude_unset=True)
+    return show(
+        places.change_place(session, places.place_by_name(session, actor.organisation_id, place_id), now=now, **fields)
+    )
+
+
+@router.post("/{place_id}/staff-links", status_code=201)
+def issue_staff_link(place_id: str, actor: Actor, session: Session, core: Core, now: Now) -> StaffLinkRead:
+    """A one-time link that signs a shop's phone in. Good for 14 days, used once."""
+    secret = places.issue_staff_link(session, places.place_by_name(session, actor.organisation_id, place_id), now=now)
+    return StaffLinkRead(url=f"{core.settings.base_url}/staff/sign-in/{secret}", expires_at=now + LINK_LIFE)
+
+
+@router.get("/{place_id}/staff-sessions")
+def list_staff_sessions(place_id: str, actor: Actor, session: ReadSession, now: Now) -> Page:
+    """The phones signed in at a place, newest first."""
+    place = places.place_by_name(session, actor.organisation_id, place_id)
+    rows = places.list_staff_sessions(session, place.id, now=now)
+    shown = [
+        {"id": ids.show("ses", one.id), "label": one.label, "created_at": one.created_at, "expires_at": one.expires_at}
+        for one in rows
+    ]
+    return Page(data=shown, next_cursor=None)
+
+
+@router.post("/{place_id}/staff-sessions/{session_id}/revocation", status_code=204)
+def revoke_staff_session(place_id: str, session_id: str, actor: Actor, session: Session, now: Now) -> Response:
+    """Sign a phone out. Twice is once."""
+    place = places.place_by_name(session, actor.organisation_id, place_id)
+    places.revoke_staff_session(session, place.id, ids.parse("ses", session_id), now=now)
+    return Response(status_code=204)

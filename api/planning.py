@@ -1,0 +1,218 @@
+"""Campaigns, their targets and their states."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from sqlmodel import Session as DbSession
+
+from api import schemas
+from api.dependencies import Actor, Core, Now, ReadSession, Session
+from api.pagination import Cursor, Limit, Page, before, page
+from campaigns import blueprint, ids, missions, planning, tokens
+from campaigns.blueprint import Blueprint
+from campaigns.planning import KPIS, Campaign, Objective
+
+router = APIRouter(prefix="/v1", tags=["campaigns"])
+
+
+class TargetCreate(schemas.Request):
+    """A figure to reach. The KPI fits the objective; `GET /v1/kpis` lists them."""
+
+    kpi: str = Field(max_length=60)
+    value: float = Field(gt=0, le=schemas.MAX_INT)
+
+
+class CampaignCreate(schemas.Request):
+    """An objective and at least one target come first; tokens come after."""
+
+    name: schemas.Name
+    objective: Objective
+    targets: list[TargetCreate] = Field(min_length=1, max_length=13)
+    time_zone: str = Field(max_length=64)
+    starts_at: schemas.Instant | None = None
+    ends_at: schemas.Instant | None = None
+    budget_minor: int | None = Field(None, ge=0, le=schemas.MAX_INT)
+    currency: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 4217")
+    destination: str | None = Field(None, max_length=2000, description="http or https; none: the hosted page")
+    languages: list[Literal["fr", "en"]] = Field(default_factory=lambda: ["fr", "en"], min_length=1, max_length=2)
+    external_id: schemas.ExternalId | None = None
+
+
+class CampaignPatch(schemas.Request):
+    """JSON merge patch. Objective and targets can change in a draft only."""
+
+    name: schemas.Name | None = None
+    objective: Objective | None = None
+    targets: list[TargetCreate] | None = Field(None, max_length=13)
+    starts_at: schemas.Instant | None = None
+    ends_at: schemas.Instant | None = None
+    destination: str | None = Field(None, max_length=2000)
+
+
+class TargetRead(BaseModel):
+    """A target as locked, or not yet."""
+
+    kpi: str
+    value: float
+    locked_at: datetime | None
+
+
+class CampaignRead(BaseModel):
+    """A campaign as stored, with the state a visitor meets now."""
+
+    id: str
+    external_id: str | None
+    name: str
+    objective: Objective
+    state: str
+    targets: list[TargetRead]
+    time_zone: str
+    starts_at: datetime | None
+    ends_at: datetime | None
+    budget_minor: int | None
+    currency: str | None
+    destination: str | None
+    languages: list[str]
+    created_at: datetime
+    launched_at: datetime | None
+    ended_at: datetime | None
+
+
+class LaunchRead(CampaignRead):
+    """A launched campaign with its checklist."""
+
+    checklist: list[dict[str, Any]]
+    warnings: list[str]
+
+
+class BlueprintRead(BaseModel):
+    """What applying a campaign file did, or would do."""
+
+    campaign_id: str | None
+    dry_run: bool
+    created: list[str]
+    changed: list[str]
+    unchanged: int
+
+
+def show(session: DbSession, campaign: Campaign, now: datetime) -> dict[str, Any]:
+    stored = campaign.model_dump(exclude={"id", "organisation_id", "changed_at", "state"})
+    return stored | {
+        "id": ids.show("cmp", campaign.id),
+        "state": campaign.state_at(now),
+        "targets": [
+            TargetRead(kpi=one.kpi, value=one.value, locked_at=one.locked_at)
+            for one in planning.list_targets(session, campaign.id)
+        ],
+    }
+
+
+@router.get("/kpis")
+def list_kpis(actor: Actor) -> dict[str, list[str]]:
+    """The closed list of KPIs by objective."""
+    return {objective.value: list(kpis) for objective, kpis in KPIS.items()}
+
+
+@router.post("/campaigns", status_code=201, response_model=CampaignRead)
+def plan_campaign(body: CampaignCreate, actor: Actor, session: Session, now: Now) -> Any:
+    """Create a draft. 422 without an objective or a target, and for a KPI that does not fit: it lists those that do."""
+    tokens.require_destination(body.destination)
+    fields = body.model_dump(exclude={"targets"})
+    targets = {target.kpi: target.value for target in body.targets}
+    return show(
+        session, planning.plan_campaign(session, actor.organisation_id, targets=targets, now=now, **fields), now
+    )
+
+
+@router.get("/campaigns")
+def list_campaigns(actor: Actor, session: ReadSession, now: Now, limit: Limit = 25, cursor: Cursor = None) -> Page:
+    """Campaigns of the organisation, newest first."""
+    rows = planning.list_campaigns(session, actor.organisation_id, before=before(cursor), limit=limit + 1)
+    return page(rows, limit, lambda one: CampaignRead.model_validate(show(session, one, now)), lambda one: one.id)
+
+
+@router.get("/campaigns/{campaign_id}", response_model=CampaignRead)
+def read_campaign(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -> Any:
+    """One campaign, by id or `ext_<external_id>`."""
+    return show(session, planning.campaign_by_name(session, actor.organisation_id, campaign_id), now)
+
+
+@router.patch("/campaigns/{campaign_id}", response_model=CampaignRead)
+def change_campaign(campaign_id: str, body: CampaignPatch, actor: Actor, session: Session, now: Now) -> Any:
+    """Change a campaign; printed codes follow at the next scan. 409 for locked targets."""
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
+    fields = body.model_dump(exclude_unset=True, exclude={"targets"})
+    tokens.require_destination(fields.get("destination"))
+    planning.change_campaign(session, campaign, now=now, **fields)
+    if body.targets is not None:
+        planning.set_targets(session, campaign, {one.kpi: one.value for one in body.targets}, now=now)
+    return show(session, campaign, now)
+
+
+@router.post("/campaigns/{campaign_id}/launch", response_model=LaunchRead)
+def launch(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
+    """Draft to live: targets lock. Answers with the checklist and its warnings; 409 from another state."""
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
+    number = len(missions.list_missions(session, campaign.id))
+    facts = tokens.launch_facts(session, campaign.id, missions=number)
+    checklist = planning.launch(session, campaign, facts, now=now)
+    return show(session, campaign, now) | {
+        "checklist": [{"item": one.item, "ok": one.ok, "warning": one.warning} for one in checklist],
+        "warnings": [one.warning for one in checklist if one.warning],
+    }
+
+
+@router.post("/campaigns/{campaign_id}/pause", response_model=CampaignRead)
+def pause(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
+    """Live to paused: codes explain themselves, nothing counts."""
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
+    planning.pause(session, campaign, now=now)
+    return show(session, campaign, now)
+
+
+@router.post("/campaigns/{campaign_id}/resumption", response_model=CampaignRead)
+def resume(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
+    """Paused to live."""
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
+    planning.resume(session, campaign, now=now)
+    return show(session, campaign, now)
+
+
+@router.post("/campaigns/{campaign_id}/end", response_model=CampaignRead)
+def end(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
+    """Live or paused to ended, for good: codes show the outcome and thanks."""
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
+    planning.end(session, campaign, now=now)
+    return show(session, campaign, now)
+
+
+@router.put("/campaign-files/{external_id}", response_model=BlueprintRead)
+def apply_file(
+    external_id: schemas.ExternalId,
+    body: Blueprint,
+    actor: Actor,
+    session: Session,
+    core: Core,
+    now: Now,
+    dry_run: bool = False,
+) -> Any:
+    """Make places, campaign, mission and tokens from one description, whole or not at all.
+
+    Idempotent by `external_id`: the same file again changes nothing. `dry_run` shows the difference and keeps nothing.
+    """
+    if body.external_id != external_id:
+        body = body.model_copy(update={"external_id": external_id})
+    difference = blueprint.apply(session, actor.organisation_id, body, geocode=core.geocode, now=now)
+    if dry_run:
+        session.rollback()
+        session.info.pop("announcements", None)
+    shown = ids.show("cmp", difference.campaign_id) if difference.campaign_id and not dry_run else None
+    return BlueprintRead(
+        campaign_id=shown,
+        dry_run=dry_run,
+        created=difference.created,
+        changed=difference.changed,
+        unchanged=difference.unchanged,
+    )

@@ -1,0 +1,165 @@
+"""Refusals as RFC 9457 problem details, or as a page for people. The only file with status numbers."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from campaigns import errors
+from campaigns.errors import CampaignError
+
+STATUS: dict[type[CampaignError], int] = {
+    errors.NotFound: 404,
+    errors.Forbidden: 403,
+    errors.Conflict: 409,
+    errors.Gone: 410,
+    errors.Invalid: 422,
+    errors.TooMany: 429,
+}
+STATUS_OF_CODE = {"unauthenticated": 401, "not_signed_in": 401, "log_unavailable": 503, "busy": 503}
+
+# code -> (title, what it means and what to do): the pages under /problems/
+PROBLEMS: dict[str, tuple[str, str]] = {
+    "not_found": ("Not found", "There is nothing at this address, or it belongs to someone else."),
+    "unauthenticated": ("No valid key", "Send an API key as `Authorization: Bearer psr_live_...`."),
+    "not_signed_in": ("Not signed in", "Open a staff link of the shop on this phone."),
+    "forbidden": ("Not allowed", "This key or session may not do that."),
+    "conflict": ("Conflict", "The present state does not allow this."),
+    "wrong_state": ("Wrong state", "The campaign's state does not lead there. The detail names the states that do."),
+    "campaign_closed": (
+        "Campaign closed",
+        "The campaign takes no acts now: it has not started, is paused, or has ended.",
+    ),
+    "targets_locked": ("Targets locked", "Objective and targets are locked when a campaign goes live."),
+    "rules_frozen": ("Rules frozen", "People have acted under these rules already; they cannot change any more."),
+    "gone": ("Gone", "It was there and is over."),
+    "link_used": ("Link used", "A sign-in link works once and for 14 days. Ask for a new one."),
+    "receipt_expired": (
+        "Receipt expired",
+        "A receipt takes a position or till code for 10 minutes and acts for 48 hours.",
+    ),
+    "receipt_forged": ("Receipt refused", "The receipt was altered or cut short. Scan the code again."),
+    "receipt_of_another_code": ("Receipt of another code", "Scan the code you want to act on."),
+    "invalid": ("Invalid input", "A field is missing or out of its range; `errors` names it."),
+    "till_code_wrong": (
+        "Wrong till code",
+        "The six digits change every 30 seconds: read them again from the shop's screen.",
+    ),
+    "till_code_tries": ("Too many tries", "Share your position or ask the staff instead."),
+    "idea_empty": ("Empty idea", "Write a few words first."),
+    "idea_too_long": ("Idea too long", "An idea has at most 500 characters."),
+    "presence_missing": ("Presence needed", "This step is for people who showed that they were in the shop."),
+    "cross_site": ("Foreign form", "This form was sent from another site and was not taken."),
+    "too_many": ("Too many requests", "Wait as long as `Retry-After` says."),
+    "too_large": ("Body too large", "A request body has at most 1 MB."),
+    "log_unavailable": ("Try again in a moment", "The scan could not be stored just now, so it was not answered."),
+    "busy": ("Busy", "Try again in a moment."),
+    "idempotency_key_reused": ("Idempotency key reused", "Use a fresh key for another request."),
+    "still_running": ("Still running", "The first request with this key has not ended; ask again in a moment."),
+    "method_not_allowed": ("Method not allowed", "This address does not take that method."),
+    "precondition_failed": ("Changed meanwhile", "The object changed since you read it. Read it again."),
+    "internal": ("Our mistake", "Something failed on our side. It was logged; try again."),
+    "no_such_step": ("No such step", "The mission does not ask for this act."),
+    "already_checked_in": ("Already checked in", "This scan was checked in a moment ago."),
+    "already_posted": ("Already posted", "This idea arrived a moment ago."),
+    "error": ("Refused", "The request was refused; the detail says why."),
+}
+_CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 412: "precondition_failed"}
+
+
+def status_of(error: CampaignError) -> int:
+    """The HTTP status of a refusal."""
+    if error.code in STATUS_OF_CODE:
+        return STATUS_OF_CODE[error.code]
+    return next(status for kind, status in STATUS.items() if isinstance(error, kind))
+
+
+def headers_of(error: CampaignError) -> dict[str, str]:
+    """The headers a refusal needs: when to come back, how to sign in."""
+    headers = {}
+    if "retry_after_s" in error.context:
+        headers["Retry-After"] = str(error.context["retry_after_s"])
+    if error.code == "unauthenticated":
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+def problem(
+    status: int, code: str, detail: str, *, instance: str, faults: Iterable[dict[str, str]] = (), **more: Any
+) -> bytes:
+    """The body of an `application/problem+json` answer."""
+    title = PROBLEMS.get(code, PROBLEMS["error"])[0]
+    body = {
+        "type": f"/problems/{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "instance": instance,
+        "errors": list(faults),
+        **more,
+    }
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def answer(request: Request, status: int, code: str, detail: str, **more: Any) -> Response:
+    """A refusal in the shape the caller asked for: a page for a browser, problem+json for the rest."""
+    headers = more.pop("headers", {})
+    if wants_page(request):
+        return request.app.state.services.renderer.refusal(request, status, code, detail, headers=headers)  # type: ignore[no-any-return]  # app.state is untyped
+    body = problem(status, code, detail, instance=request.url.path, **more)
+    return Response(body, status, media_type="application/problem+json", headers=headers)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person is looking: a browser outside the API."""
+    return not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")
+
+
+def refuse(request: Request, error: Exception) -> Response:
+    """CampaignError -> answer."""
+    assert isinstance(error, CampaignError)  # noqa: S101  # FastAPI calls it for nothing else
+    pointer = error.context.get("pointer")
+    faults = [{"pointer": pointer, "detail": error.detail}] if pointer else []
+    more = {"kpis": error.context["kpis"]} if "kpis" in error.context else {}
+    return answer(request, status_of(error), error.code, error.detail, headers=headers_of(error), faults=faults, **more)
+
+
+def refuse_input(request: Request, error: Exception) -> Response:
+    """A validation error -> 422. The input is never echoed: echoing NaN is itself a 500."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # FastAPI calls it for nothing else
+    faults = [
+        {"pointer": "/" + "/".join(_segment(part) for part in fault["loc"][1:]), "detail": str(fault["msg"])}
+        for fault in error.errors()
+    ]
+    detail = faults[0]["detail"] if len(faults) == 1 else f"{len(faults)} fields cannot be accepted."
+    return answer(request, 422, "invalid", detail, faults=faults)
+
+
+def refuse_http(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals (404, 405, ...) -> the same shape."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # Starlette calls it for nothing else
+    code = _CODE_OF_STATUS.get(error.status_code, "error")
+    detail = PROBLEMS[code][1] if code != "error" else str(error.detail)
+    return answer(request, error.status_code, code, detail, headers=dict(error.headers or {}))
+
+
+def refuse_failure(request: Request, error: Exception) -> Response:
+    """Anything unforeseen -> 500 without a stack trace; the server's log has it."""
+    return answer(request, 500, "internal", PROBLEMS["internal"][1])
+
+
+def install(app: FastAPI) -> None:
+    """Give every error one shape."""
+    app.add_exception_handler(CampaignError, refuse)
+    app.add_exception_handler(RequestValidationError, refuse_input)
+    app.add_exception_handler(HTTPException, refuse_http)
+    app.add_exception_handler(Exception, refuse_failure)
+
+
+def _segment(part: object) -> str:
+    return str(part).encode("ascii", "replace").decode()[:60].replace("~", "~0").replace("/", "~1")

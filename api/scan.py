@@ -1,0 +1,445 @@
+"""The hot path: GET /t/{code}, its confirm and its position, as raw ASGI, reached before FastAPI.
+
+A scan is on disk before it is answered. Enrichment never breaks the answer: a printed poster cannot be redeployed.
+"""
+
+import asyncio
+import json
+import logging
+import math
+import time
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from starlette.types import Receive, Scope, Send
+
+from api import problems
+from api.dependencies import Services
+from api.pages import views
+from api.pages.render import Renderer, Spliced, act_form, language_of
+from campaigns import clock, ids, missions, scans
+from campaigns.errors import CampaignError, Conflict, Invalid, NotFound
+from campaigns.planning import State
+from campaigns.scans import Judgement, Position, Receipt
+from campaigns.scans.agents import classify
+from campaigns.scans.group_commit import GroupCommit, LogUnavailable
+from campaigns.scans.log import BestFix, Confirmation, PositionFix
+from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE
+from campaigns.scans.service import phase_of
+from campaigns.scans.visitor import VisitorKeys
+from campaigns.tokens import codes
+from campaigns.tokens.directory import Entry
+
+BODY_LIMIT = 16_384  # bytes of a confirm or position
+BODY_DEADLINE_S = 10.0
+PAGE_LIFE_S = 1.0  # a hosted page is made again at most once a second
+PAGE_LIMIT = 5_000
+ASKED_LIMIT = 64  # characters of an unknown code that are kept
+
+log = logging.getLogger("passerelle.scan")
+
+
+class HostedPages:
+    """The hosted page of each campaign, place, state and language: made in a thread, kept a second, served stale."""
+
+    def __init__(self, core: Services) -> None:
+        self._core = core
+        self._pages: dict[tuple[Any, ...], tuple[float, Spliced]] = {}
+        self._making: dict[tuple[Any, ...], asyncio.Task[Spliced]] = {}
+
+    async def page(self, entry: Entry, state: State, language: str) -> Spliced:
+        """The page to splice a visitor's form into."""
+        key = (entry.campaign.id, entry.place.id if entry.place else None, state, language)
+        kept = self._pages.get(key)
+        if kept is not None and (time.monotonic() - kept[0] < PAGE_LIFE_S or key in self._making):
+            return kept[1]
+        task = self._making.get(key)
+        if task is None:
+            task = asyncio.create_task(self._make(key, entry, state, language))
+            self._making[key] = task
+        return kept[1] if kept is not None else await asyncio.shield(task)
+
+    def hear(self, kind: str, id: Any) -> None:
+        """Drop the pages of a campaign or place that changed."""
+        for key in [key for key in list(self._pages) if id in key[:2]]:
+            self._pages.pop(key, None)
+
+    async def _make(self, key: tuple[Any, ...], entry: Entry, state: State, language: str) -> Spliced:
+        try:
+            page = await asyncio.to_thread(self.render, entry, state, language)
+            self._pages[key] = (time.monotonic(), page)
+            if len(self._pages) > PAGE_LIMIT:
+                self._pages.pop(next(iter(self._pages)))
+            return page
+        finally:
+            self._making.pop(key, None)
+
+    def render(
+        self, entry: Entry, state: State, language: str, *, till_error: str = "", till_value: str = ""
+    ) -> Spliced:
+        """Read what the page shows and make it."""
+        renderer = self._core.renderer
+        with self._core.database.snapshot() as session:
+            mission = missions.mission_of(session, entry.campaign.id)
+            view = None
+            if mission is not None:
+                ideas = views.IDEAS_ON_SCAN_PAGE
+                view = views.mission_view(session, mission, phase=phase_of(state), ideas=ideas)
+            brand = views.brand(session, entry.campaign.organisation_id)
+        return renderer.spliced(
+            "scan.html",
+            language,
+            brand=brand,
+            js=renderer.script("shopper.js"),
+            state=state.value,
+            preview=state is State.DRAFT,
+            place=entry.place,
+            mission=view,
+            accepts_position=entry.place is not None and entry.place.lat is not None,
+            accepts_till_code=entry.place is not None,
+            outcome="",
+            till_error=till_error,
+            till_value=till_value,
+        )
+
+
+class ScanPath:
+    """An ASGI application for `/t/{code}`, `/t/{code}/confirm` and `/t/{code}/position`."""
+
+    def __init__(
+        self, core: Services, queue: GroupCommit, visitors: VisitorKeys, pages: HostedPages, renderer: Renderer
+    ) -> None:
+        self._core = core
+        self._queue = queue
+        self._visitors = visitors
+        self._pages = pages
+        self._renderer = renderer
+        self._fixed = [(name.lower().encode(), value.encode()) for name, value in renderer.headers.items()]
+        self._fixed.append((b"cache-control", b"no-store"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        code, _, act = scope["path"][3:].partition("/")
+        headers = dict(scope["headers"])
+        try:
+            if act == "" and scope["method"] in ("GET", "HEAD"):
+                await self._scan(scope, headers, send, code)
+            elif act in ("confirm", "position") and scope["method"] == "POST":
+                await self._add(scope, headers, receive, send, code, act)
+            elif act in ("", "confirm", "position"):
+                allowed = b"GET, HEAD" if act == "" else b"POST"
+                await self._refuse(scope, headers, send, 405, "method_not_allowed", extra=[(b"allow", allowed)])
+            else:
+                await self._refuse(scope, headers, send, 404, "not_found")
+        except CampaignError as error:
+            extra = [(k.lower().encode(), v.encode()) for k, v in problems.headers_of(error).items()]
+            status = problems.status_of(error)
+            await self._refuse(scope, headers, send, status, error.code, error.detail, extra=extra, error=error)
+
+    async def _scan(self, scope: Scope, headers: dict[bytes, bytes], send: Send, asked: str) -> None:
+        now = self._core.clock()
+        entry = self._core.directory.find(asked)
+        if entry is None:
+            entry = await self._find(asked)
+        agent_text = headers.get(b"user-agent", b"")[:512].decode("latin-1")
+        language = _language(scope, headers, entry)
+        day = clock.day_of(now)
+        if not self._visitors.is_ready(day):
+            await asyncio.to_thread(self._visitors.prepare, day)
+        client = scope.get("client")
+        visitor_key = self._visitors.key(client[0] if client else "", agent_text)
+        row, judgement = scans.sight(
+            entry,
+            asked=_printable(asked),
+            agent=classify(agent_text),
+            prefetch=_is_prefetch(headers),
+            visitor_key=visitor_key,
+            language=language,
+            now=now,
+        )
+        if scope["method"] != "HEAD":
+            try:
+                await self._queue.append(row)
+            except LogUnavailable as error:
+                await self._unavailable(scope, headers, send, language, entry, error)
+                return
+        await self._answer(scope, headers, send, entry, row.id, visitor_key, judgement, language, now)
+
+    async def _answer(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        send: Send,
+        entry: Entry | None,
+        scan_hex: str,
+        visitor_key: int,
+        judgement: Judgement,
+        language: str,
+        now: datetime,
+    ) -> None:
+        if entry is None:
+            await self._refuse(
+                scope, headers, send, 404, "unknown_code", "We do not know this code.", language=language
+            )
+            return
+        place_id = entry.place.id if entry.place else None
+        verdict, score = judgement.verdict, judgement.score
+        receipt = self._core.receipts.mint(scan_hex, entry.token_id, place_id, visitor_key, verdict, score, 0)
+        state = entry.state_at(now)
+        if b"application/json" in headers.get(b"accept", b""):
+            body = await asyncio.to_thread(self._as_json, entry, scan_hex, receipt, judgement)
+            await self._send(scope, send, 200, body, b"application/json")
+        elif entry.is_revoked:
+            html = self._renderer.message(language, "revoked")
+            await self._send(scope, send, 200, html.encode(), b"text/html; charset=utf-8")
+        elif entry.destination and state is State.LIVE:
+            await self._send(scope, send, 302, b"", None, [(b"location", entry.destination.encode("ascii"))])
+        else:
+            page = await self._pages.page(entry, state, language)
+            form = act_form(entry.code, receipt)
+            if b"gzip" in headers.get(b"accept-encoding", b""):
+                extra = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+                await self._send(scope, send, 200, page.gzipped(form), b"text/html; charset=utf-8", extra)
+            else:
+                await self._send(scope, send, 200, page.plain(form), b"text/html; charset=utf-8")
+
+    async def _add(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, asked: str, act: str
+    ) -> None:
+        fields = await _read_fields(headers, receive)
+        entry = self._core.directory.find(asked) or await self._find(asked)
+        if entry is None:
+            raise NotFound("We do not know this code.", code="unknown_code")
+        receipt = self._core.receipts.read(_text(fields, "receipt"), token_id=entry.token_id)
+        now = self._core.clock()
+        receipt.require_fresh(now, ACT_LIFE if act == "confirm" else PRESENCE_LIFE)
+        confirmation = Confirmation(receipt.scan_id.hex, entry.token_hex, receipt.visitor_key, now)
+        wants_json = _wants_json(headers)
+        if act == "confirm":
+            await self._queue.append(confirmation)
+            await self._done(scope, send, entry, b"" if wants_json else None, 204)
+            return
+        best = await self._queue.append(self._fix(fields, entry, confirmation))
+        if not isinstance(best, BestFix):
+            raise Conflict("Two positions were given for this scan already.", code="conflict")
+        presence = 1 if best.geofence == "inside" and _was_open(entry, receipt) else receipt.presence
+        body = {"geofence": best.geofence, "distance_m": best.distance_m, "presence": presence}
+        await self._done(scope, send, entry, json.dumps(body).encode() if wants_json else None, 200)
+
+    def _fix(self, fields: dict[str, Any], entry: Entry, confirmation: Confirmation) -> PositionFix:
+        position = position_of(fields)
+        fence, distance = position.fence(entry.place)
+        sealed = seal_position(self._core, position)
+        accuracy = scans.accuracy_up(position.accuracy_m)
+        return PositionFix(confirmation, fence.value, distance, accuracy, sealed)
+
+    async def _find(self, asked: str) -> Entry | None:
+        code = codes.normalise(unquote(asked))
+        if code is None or self._core.directory.is_unknown(code):
+            return None
+        return self._core.directory.find(code) or await asyncio.to_thread(self._load, code)
+
+    def _load(self, code: str) -> Entry | None:
+        with self._core.database.snapshot() as session:
+            return self._core.directory.load(session, code)
+
+    def _as_json(self, entry: Entry, scan_hex: str, receipt: bytes, judgement: Judgement) -> bytes:
+        with self._core.database.snapshot() as session:
+            mission = missions.mission_of(session, entry.campaign.id)
+        body = {
+            "scan_id": f"scn_{scan_hex}",
+            "receipt": receipt.decode(),
+            "verdict": judgement.verdict,
+            "reasons": list(judgement.reasons),
+            "presence": 0,
+            "destination": entry.destination,
+            "mission": {"id": ids.show("mis", mission.id), "slug": mission.slug} if mission else None,
+        }
+        return json.dumps(body).encode()
+
+    async def _unavailable(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        send: Send,
+        language: str,
+        entry: Entry | None,
+        error: LogUnavailable,
+    ) -> None:
+        """The declared 503: a page with a link to where the scan leads, so the visitor still arrives."""
+        extra = [(b"retry-after", str(error.context["retry_after_s"]).encode())]
+        if entry is None or not entry.destination or _wants_json(headers):
+            await self._refuse(scope, headers, send, 503, error.code, error.detail, extra=extra, language=language)
+            return
+        html = self._renderer.page(
+            "message.html",
+            language,
+            title=self._renderer.word(language, "Please try again in a moment"),
+            message=self._renderer.word(
+                language, "Too many people are scanning at once, and we do not want to lose your scan."
+            ),
+            next_step="",
+            action_url=entry.destination,
+            action_label=self._renderer.word(language, "Continue"),
+            mission=None,
+            other_lang_url="",
+        )
+        await self._send(scope, send, 503, html.encode(), b"text/html; charset=utf-8", extra)
+
+    async def _refuse(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        send: Send,
+        status: int,
+        code: str,
+        detail: str = "",
+        *,
+        extra: list[tuple[bytes, bytes]] | None = None,
+        language: str = "",
+        error: CampaignError | None = None,
+    ) -> None:
+        if b"text/html" in headers.get(b"accept", b""):
+            html = self._renderer.message(language or _language(scope, headers, None), code, detail)
+            await self._send(scope, send, status, html.encode(), b"text/html; charset=utf-8", extra)
+            return
+        pointer = error.context.get("pointer") if error else None
+        faults = [{"pointer": pointer, "detail": detail}] if pointer else []
+        detail = detail or problems.PROBLEMS.get(code, ("", ""))[1]
+        body = problems.problem(status, code, detail, instance=_printable(scope["path"]), faults=faults)
+        await self._send(scope, send, status, body, b"application/problem+json", extra)
+
+    async def _done(self, scope: Scope, send: Send, entry: Entry, body: bytes | None, status: int) -> None:
+        """JSON as it is; a form is sent on to the mission page."""
+        if body is not None:
+            await self._send(scope, send, status, body, b"application/json" if body else None)
+            return
+        url = await asyncio.to_thread(self._mission_url, entry)
+        await self._send(scope, send, 303, b"", None, [(b"location", url.encode())])
+
+    def _mission_url(self, entry: Entry) -> str:
+        with self._core.database.snapshot() as session:
+            mission = missions.mission_of(session, entry.campaign.id)
+        return f"/m/{mission.slug}" if mission else "/"
+
+    async def _send(
+        self,
+        scope: Scope,
+        send: Send,
+        status: int,
+        body: bytes,
+        content_type: bytes | None,
+        extra: list[tuple[bytes, bytes]] | None = None,
+    ) -> None:
+        fields = [*self._fixed, *(extra or ())]
+        if content_type is not None:
+            fields.append((b"content-type", content_type))
+        if status != 204:
+            fields.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def position_of(fields: dict[str, Any]) -> Position:
+    """The position of a form or JSON body. Invalid names the field that is missing or out of its range."""
+    lat = _number(fields, "lat", -90, 90)
+    lon = _number(fields, "lon", -180, 180)
+    accuracy = _number(fields, "accuracy_m", 0, 50_000_000)
+    if accuracy <= 0:
+        raise Invalid("accuracy_m is above 0 metres.", pointer="/accuracy_m")
+    age = _number(fields, "age_s", 0, 86_400 * 30) if fields.get("age_s") not in (None, "") else 0.0
+    return Position(lat, lon, accuracy, age)
+
+
+def seal_position(core: Services, position: Position) -> bytes:
+    """The precise fix, encrypted: it is dropped after 72 hours."""
+    plain = json.dumps([position.lat, position.lon, position.accuracy_m, position.age_s])
+    return core.keyring.seal_position(plain.encode())
+
+
+def is_scan_path(path: str) -> bool:
+    """Whether a path belongs here: `/t/...` or `/T/...`, check-in excepted."""
+    return path[:3] in ("/t/", "/T/") and not path.endswith("/check-in")
+
+
+def _number(fields: dict[str, Any], name: str, low: float, high: float) -> float:
+    value = fields.get(name)
+    try:
+        if isinstance(value, bool) or value is None or (isinstance(value, str) and len(value) > 40):
+            raise ValueError(name)
+        number = float(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Invalid(f"{name} is a number from {low:g} to {high:g}.", pointer=f"/{name}") from error
+    if not math.isfinite(number) or not low <= number <= high:
+        raise Invalid(f"{name} is a number from {low:g} to {high:g}.", pointer=f"/{name}")
+    return number
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise Invalid(f"{name} is missing.", pointer=f"/{name}")
+    return value
+
+
+async def _read_fields(headers: dict[bytes, bytes], receive: Receive) -> dict[str, Any]:
+    """The fields of a small form or JSON object. Invalid for anything else."""
+    body = b""
+    more = True
+    try:
+        async with asyncio.timeout(BODY_DEADLINE_S):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Invalid("The request ended before its body.")
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > BODY_LIMIT:
+                    raise Invalid("This body is too large.", code="too_large")
+    except TimeoutError as error:
+        raise Invalid("The body did not arrive in time.") from error
+    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    try:
+        if kind == b"application/json":
+            fields = json.loads(body)
+            if not isinstance(fields, dict):
+                raise ValueError("object")
+            return fields
+        pairs = parse_qs(body.decode("utf-8"), strict_parsing=bool(body), max_num_fields=20, keep_blank_values=True)
+    except (ValueError, RecursionError) as error:
+        raise Invalid("The body is neither a form nor a JSON object.") from error
+    return {name: values[0] for name, values in pairs.items()}
+
+
+def _wants_json(headers: dict[bytes, bytes]) -> bool:
+    accept = headers.get(b"accept", b"")
+    return b"application/json" in accept or (
+        b"application/json" in headers.get(b"content-type", b"") and b"text/html" not in accept
+    )
+
+
+def _is_prefetch(headers: dict[bytes, bytes]) -> bool:
+    return any(
+        b"prefetch" in value or b"preview" in value or b"prerender" in value
+        for name in (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
+        if (value := headers.get(name, b"").lower())
+    )
+
+
+def _language(scope: Scope, headers: dict[bytes, bytes], entry: Entry | None) -> str:
+    query = scope["query_string"]
+    asked = None
+    if b"lang=" in query:
+        with suppress(ValueError):  # more fields than anyone sends
+            asked = parse_qs(query[:500].decode("latin-1"), max_num_fields=20).get("lang", [""])[0]
+    default = entry.campaign.languages[0] if entry and entry.campaign.languages else "en"
+    return language_of(asked, headers.get(b"accept-language", b"").decode("latin-1"), default)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:ASKED_LIMIT])
+
+
+def _was_open(entry: Entry, receipt: Receipt) -> bool:
+    return entry.place is not None and entry.place.is_open(receipt.scanned_at)

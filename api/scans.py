@@ -1,0 +1,161 @@
+"""The scan log and the figures of a campaign."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from sqlalchemy import func, select
+from sqlmodel import Session as DbSession
+from sqlmodel import col
+
+from api import schemas
+from api.dependencies import Actor, Now, ReadSession
+from api.pagination import Cursor, Limit, Page, before, page
+from campaigns import clock, ids, missions, planning, scans
+from campaigns.community import Idea
+from campaigns.scans import CheckIn, Scan
+from campaigns.tokens import Token
+
+router = APIRouter(prefix="/v1", tags=["scans"])
+
+
+class ScanRead(BaseModel):
+    """A scan as judged so far. `confirmed` means a person's browser showed the page."""
+
+    id: str
+    scanned_at: datetime
+    campaign_id: str | None
+    token_id: str | None
+    place_id: str | None
+    verdict: str
+    score: int
+    reasons: list[str]
+    rules_version: int
+    phase: str
+    confirmed: bool
+    device: str
+    language: str
+    location_source: str | None
+
+
+class StatsRead(BaseModel):
+    """The headline figures: raw beside human beside verified, always."""
+
+    scans: dict[str, int]
+    unique_visitors: int
+    participants: int
+    check_ins: int
+    bridge_rate: float | None
+    inflation: float | None
+    complete_up_to: datetime
+
+
+@router.get("/scans")
+def list_scans(
+    actor: Actor,
+    session: ReadSession,
+    campaign_id: str,
+    token_id: str | None = None,
+    place_id: str | None = None,
+    since: schemas.Instant | None = None,
+    until: schemas.Instant | None = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Page:
+    """Scans of a campaign, newest first, with the verdict that stands. `since` is included, `until` is not."""
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
+    rows = scans.list_scans(
+        session,
+        campaign.id,
+        token_id=ids.parse("tok", token_id) if token_id else None,
+        place_id=ids.parse("plc", place_id) if place_id else None,
+        since=since,
+        until=until,
+        before=before(cursor),
+        limit=limit + 1,
+    )
+    shown = _shown(session, rows[:limit])
+    return page(rows, limit, lambda scan: shown[scan.id], lambda scan: scan.id)
+
+
+@router.get("/scans/{scan_id}")
+def read_scan(scan_id: str, actor: Actor, session: ReadSession) -> ScanRead:
+    """One scan, with the verdict that stands."""
+    scan = scans.scan_by_id(session, ids.parse("scn", scan_id))
+    planning.campaign_by_id(session, actor.organisation_id, scan.campaign_id or ids.NIL)
+    return _shown(session, [scan])[scan.id]
+
+
+@router.get("/campaigns/{campaign_id}/stats")
+def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -> StatsRead:
+    """The campaign's figures so far, from the counters. Groups and periods come with the figures issue."""
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
+    token_ids = list(session.scalars(select(Token.id).where(col(Token.campaign_id) == campaign.id)))
+    figures = scans.totals(session, token_ids)
+    acts = session.execute(
+        select(func.count(), func.count(func.distinct(col(CheckIn.participant_id)))).where(
+            col(CheckIn.campaign_id) == campaign.id, col(CheckIn.counted)
+        )
+    ).one()
+    mission = missions.mission_of(session, campaign.id)
+    totals = missions.counters(session, mission.id) if mission else {}
+    return StatsRead(
+        scans={
+            "raw": figures.raw,
+            "human": figures.human,
+            "verified": figures.verified,
+            **{name: figures.by_verdict[name] for name in ("bot", "duplicate", "held", "invalid")},
+        },
+        unique_visitors=scans.unique_visitors(session, token_ids, since_day=0, until_day=clock.day_of(now) + 1),
+        participants=totals.get("participants", 0),
+        check_ins=acts[0],
+        bridge_rate=_bridge_rate(session, campaign.id, acts[1]),
+        inflation=figures.inflation,
+        complete_up_to=now,
+    )
+
+
+def _bridge_rate(session: DbSession, campaign_id: Any, offline: int) -> float | None:
+    """People with a verified offline act who then acted online / people with one (formula bridge_rate/1)."""
+    if not offline:
+        return None
+    first = (
+        select(col(CheckIn.participant_id), func.min(col(CheckIn.checked_in_at)).label("at"))
+        .where(col(CheckIn.campaign_id) == campaign_id, col(CheckIn.counted))
+        .group_by(col(CheckIn.participant_id))
+        .subquery()
+    )
+    bridged = session.execute(
+        select(func.count(func.distinct(col(Idea.participant_id))))
+        .join(first, first.c.participant_id == col(Idea.participant_id))
+        .where(col(Idea.created_at) >= first.c.at, col(Idea.phase) == "live")
+    ).scalar_one()
+    return round(bridged / offline, 4)
+
+
+def _shown(session: DbSession, rows: Sequence[Scan]) -> dict[Any, ScanRead]:
+    wanted = [scan.id for scan in rows]
+    standing = scans.standing_judgements(session, wanted)
+    confirmed = scans.confirmed_among(session, wanted)
+    return {scan.id: _read(scan, standing.get(scan.id, scan), scan.id in confirmed) for scan in rows}
+
+
+def _read(scan: Scan, judged: Any, confirmed: bool) -> ScanRead:
+    return ScanRead(
+        id=ids.show("scn", scan.id),
+        scanned_at=scan.scanned_at,
+        campaign_id=ids.show("cmp", scan.campaign_id) if scan.campaign_id else None,
+        token_id=ids.show("tok", scan.token_id) if scan.token_id else None,
+        place_id=ids.show("plc", scan.place_id) if scan.place_id else None,
+        verdict=judged.verdict,
+        score=judged.score,
+        reasons=[reason for reason in judged.reasons.split(",") if reason],
+        rules_version=judged.rules_version,
+        phase=scan.phase,
+        confirmed=confirmed,
+        device=scan.device,
+        language=scan.language,
+        location_source="place" if scan.place_id else None,
+    )

@@ -1,0 +1,158 @@
+"""Tokens, their QR images and their NDEF messages."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from sqlmodel import Session as DbSession
+
+from api import schemas
+from api.dependencies import Acting, Actor, Core, Now, ReadSession, Session
+from api.pagination import Cursor, Limit, Page, before, page
+from campaigns import ids, places, planning, tokens
+from campaigns.tokens import Kind, Medium, Token, codes, ndef, qr
+
+router = APIRouter(prefix="/v1", tags=["tokens"])
+
+
+class TokenCreate(schemas.Request):
+    """A token to print, write or send."""
+
+    medium: Medium
+    kind: Kind = Kind.STATIC
+    place_id: str | None = Field(None, max_length=90)
+    label: schemas.Text | None = Field(None, max_length=200)
+    channel: schemas.Text | None = Field(None, max_length=80)
+    destination: str | None = Field(None, max_length=2000)
+    external_id: schemas.ExternalId | None = None
+
+
+class TokenPatch(schemas.Request):
+    """JSON merge patch: takes effect at the next scan of the printed code."""
+
+    label: schemas.Text | None = Field(None, max_length=200)
+    channel: schemas.Text | None = Field(None, max_length=80)
+    destination: str | None = Field(None, max_length=2000)
+    place_id: str | None = Field(None, max_length=90)
+
+
+class TokenRead(BaseModel):
+    """A token. `url` is what the code carries, `code_shown` what is printed beneath."""
+
+    id: str
+    external_id: str | None
+    code: str
+    code_shown: str
+    url: str
+    medium: Medium
+    kind: Kind
+    state: str
+    campaign_id: str
+    place_id: str | None
+    label: str | None
+    channel: str | None
+    destination: str | None
+    created_at: datetime
+
+
+def show(token: Token, base_url: str) -> TokenRead:
+    kept = token.model_dump(include={"external_id", "medium", "kind", "state", "label", "channel", "created_at"})
+    return TokenRead(
+        id=ids.show("tok", token.id),
+        code=token.code,
+        code_shown=codes.grouped(token.code),
+        url=token.url(base_url),
+        campaign_id=ids.show("cmp", token.campaign_id),
+        place_id=ids.show("plc", token.place_id) if token.place_id else None,
+        destination=token.destination,
+        **kept,
+    )
+
+
+@router.post("/campaigns/{campaign_id}/tokens", status_code=201)
+def issue_token(campaign_id: str, body: TokenCreate, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
+    """Issue a token with a fresh code of ten characters."""
+    tokens.require_destination(body.destination)
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
+    place = _place(session, actor, body.place_id)
+    fields = body.model_dump(exclude={"place_id"})
+    return show(tokens.issue(session, campaign, place=place, now=now, **fields), core.settings.base_url)
+
+
+@router.get("/campaigns/{campaign_id}/tokens")
+def list_tokens(
+    campaign_id: str, actor: Actor, session: ReadSession, core: Core, limit: Limit = 25, cursor: Cursor = None
+) -> Page:
+    """Tokens of a campaign, newest first."""
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
+    rows = tokens.list_tokens(session, campaign.id, before=before(cursor), limit=limit + 1)
+    return page(rows, limit, lambda one: show(one, core.settings.base_url), lambda one: one.id)
+
+
+@router.get("/tokens/{token_id}")
+def read_token(token_id: str, actor: Actor, session: ReadSession, core: Core) -> TokenRead:
+    """One token."""
+    return show(_token(session, actor, token_id), core.settings.base_url)
+
+
+@router.patch("/tokens/{token_id}")
+def change_token(token_id: str, body: TokenPatch, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
+    """Change where a printed code leads, or what it is called."""
+    fields: dict[str, Any] = body.model_dump(exclude_unset=True)
+    tokens.require_destination(fields.get("destination"))
+    if "place_id" in fields:
+        place = _place(session, actor, fields["place_id"])
+        fields["place_id"] = place.id if place else None
+    return show(
+        tokens.change_token(session, _token(session, actor, token_id), now=now, **fields), core.settings.base_url
+    )
+
+
+@router.post("/tokens/{token_id}/revocation")
+def revoke_token(token_id: str, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
+    """Withdraw a code for good: it explains itself from now on. Twice is once."""
+    return show(tokens.revoke(session, _token(session, actor, token_id), now=now), core.settings.base_url)
+
+
+@router.get("/tokens/{token_id}/qr.{format}", response_class=Response)
+def draw_qr(
+    token_id: str,
+    format: Literal["svg", "png"],
+    actor: Actor,
+    session: ReadSession,
+    core: Core,
+    ec: Annotated[
+        qr.ErrorCorrection, Query(description="Error correction level (ISO/IEC 18004)")
+    ] = qr.ErrorCorrection.M,
+    module_px: Annotated[int, Query(description="Pixels a module, 1 to 40")] = 8,
+    quiet_zone: Annotated[int, Query(description="Modules of light border; 4 is the standard")] = 4,
+    dark: str = "#000000",
+    light: str = "#ffffff",
+) -> Response:
+    """The QR code as SVG or PNG, read back before it is handed out. 422 says what to change when it does not read."""
+    url = _token(session, actor, token_id).url(core.settings.base_url)
+    draw = {"svg": qr.svg, "png": qr.png}[format]
+    image = draw(url, error_correction=ec, module_px=module_px, quiet_zone=quiet_zone, dark=dark, light=light)
+    media_type = {"svg": "image/svg+xml", "png": "image/png"}[format]
+    return Response(image, media_type=media_type, headers={"Cache-Control": "private, max-age=86400"})
+
+
+@router.get("/tokens/{token_id}/ndef", response_class=Response)
+def write_ndef(request: Request, token_id: str, actor: Actor, session: ReadSession, core: Core) -> Response:
+    """The NDEF message for the tag (NFC Forum URI record). JSON with hex, length and fitting tags on request."""
+    token = _token(session, actor, token_id)
+    message = ndef.uri_message(f"{core.settings.base_url}/t/{token.code}")
+    if "application/json" in request.headers.get("accept", ""):
+        body = {"hex": message.hex(), "length": len(message), "fits": ndef.fits(message)}
+        return JSONResponse(body)
+    return Response(message, media_type="application/octet-stream")
+
+
+def _token(session: DbSession, actor: Acting, token_id: str) -> Token:
+    return tokens.token_by_id(session, actor.organisation_id, ids.parse("tok", token_id))
+
+
+def _place(session: DbSession, actor: Acting, name: str | None) -> places.Place | None:
+    return places.place_by_name(session, actor.organisation_id, name) if name else None

@@ -1,0 +1,263 @@
+"""A whole campaign from one description: places, campaign, mission and tokens in one step.
+
+Idempotent by `external_id`: applying a file twice changes nothing, applying an edited one changes what was edited.
+One transaction: it is applied whole or not at all; `--dry-run` rolls back and shows the difference.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from sqlmodel import Session
+
+from campaigns import missions, places, planning, tokens
+from campaigns.errors import Invalid
+from campaigns.missions import GoalMetric, Mission, Repeat, StepKind, StepPlan
+from campaigns.missions.models import LocalText
+from campaigns.places import Place
+from campaigns.places.service import Geocode
+from campaigns.planning import Campaign, Objective
+from campaigns.tokens import Kind, Medium
+
+ExternalId = str
+
+
+class _Plan(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, str_strip_whitespace=True)
+
+
+class PlacePlan(_Plan):
+    """A place of the file."""
+
+    external_id: ExternalId = Field(min_length=1, max_length=80)
+    name: str = Field(min_length=1, max_length=200)
+    lat: float | None = None
+    lon: float | None = None
+    radius_m: int = 100
+    time_zone: str = "Europe/Paris"
+    address: str | None = Field(None, max_length=500)
+    opening_hours: dict[str, list[list[str]]] | None = None
+
+
+class TargetPlan(_Plan):
+    """A target of the file."""
+
+    kpi: str
+    value: float = Field(gt=0, le=2**53 - 1)
+
+
+class StepFile(_Plan):
+    """A step of the file."""
+
+    kind: StepKind
+    mode: str | None = None
+    min_presence: int = Field(0, ge=0, le=3)
+    repeat: Repeat = Repeat.ONCE
+    points: int = Field(0, ge=0, le=1_000_000)
+    title: str | LocalText | None = None
+
+
+class GoalPlan(_Plan):
+    """What the mission counts towards."""
+
+    metric: GoalMetric
+    value: int = Field(ge=1, le=2**53 - 1)
+
+
+class MissionPlan(_Plan):
+    """The mission of the file."""
+
+    external_id: ExternalId = Field(min_length=1, max_length=80)
+    title: str | LocalText
+    promise: str | LocalText
+    goal: GoalPlan
+    steps: list[StepFile] = Field(min_length=1, max_length=20)
+
+
+class TokenPlan(_Plan):
+    """Tokens of the file: one a place and medium. `places` is "all" or a list of external ids."""
+
+    places: Literal["all"] | list[ExternalId] = "all"
+    media: list[Medium] = Field(default_factory=lambda: [Medium.QR], min_length=1)
+    label: str | None = Field(None, max_length=200)
+    channel: str | None = Field(None, max_length=80)
+
+
+class Blueprint(_Plan):
+    """The file. Dates without a zone are refused."""
+
+    external_id: ExternalId = Field(min_length=1, max_length=80)
+    name: str = Field(min_length=1, max_length=200)
+    objective: Objective
+    targets: list[TargetPlan] = Field(min_length=1)
+    time_zone: str = "Europe/Paris"
+    starts_at: AwareDatetime | None = None
+    ends_at: AwareDatetime | None = None
+    budget_minor: int | None = Field(None, ge=0, le=2**53 - 1)
+    currency: str | None = Field(None, pattern="^[A-Z]{3}$")
+    destination: str | None = None
+    languages: list[Literal["fr", "en"]] = Field(default_factory=lambda: ["fr", "en"], min_length=1)
+    places: list[PlacePlan] = Field(default_factory=list, max_length=2000)
+    mission: MissionPlan | None = None
+    tokens: list[TokenPlan] = Field(default_factory=list)
+
+    @field_validator("places")
+    @classmethod
+    def _each_place_once(cls, places: list[PlacePlan]) -> list[PlacePlan]:
+        names = [place.external_id for place in places]
+        if len(set(names)) != len(names):
+            raise ValueError("two places have one external_id")
+        return places
+
+
+@dataclass
+class Difference:
+    """What applying a blueprint did or would do."""
+
+    created: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    unchanged: int = 0
+    campaign_id: UUID | None = None
+
+    def note(self, what: str, changes: dict[str, Any] | None) -> None:
+        if changes is None:
+            self.created.append(what)
+        elif changes:
+            self.changed.append(f"{what}: {', '.join(sorted(changes))}")
+        else:
+            self.unchanged += 1
+
+
+def apply(
+    session: Session, organisation_id: UUID, plan: Blueprint, *, geocode: Geocode | None, now: datetime
+) -> Difference:
+    """Make or change what the blueprint describes. Invalid or Conflict leaves nothing behind."""
+    difference = Difference()
+    shops = {one.external_id: _place(session, organisation_id, one, geocode, difference, now) for one in plan.places}
+    campaign = _campaign(session, organisation_id, plan, difference, now)
+    difference.campaign_id = campaign.id
+    if plan.mission is not None:
+        _mission(session, campaign, plan.mission, difference, now)
+    for wanted in plan.tokens:
+        _tokens(session, campaign, wanted, shops, difference, now)
+    return difference
+
+
+def local(text: str | LocalText) -> LocalText:
+    """A text as it is stored: by language, or under "" when given once."""
+    return {"": text} if isinstance(text, str) else text
+
+
+def _changes(found: object, fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if getattr(found, key) != value}
+
+
+def _place(
+    session: Session,
+    organisation_id: UUID,
+    plan: PlacePlan,
+    geocode: Geocode | None,
+    difference: Difference,
+    now: datetime,
+) -> Place:
+    fields = plan.model_dump()
+    found = places.find_place(session, organisation_id, external_id=plan.external_id)
+    if found is not None and plan.lat is None and plan.lon is None and plan.address == found.address:
+        fields["lat"], fields["lon"] = found.lat, found.lon  # geocoded before; the address is the same
+    fields["lat"], fields["lon"] = places.locate(plan.address, fields["lat"], fields["lon"], geocode)
+    if found is None:
+        difference.note(f"place {plan.external_id}", None)
+        return places.open_place(session, organisation_id, now=now, **fields)
+    changes = _changes(found, fields)
+    difference.note(f"place {plan.external_id}", changes)
+    return places.change_place(session, found, now=now, **changes) if changes else found
+
+
+def _campaign(
+    session: Session, organisation_id: UUID, plan: Blueprint, difference: Difference, now: datetime
+) -> Campaign:
+    fields = plan.model_dump(exclude={"targets", "places", "mission", "tokens"})
+    tokens.require_destination(plan.destination)
+    targets = {target.kpi: target.value for target in plan.targets}
+    found = planning.find_campaign(session, organisation_id, external_id=plan.external_id)
+    if found is None:
+        difference.note(f"campaign {plan.external_id}", None)
+        return planning.plan_campaign(session, organisation_id, targets=targets, now=now, **fields)
+    changes = _changes(found, fields)
+    if {one.kpi: one.value for one in planning.list_targets(session, found.id)} != targets:
+        planning.set_targets(session, found, targets, now=now)
+        changes["targets"] = targets
+    difference.note(f"campaign {plan.external_id}", changes)
+    changes.pop("targets", None)
+    return planning.change_campaign(session, found, now=now, **changes) if changes else found
+
+
+def _mission(session: Session, campaign: Campaign, plan: MissionPlan, difference: Difference, now: datetime) -> Mission:
+    steps = [
+        StepPlan(s.kind, s.min_presence, s.repeat, s.points, local(s.title) if s.title else None) for s in plan.steps
+    ]
+    for step in plan.steps:
+        require_mode(step.kind, step.mode)
+    fields = {
+        "title": local(plan.title),
+        "promise": local(plan.promise),
+        "goal_metric": plan.goal.metric,
+        "goal_value": plan.goal.value,
+    }
+    found = missions.find_mission(session, campaign.id, external_id=plan.external_id)
+    if found is None:
+        difference.note(f"mission {plan.external_id}", None)
+        return missions.start_mission(session, campaign, steps=steps, external_id=plan.external_id, now=now, **fields)
+    changes = _changes(found, fields)
+    if [
+        StepPlan(StepKind(s.kind), s.min_presence, Repeat(s.repeat), s.points, s.title, s.params)
+        for s in missions.steps_of(session, found.id)
+    ] != steps:
+        missions.set_steps(session, found, steps, now=now)
+        changes["steps"] = steps
+    difference.note(f"mission {plan.external_id}", changes)
+    return missions.change_mission(session, found, now=now, **{k: v for k, v in changes.items() if k != "steps"})
+
+
+def require_mode(kind: StepKind, mode: str | None) -> None:
+    """Invalid when a step's mode is given and is not that of its kind."""
+    if mode is not None and mode != missions.MODES[kind]:
+        raise Invalid(f"A step of kind {kind} is {missions.MODES[kind]}.", pointer="/steps")
+
+
+def _tokens(
+    session: Session,
+    campaign: Campaign,
+    plan: TokenPlan,
+    shops: dict[str, Place],
+    difference: Difference,
+    now: datetime,
+) -> None:
+    names = list(shops) if plan.places == "all" else plan.places
+    unknown = [name for name in names if name not in shops]
+    if unknown:
+        raise Invalid(f"tokens name places that are not in the file: {', '.join(unknown)}.", pointer="/tokens")
+    for name in names:
+        for medium in plan.media:
+            external_id = "-".join(part for part in (plan.channel, name, medium.value) if part)
+            fields = {"label": plan.label, "channel": plan.channel}
+            found = tokens.find_token(session, campaign.id, external_id=external_id)
+            if found is None:
+                difference.note(f"token {external_id}", None)
+                tokens.issue(
+                    session,
+                    campaign,
+                    medium=medium,
+                    kind=Kind.STATIC,
+                    place=shops[name],
+                    external_id=external_id,
+                    now=now,
+                    **fields,
+                )
+                continue
+            changes = _changes(found, fields)
+            difference.note(f"token {external_id}", changes)
+            if changes:
+                tokens.change_token(session, found, now=now, **changes)

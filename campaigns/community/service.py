@@ -1,0 +1,153 @@
+"""Ideas: posting one completes its step in the same transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from campaigns import missions
+from campaigns.community.models import Idea, IdeaState
+from campaigns.errors import Conflict, Forbidden, Invalid
+from campaigns.events import record_event
+from campaigns.ids import uuid7_at
+from campaigns.missions import Mission, Step, StepKind
+from campaigns.missions.models import CompletionState, MissionCounter
+from campaigns.participants import Participant
+from campaigns.planning import Campaign
+from campaigns.storage import insert_once
+
+TEXT_LIMIT = 500  # characters of an idea
+IDEAS_A_DAY = 10  # of one person; newcomers' limits join with moderation
+
+
+@dataclass(frozen=True)
+class Posted:
+    """An idea as it stands; `is_replay` when this client id was seen before."""
+
+    idea: Idea
+    is_replay: bool
+
+
+def post_idea(
+    session: Session,
+    mission: Mission,
+    campaign: Campaign,
+    person: Participant,
+    *,
+    text: str,
+    client_id: str,
+    language: str,
+    now: datetime,
+) -> Posted:
+    """Publish an idea and complete the mission's idea step. A repeat of `client_id` returns the first idea.
+
+    Invalid for an empty or too long text, Forbidden when the step asks for a presence the person has not shown,
+    Conflict when the campaign takes no acts.
+    """
+    first = session.exec(select(Idea).where(Idea.participant_id == person.id, Idea.client_id == client_id)).first()
+    if first is not None:
+        return Posted(first, True)
+    phase = missions.require_open(campaign, now=now)
+    words = tidy(text)
+    step = next((s for s in missions.steps_of(session, mission.id) if s.kind == StepKind.IDEA), None)
+    if step is None:
+        raise Conflict("This mission does not ask for ideas.", code="no_such_step")
+    presence = _require_standing(session, mission, step, person)
+    missions.take_part(session, mission, person, phase=phase, now=now)
+    id = uuid7_at(now)
+    is_new = insert_once(
+        session,
+        Idea,
+        id=id,
+        mission_id=mission.id,
+        participant_id=person.id,
+        client_id=client_id,
+        text=words,
+        language=language,
+        state=IdeaState.PUBLISHED.value,
+        phase=phase,
+        created_at=now,
+    )
+    if not is_new:
+        raise Conflict("This idea arrived a moment ago.", code="already_posted")
+    missions.count_idea(session, mission, phase=phase)
+    missions.complete(
+        session,
+        mission,
+        step,
+        person,
+        period=missions.period_of(step.repeat, now, campaign.time_zone),
+        presence=presence,
+        phase=phase,
+        source_id=id,
+        state=CompletionState.VERIFIED,
+        now=now,
+    )
+    record_event(session, "idea.published", now=now, idea_id=id, mission_id=mission.id)
+    return Posted(session.get_one(Idea, id), False)
+
+
+def tidy(text: str) -> str:
+    """The text with its white space folded. Invalid when nothing is left or it is longer than 500 characters."""
+    words = "\n".join(" ".join(line.split()) for line in text.strip().splitlines()).strip()
+    if not words:
+        raise Invalid("Write your idea first: the text is empty.", pointer="/text", code="idea_empty")
+    if len(words) > TEXT_LIMIT:
+        raise Invalid(
+            f"An idea has at most {TEXT_LIMIT} characters; this one has {len(words)}.",
+            pointer="/text",
+            code="idea_too_long",
+            length=len(words),
+        )
+    return words
+
+
+def list_ideas(
+    session: Session, mission_id: UUID, *, phase: str = "live", before: UUID | None = None, limit: int
+) -> Sequence[tuple[Idea, str]]:
+    """Published ideas with their author's pseudonym, newest first."""
+    query = (
+        select(Idea, Participant.pseudonym)
+        .join(Participant, col(Participant.id) == Idea.participant_id)
+        .where(Idea.mission_id == mission_id, Idea.phase == phase, Idea.state == IdeaState.PUBLISHED)
+    )
+    if before is not None:
+        query = query.where(Idea.id < before)
+    return [(idea, name) for idea, name in session.exec(query.order_by(col(Idea.id).desc()).limit(limit)).all()]
+
+
+def ideas_of(session: Session, participant_id: UUID) -> Sequence[Idea]:
+    """A person's own ideas, newest first."""
+    return session.exec(select(Idea).where(Idea.participant_id == participant_id).order_by(col(Idea.id).desc())).all()
+
+
+def recount(session: Session) -> list[str]:
+    """The idea counters against the ideas, in words."""
+    counted = {
+        (mission_id, phase): number
+        for mission_id, phase, number in session.execute(
+            select(col(Idea.mission_id), col(Idea.phase), func.count()).group_by(col(Idea.mission_id), col(Idea.phase))
+        )
+    }
+    stored = {
+        (row.mission_id, row.phase): row.total
+        for row in session.exec(select(MissionCounter).where(MissionCounter.metric == "ideas"))
+    }
+    return [
+        f"mission counter ideas ({key[1]}) of mission {key[0]}: {stored.get(key, 0)} stored, {counted.get(key, 0)} counted"
+        for key in sorted(stored.keys() | counted.keys(), key=str)
+        if stored.get(key, 0) != counted.get(key, 0)
+    ]
+
+
+def _require_standing(session: Session, mission: Mission, step: Step, person: Participant) -> int:
+    best = missions.standing(session, mission, person).presence
+    if step.min_presence > (best if best is not None else -1) and step.min_presence > 0:
+        raise Forbidden(
+            "This step is for people who showed that they were in the shop. Scan a code there and check in first.",
+            code="presence_missing",
+        )
+    return best or 0

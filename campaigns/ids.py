@@ -1,0 +1,62 @@
+"""Identifiers: UUIDv7 (RFC 9562), made by us, shown with a prefix: `plc_0198...` (32 hexadecimal digits)."""
+
+import os
+import re
+import time
+from datetime import UTC, datetime
+from uuid import UUID
+
+from campaigns.errors import NotFound
+
+NIL = UUID(int=0)
+_SHOWN = re.compile(r"[0-9a-f]{32}\Z")
+
+
+def uuid7(at_ms: int | None = None) -> UUID:
+    """A new UUIDv7 of this millisecond, or of `at_ms` (milliseconds since 1970)."""
+    return UUID(int=uuid7_int(time.time_ns() // 1_000_000 if at_ms is None else at_ms))
+
+
+def uuid7_int(at_ms: int) -> int:
+    """The 128-bit integer of a new UUIDv7: 48 bits of milliseconds, version, 74 random bits."""
+    rand = int.from_bytes(os.urandom(10), "big")
+    return (
+        (at_ms & 0xFFFFFFFFFFFF) << 80
+        | 0x7000 << 64
+        | (rand >> 64 & 0x0FFF) << 64
+        | 0b10 << 62
+        | (rand & 0x3FFFFFFFFFFFFFFF)
+    )
+
+
+def uuid7_at(instant: datetime) -> UUID:
+    """A new UUIDv7 carrying `instant`: rows written with a past `now` sort in their own time."""
+    return uuid7(milliseconds(instant))
+
+
+def first_of(instant: datetime) -> UUID:
+    """The smallest UUIDv7 of an instant: a bound for `id >= ...`."""
+    return UUID(int=(milliseconds(instant) & 0xFFFFFFFFFFFF) << 80 | 0x7000 << 64 | 0b10 << 62)
+
+
+def milliseconds(instant: datetime) -> int:
+    """Milliseconds since 1970."""
+    return int(instant.timestamp() * 1000)
+
+
+def instant_of(id: UUID) -> datetime:
+    """The instant a UUIDv7 carries, to the millisecond."""
+    return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)
+
+
+def show(prefix: str, id: UUID) -> str:
+    """The public form: `show("plc", id)` -> `plc_0198...`."""
+    return f"{prefix}_{id.hex}"
+
+
+def parse(prefix: str, text: str) -> UUID:
+    """The id behind its public form. NotFound for anything that could not be one of ours."""
+    head, _, tail = text.partition("_")
+    if head != prefix or not _SHOWN.match(tail):
+        raise NotFound(f"There is no {prefix}_... with the id {text[:60]!r}.")
+    return UUID(tail)

@@ -1,0 +1,451 @@
+"""Missions: joining, checking in, and completing steps, each in the transaction of the act it rests on."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func
+from sqlmodel import Session, col, select
+
+from campaigns import participants, scans
+from campaigns.clock import civil_day
+from campaigns.errors import Conflict, Invalid, NotFound
+from campaigns.events import announce, record_event
+from campaigns.ids import uuid7_at
+from campaigns.missions.models import (
+    MODES,
+    CompletionState,
+    GoalMetric,
+    LocalText,
+    Membership,
+    Mission,
+    MissionCounter,
+    Repeat,
+    Step,
+    StepCompletion,
+    StepKind,
+)
+from campaigns.participants import Participant
+from campaigns.planning import Campaign, State
+from campaigns.scans import CheckIn, Position, Receipt
+from campaigns.storage import add_up, insert_once
+from campaigns.tokens.directory import Entry
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """A step as a marketer describes it."""
+
+    kind: StepKind
+    min_presence: int = 0
+    repeat: Repeat = Repeat.ONCE
+    points: int = 0
+    title: LocalText | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What an act did to a step: `verified`, `pending`, `already` done in this period, or `refused` with the reason."""
+
+    step: Step
+    outcome: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class CheckedIn:
+    """The answer to a check-in. `secret` is the new participant's, for the cookie, or None."""
+
+    check_in: CheckIn
+    person: Participant
+    secret: str | None
+    mission: Mission | None
+    outcomes: list[StepOutcome]
+    is_replay: bool
+
+
+def start_mission(
+    session: Session,
+    campaign: Campaign,
+    *,
+    title: LocalText,
+    promise: LocalText,
+    goal_metric: GoalMetric,
+    goal_value: int,
+    steps: Sequence[StepPlan],
+    external_id: str | None = None,
+    now: datetime,
+) -> Mission:
+    """Create a mission with its steps. Invalid without a step; Conflict on an ended campaign or a used name."""
+    if campaign.state == State.ENDED:
+        raise Conflict("This campaign has ended; it takes no new mission.", code="wrong_state")
+    if external_id and find_mission(session, campaign.id, external_id=external_id):
+        raise Conflict(f"A mission with external_id {external_id!r} is there already.", pointer="/external_id")
+    id = uuid7_at(now)
+    mission = Mission(
+        id=id,
+        organisation_id=campaign.organisation_id,
+        campaign_id=campaign.id,
+        external_id=external_id,
+        slug=free_slug(session, next(iter(title.values()))),
+        title=title,
+        promise=promise,
+        goal_metric=goal_metric,
+        goal_value=goal_value,
+        created_at=now,
+        changed_at=now,
+    )
+    session.add(mission)
+    session.flush()
+    set_steps(session, mission, steps, now=now)
+    announce(session, "campaign", campaign.id)
+    return mission
+
+
+def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, now: datetime) -> None:
+    """Replace the steps of a mission nobody has acted in; Conflict once someone has."""
+    if not steps:
+        raise Invalid("A mission needs at least one step.", pointer="/steps")
+    acted = session.exec(select(StepCompletion.id).where(StepCompletion.mission_id == mission.id).limit(1)).first()
+    if acted is not None:
+        raise Conflict("People have completed steps of this mission: its steps are fixed.", code="rules_frozen")
+    session.execute(delete(Step).where(col(Step.mission_id) == mission.id))
+    for position, plan in enumerate(steps, 1):
+        session.add(
+            Step(
+                id=uuid7_at(now),
+                mission_id=mission.id,
+                position=position,
+                kind=plan.kind.value,
+                mode=MODES[plan.kind].value,
+                title=plan.title,
+                min_presence=plan.min_presence,
+                repeat=plan.repeat.value,
+                points=plan.points,
+                params=plan.params,
+            )
+        )
+    session.flush()
+
+
+def change_mission(session: Session, mission: Mission, *, now: datetime, **fields: Any) -> Mission:
+    """Change words or goal of a mission; pages follow at once."""
+    for key, value in fields.items():
+        setattr(mission, key, value)
+    mission.changed_at = now
+    session.add(mission)
+    announce(session, "campaign", mission.campaign_id)
+    return mission
+
+
+def free_slug(session: Session, title: str) -> str:
+    """The title in lower-case ASCII and hyphens, with a number behind it when it is taken."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "mission"
+    taken = set(session.exec(select(Mission.slug).where(col(Mission.slug).startswith(base))).all())
+    return next(slug for slug in _numbered(base) if slug not in taken)
+
+
+def _numbered(base: str) -> Iterator[str]:
+    yield base
+    for number in range(2, 10**6):
+        yield f"{base}-{number}"
+
+
+def check_in(
+    session: Session,
+    receipt: Receipt,
+    entry: Entry,
+    *,
+    cookie: str | None,
+    language: str,
+    position: Position | None,
+    seal: Callable[[Position], bytes],
+    till_code_was_right: bool,
+    occurred_at: datetime | None,
+    now: datetime,
+) -> CheckedIn:
+    """Check in on a scan: joins the mission if need be and completes the step the act is worth.
+
+    A replay returns the first answer. The participant is the cookie's, else a new one.
+    """
+    mission = mission_of(session, entry.campaign.id)
+    first = scans.find_check_in(session, receipt.scan_id)
+    if first is not None:
+        person = session.get_one(Participant, first.participant_id)
+        return CheckedIn(first, person, None, mission, first_outcomes(session, first, mission), True)
+    person, secret = recognise_or_join(session, entry.campaign, cookie, language=language, now=now)
+    done = scans.check_in(
+        session,
+        receipt,
+        entry,
+        person,
+        position=position,
+        sealed=seal(position) if position else None,
+        till_code_was_right=till_code_was_right,
+        occurred_at=occurred_at,
+        now=now,
+    )
+    outcomes: list[StepOutcome] = []
+    if mission is not None:
+        take_part(session, mission, person, phase=done.phase, now=now)
+        if done.counted:
+            add_up(session, MissionCounter, _counter(mission, done.phase, "check_ins"), total=1)
+        outcomes = [
+            _offline(session, mission, step, person, done, entry, now=now)
+            for step in steps_of(session, mission.id)
+            if step.kind == StepKind.SCAN
+        ]
+    return CheckedIn(done, person, secret, mission, outcomes, False)
+
+
+def recognise_or_join(
+    session: Session, campaign: Campaign, cookie: str | None, *, language: str, now: datetime
+) -> tuple[Participant, str | None]:
+    """The cookie's participant of this organisation, else a new one with the secret for its cookie."""
+    person = participants.recognise(session, cookie)
+    if person is not None and person.organisation_id == campaign.organisation_id:
+        return person, None
+    return participants.join(session, campaign.organisation_id, language=language, now=now)
+
+
+def take_part(session: Session, mission: Mission, person: Participant, *, phase: str, now: datetime) -> bool:
+    """Make the person a member of the mission; whether they were not before."""
+    is_new = insert_once(
+        session, Membership, mission_id=mission.id, participant_id=person.id, phase=phase, joined_at=now
+    )
+    if is_new:
+        add_up(session, MissionCounter, _counter(mission, phase, "participants"), total=1)
+        record_event(session, "mission.joined", now=now, mission_id=mission.id, participant_id=person.id)
+    return is_new
+
+
+def require_open(campaign: Campaign, *, now: datetime) -> str:
+    """The phase an act of this campaign belongs to now; Conflict when it takes none, with the reason."""
+    state = campaign.state_at(now)
+    if state in (State.DRAFT, State.LIVE):
+        return "draft" if state is State.DRAFT else "live"
+    words = {
+        State.SCHEDULED: "This campaign has not started yet.",
+        State.PAUSED: "This campaign is paused. Come back soon.",
+    }
+    raise Conflict(
+        words.get(state, "This campaign has ended. Thank you to everyone who took part."),
+        code="campaign_closed",
+    )
+
+
+def complete(
+    session: Session,
+    mission: Mission,
+    step: Step,
+    person: Participant,
+    *,
+    period: str,
+    presence: int,
+    phase: str,
+    source_id: UUID,
+    state: CompletionState,
+    now: datetime,
+) -> StepOutcome:
+    """Complete a step once per person and period (I10); counters move in the same transaction."""
+    is_new = insert_once(
+        session,
+        StepCompletion,
+        id=uuid7_at(now),
+        step_id=step.id,
+        mission_id=mission.id,
+        participant_id=person.id,
+        period=period,
+        phase=phase,
+        state=state.value,
+        presence=presence,
+        source_id=source_id,
+        completed_at=now,
+    )
+    if not is_new:
+        return StepOutcome(step, "already")
+    if state is CompletionState.VERIFIED:
+        add_up(session, MissionCounter, _counter(mission, phase, "completions"), total=1)
+    record_event(session, "step.completed", now=now, step_id=step.id, participant_id=person.id)
+    return StepOutcome(step, state.value)
+
+
+def period_of(repeat: str, instant: datetime, time_zone: str) -> str:
+    """The period a completion falls in: `once`, a civil day, or an ISO week of that zone."""
+    if repeat == Repeat.ONCE:
+        return "once"
+    day = civil_day(instant, time_zone)
+    if repeat == Repeat.DAILY:
+        return day.isoformat()
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02d}"
+
+
+def first_outcomes(session: Session, done: CheckIn, mission: Mission | None) -> list[StepOutcome]:
+    """What a check-in did when it was made, for a replay."""
+    if mission is None:
+        return []
+    rows = session.exec(select(StepCompletion).where(StepCompletion.source_id == done.id)).all()
+    by_step = {row.step_id: row.state for row in rows}
+    return [
+        StepOutcome(step, by_step.get(step.id, "already"))
+        for step in steps_of(session, mission.id)
+        if step.kind == StepKind.SCAN
+    ]
+
+
+def mission_of(session: Session, campaign_id: UUID) -> Mission | None:
+    """The mission a campaign's scans lead to: its first."""
+    return session.exec(select(Mission).where(Mission.campaign_id == campaign_id).order_by(col(Mission.id))).first()
+
+
+def mission_by_name(session: Session, name: str) -> Mission:
+    """A mission by slug or by its id without prefix; NotFound else."""
+    mission = session.exec(select(Mission).where(Mission.slug == name[:80])).first()
+    if mission is None:
+        raise NotFound("There is no such mission.")
+    return mission
+
+
+def mission_by_id(session: Session, organisation_id: UUID, mission_id: UUID) -> Mission:
+    """The organisation's mission; NotFound for another's."""
+    mission = session.get(Mission, mission_id)
+    if mission is None or mission.organisation_id != organisation_id:
+        raise NotFound("There is no such mission.")
+    return mission
+
+
+def find_mission(session: Session, campaign_id: UUID, *, external_id: str) -> Mission | None:
+    return session.exec(
+        select(Mission).where(Mission.campaign_id == campaign_id, Mission.external_id == external_id)
+    ).first()
+
+
+def list_missions(session: Session, campaign_id: UUID) -> Sequence[Mission]:
+    """Oldest first: the first is the one scans lead to."""
+    return session.exec(select(Mission).where(Mission.campaign_id == campaign_id).order_by(col(Mission.id))).all()
+
+
+def steps_of(session: Session, mission_id: UUID) -> Sequence[Step]:
+    """In their order."""
+    return session.exec(select(Step).where(Step.mission_id == mission_id).order_by(col(Step.position))).all()
+
+
+def counters(session: Session, mission_id: UUID, *, phase: str = "live") -> dict[str, int]:
+    """A mission's totals of a phase, by metric; missing means zero."""
+    rows = session.exec(
+        select(MissionCounter).where(MissionCounter.mission_id == mission_id, MissionCounter.phase == phase)
+    )
+    return {row.metric: row.total for row in rows}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a person stands in a mission. `presence` is their best proof so far, None before any check-in."""
+
+    member: bool
+    presence: int | None
+    done: dict[int, str]  # step position -> state
+    check_ins: int
+
+
+def standing(session: Session, mission: Mission, person: Participant) -> Standing:
+    """What this person did in this mission."""
+    member = session.get(Membership, (mission.id, person.id)) is not None
+    presence, number = session.execute(
+        select(func.max(col(CheckIn.presence)), func.count()).where(
+            CheckIn.participant_id == person.id,
+            CheckIn.campaign_id == mission.campaign_id,
+            col(CheckIn.verdict).in_([*scans.EARNING, scans.Verdict.TEST]),
+        )
+    ).one()
+    rows = session.execute(
+        select(col(Step.position), col(StepCompletion.state))
+        .join(StepCompletion, col(StepCompletion.step_id) == Step.id)
+        .where(StepCompletion.participant_id == person.id, Step.mission_id == mission.id)
+    )
+    return Standing(member, presence, dict(rows.tuples().all()), number)
+
+
+def recount(session: Session) -> list[str]:
+    """Mission counters against what they count, in words; empty when all adds up."""
+    counted: dict[tuple[UUID, str, str], int] = {}
+    for mission_id, phase, number in session.execute(
+        select(col(Membership.mission_id), col(Membership.phase), func.count()).group_by(
+            col(Membership.mission_id), col(Membership.phase)
+        )
+    ):
+        counted[(mission_id, phase, "participants")] = number
+    for mission_id, phase, number in session.execute(
+        select(col(StepCompletion.mission_id), col(StepCompletion.phase), func.count())
+        .where(StepCompletion.state == CompletionState.VERIFIED)
+        .group_by(col(StepCompletion.mission_id), col(StepCompletion.phase))
+    ):
+        counted[(mission_id, phase, "completions")] = number
+    first = {m.campaign_id: m.id for m in session.exec(select(Mission).order_by(col(Mission.id).desc()))}
+    for campaign_id, phase, number in session.execute(
+        select(col(CheckIn.campaign_id), col(CheckIn.phase), func.count())
+        .where(col(CheckIn.counted))
+        .group_by(col(CheckIn.campaign_id), col(CheckIn.phase))
+    ):
+        if campaign_id in first:
+            counted[(first[campaign_id], phase, "check_ins")] = number
+    stored = {
+        (row.mission_id, row.phase, row.metric): row.total
+        for row in session.exec(select(MissionCounter))
+        if row.metric in ("participants", "completions", "check_ins")
+    }
+    return [
+        f"mission counter {metric} ({phase}) of mission {mission_id}: {stored.get(key, 0)} stored, {counted.get(key, 0)} counted"
+        for key in sorted(stored.keys() | counted.keys(), key=str)
+        if stored.get(key, 0) != counted.get(key, 0)
+        for mission_id, phase, metric in [key]
+    ]
+
+
+def _offline(
+    session: Session,
+    mission: Mission,
+    step: Step,
+    person: Participant,
+    done: CheckIn,
+    entry: Entry,
+    *,
+    now: datetime,
+) -> StepOutcome:
+    if done.verdict == scans.Verdict.HELD:
+        state = CompletionState.PENDING
+    elif done.verdict in (*scans.EARNING, scans.Verdict.TEST):
+        state = CompletionState.VERIFIED
+    else:
+        return StepOutcome(step, "refused", "not_counted")
+    if done.presence < step.min_presence:
+        return StepOutcome(step, "refused", "presence")
+    zone = entry.place.time_zone if entry.place else entry.campaign.time_zone
+    return complete(
+        session,
+        mission,
+        step,
+        person,
+        period=period_of(step.repeat, done.occurred_at, zone),
+        presence=done.presence,
+        phase=done.phase,
+        source_id=done.id,
+        state=state,
+        now=now,
+    )
+
+
+def _counter(mission: Mission, phase: str, metric: str) -> dict[str, Any]:
+    return {"mission_id": mission.id, "phase": phase, "metric": metric}
+
+
+def count_idea(session: Session, mission: Mission, *, phase: str) -> None:
+    """One more idea in the mission's totals."""
+    add_up(session, MissionCounter, _counter(mission, phase, "ideas"), total=1)

@@ -1,0 +1,181 @@
+"""Campaigns and their targets."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import BigInteger
+from sqlmodel import Field, UniqueConstraint
+
+from campaigns.errors import Conflict
+from campaigns.storage import Row, json_column
+
+
+class Objective(StrEnum):
+    """What a campaign is for. Named before any token exists."""
+
+    CONQUEST = "conquest"
+    LOYALTY = "loyalty"
+    IMAGE = "image"
+    AWARENESS = "awareness"
+    SALES = "sales"
+    RECRUITMENT = "recruitment"
+    CAUSE = "cause"
+
+
+class State(StrEnum):
+    """Where a campaign stands. `scheduled` is a live campaign before its start: shown, never stored."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    LIVE = "live"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+ALL_KPIS = (
+    "verified_scans",
+    "unique_visitors",
+    "participants",
+    "check_ins",
+    "completions",
+    "ideas",
+    "votes",
+    "referrals",
+    "coupons_redeemed",
+    "conversions",
+    "revenue_minor",
+    "bridge_rate",
+    "return_rate",
+)
+KPIS: dict[Objective, tuple[str, ...]] = {
+    Objective.CONQUEST: (
+        "verified_scans",
+        "unique_visitors",
+        "participants",
+        "check_ins",
+        "referrals",
+        "conversions",
+        "revenue_minor",
+        "bridge_rate",
+    ),
+    Objective.LOYALTY: (
+        "verified_scans",
+        "participants",
+        "check_ins",
+        "completions",
+        "coupons_redeemed",
+        "conversions",
+        "revenue_minor",
+        "bridge_rate",
+        "return_rate",
+    ),
+    Objective.IMAGE: (
+        "verified_scans",
+        "unique_visitors",
+        "participants",
+        "check_ins",
+        "completions",
+        "ideas",
+        "votes",
+        "bridge_rate",
+    ),
+    Objective.AWARENESS: (
+        "verified_scans",
+        "unique_visitors",
+        "participants",
+        "check_ins",
+        "referrals",
+        "bridge_rate",
+    ),
+    Objective.SALES: (
+        "verified_scans",
+        "check_ins",
+        "coupons_redeemed",
+        "conversions",
+        "revenue_minor",
+        "return_rate",
+    ),
+    Objective.RECRUITMENT: (
+        "verified_scans",
+        "unique_visitors",
+        "participants",
+        "check_ins",
+        "completions",
+        "ideas",
+        "referrals",
+        "conversions",
+    ),
+    Objective.CAUSE: ALL_KPIS,
+}
+RATES = ("bridge_rate", "return_rate")  # shares from 0 to 1; every other target is a count above zero
+
+
+class Campaign(Row, table=True):
+    """An objective with targets, a flight and a state."""
+
+    __tablename__ = "campaigns"
+    __table_args__ = (UniqueConstraint("organisation_id", "external_id"),)
+
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    external_id: str | None = None
+    name: str
+    objective: str
+    state: str = State.DRAFT
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    time_zone: str
+    budget_minor: int | None = Field(default=None, sa_type=BigInteger)
+    currency: str | None = None
+    destination: str | None = None
+    languages: list[str] = json_column()
+    created_at: datetime
+    changed_at: datetime
+    launched_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    def state_at(self, now: datetime) -> State:
+        """The state a visitor meets at that instant, the flight's start and end included."""
+        state = State(self.state)
+        if state not in (State.LIVE, State.PAUSED):
+            return state
+        if self.ends_at is not None and now >= self.ends_at:
+            return State.ENDED
+        if state is State.LIVE and self.starts_at is not None and now < self.starts_at:
+            return State.SCHEDULED
+        return state
+
+    def move(self, to: State, *, of: tuple[State, ...], now: datetime) -> None:
+        """Change the state; Conflict when the present one does not lead there."""
+        if self.state not in of:
+            raise Conflict(
+                f"A campaign that is {self.state} cannot become {to}; it would have to be {' or '.join(of)}.",
+                code="wrong_state",
+                state=self.state,
+            )
+        self.state = to
+        self.changed_at = now
+
+
+class Target(Row, table=True):
+    """One figure a campaign wants to reach. Locked at launch; what changes later is another row."""
+
+    __tablename__ = "targets"
+    __table_args__ = (UniqueConstraint("campaign_id", "kpi"),)
+
+    campaign_id: UUID = Field(foreign_key="campaigns.id")
+    kpi: str
+    value: float
+    locked_at: datetime | None = None
+
+
+def target_problem(objective: str, kpi: str, value: float) -> str | None:
+    """Why a target cannot be taken, or None."""
+    fitting = KPIS[Objective(objective)]
+    if kpi not in fitting:
+        return f"A {objective} campaign has the targets {', '.join(fitting)}; {kpi[:60]!r} is not one of them."
+    if kpi in RATES and not 0 < value <= 1:
+        return f"{kpi} is a share above 0 and up to 1."
+    if kpi not in RATES and (value < 1 or value != int(value)):
+        return f"{kpi} is a whole number from 1."
+    return None

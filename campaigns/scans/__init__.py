@@ -1,0 +1,54 @@
+"""Scans: the log, its verdicts, receipts, positions and check-ins."""
+
+from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique_visitors
+from campaigns.scans.judge import judge
+from campaigns.scans.models import CheckIn, Scan
+from campaigns.scans.receipt import Receipt, ReceiptBook
+from campaigns.scans.recount import recount
+from campaigns.scans.service import (
+    Position,
+    accuracy_up,
+    best_fix,
+    check_in,
+    confirm,
+    confirmed_among,
+    find_check_in,
+    list_scans,
+    scan_by_id,
+    sight,
+    standing_judgements,
+    take_writer_number,
+    try_till_code,
+)
+from campaigns.scans.verdict import EARNING, Judgement, Reason, Verdict
+
+__all__ = [
+    "EARNING",
+    "CheckIn",
+    "Figures",
+    "Judgement",
+    "Position",
+    "Reason",
+    "Receipt",
+    "ReceiptBook",
+    "Scan",
+    "Verdict",
+    "accuracy_up",
+    "best_fix",
+    "by_hour",
+    "check_in",
+    "confirm",
+    "confirmed_among",
+    "find_check_in",
+    "judge",
+    "last_hours",
+    "list_scans",
+    "recount",
+    "scan_by_id",
+    "sight",
+    "standing_judgements",
+    "take_writer_number",
+    "totals",
+    "try_till_code",
+    "unique_visitors",
+]

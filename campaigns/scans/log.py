@@ -1,0 +1,338 @@
+"""The scan log's writer: a whole batch in one transaction, on disk before anybody is answered.
+
+Three kinds of entries go through it: scans, confirmations and positions. In the same transaction go one counter row
+a scan's key (token, hour, phase, verdict, writer), the visitor's key and one outbox event a batch. On SQLite it uses
+only `execute` and `executemany` of the connection handed to it; on PostgreSQL scans go by COPY.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+import psycopg
+
+from campaigns import ids
+from campaigns.storage import Database, WriteLock, connect_sqlite
+
+VISITOR_SAMPLE = 4096  # smallest keys kept of a token and day; the error above is 1 / sqrt(4096) = 1.6 %
+_NO_TOKEN = "0" * 32
+
+
+class ScanRow(NamedTuple):
+    """A scan as it is stored. Ids are 32 hexadecimal digits; `id` is a UUIDv7."""
+
+    id: str
+    campaign_id: str | None
+    token_id: str | None
+    place_id: str | None
+    code: str | None
+    visitor_key: int
+    phase: str
+    verdict: str
+    score: int
+    reasons: str
+    rules_version: int
+    device: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A browser showed the page of a scan. The result is whether this was the first to say so."""
+
+    scan_id: str
+    token_id: str
+    visitor_key: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PositionFix:
+    """A position for a scan. The result is the better of its fixes, or None when two were given before."""
+
+    confirmation: Confirmation
+    geofence: str
+    distance_m: int | None
+    accuracy_m: int
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BestFix:
+    """The fix with the smaller error circle."""
+
+    geofence: str
+    distance_m: int | None
+    accuracy_m: int
+
+
+Entry = ScanRow | Confirmation | PositionFix
+Result = bool | BestFix | None
+
+
+class Writer(Protocol):
+    """Writes a batch in one transaction and returns one result an entry, in order."""
+
+    def write(self, batch: Sequence[Entry]) -> list[Result]: ...
+
+    def close(self) -> None: ...
+
+
+class Tally:
+    """What a batch adds up to: counter rows, visitor keys, and the keys no longer worth storing."""
+
+    def __init__(self, writer: int) -> None:
+        self.writer = writer
+        self._ceiling: dict[tuple[str, int], int] = {}
+        self._offered: Counter[tuple[str, int]] = Counter()
+
+    def counters(self, scans: Sequence[ScanRow]) -> list[tuple[Any, ...]]:
+        """(token, hour, phase, verdict, writer, scans), sorted so that two processes lock in one order."""
+        sums = Counter(
+            (row.token_id or _NO_TOKEN, int(row.id[:12], 16) // 3_600_000, row.phase, row.verdict) for row in scans
+        )
+        return [(*key, self.writer, number) for key, number in sorted(sums.items())]
+
+    def visitors(self, scans: Sequence[ScanRow]) -> list[tuple[str, int, int]]:
+        """(token, day, visitor key) of people's scans that may be among the smallest keys, sorted."""
+        seen = {
+            (row.token_id, int(row.id[:12], 16) // 86_400_000, row.visitor_key)
+            for row in scans
+            if row.token_id is not None and row.verdict not in ("bot", "test")
+        }
+        return sorted(one for one in seen if one[2] <= self._ceiling.get(one[:2], 1 << 63))
+
+    def crowded(self, visitors: Sequence[tuple[str, int, int]]) -> list[tuple[str, int]]:
+        """The (token, day) pairs whose sample may have outgrown its size since it was last cut."""
+        self._offered.update(one[:2] for one in visitors)
+        grown = [pair for pair, number in self._offered.items() if number >= VISITOR_SAMPLE]
+        for pair in grown:
+            del self._offered[pair]
+        if len(self._offered) > 50_000:
+            self._offered.clear()
+            self._ceiling.clear()
+        return grown
+
+    def cut(self, pair: tuple[str, int], ceiling: int) -> None:
+        """Remember the largest key worth storing for a token and day."""
+        self._ceiling[pair] = ceiling
+
+
+def _split(batch: Sequence[Entry]) -> tuple[list[ScanRow], list[tuple[int, Confirmation | PositionFix]]]:
+    scans: list[ScanRow] = []
+    others: list[tuple[int, Confirmation | PositionFix]] = []
+    for index, entry in enumerate(batch):
+        if isinstance(entry, ScanRow):
+            scans.append(entry)
+        else:
+            others.append((index, entry))
+    return scans, others
+
+
+_COLUMNS = ", ".join(ScanRow._fields)
+_COUNT = (
+    "INSERT INTO scan_counters (token_id, hour, phase, verdict, writer, scans, confirmed) "
+    "VALUES ({0}, {0}, {0}, {0}, {0}, {0}, 0) ON CONFLICT (token_id, hour, phase, verdict, writer) "
+    "DO UPDATE SET scans = scan_counters.scans + excluded.scans"
+)
+_VISITOR = "INSERT INTO scan_visitors (token_id, day, visitor_key) VALUES ({0}, {0}, {0}) ON CONFLICT DO NOTHING"
+_CEILING = (
+    "SELECT visitor_key FROM scan_visitors WHERE token_id = {0} AND day = {0} ORDER BY visitor_key LIMIT 1 OFFSET "
+    f"{VISITOR_SAMPLE - 1}"
+)
+_CUT = "DELETE FROM scan_visitors WHERE token_id = {0} AND day = {0} AND visitor_key > {0}"
+_CONFIRM = (
+    "INSERT INTO scan_confirmations (scan_id, token_id, visitor_key, confirmed_at, is_judged) "
+    "VALUES ({0}, {0}, {0}, {0}, false) "
+    "ON CONFLICT DO NOTHING RETURNING 1"
+)
+_FIXES = "SELECT accuracy_m, geofence, distance_m FROM scan_positions WHERE scan_id = {0} ORDER BY accuracy_m"
+_FIX = (
+    "INSERT INTO scan_positions (scan_id, slot, geofence, distance_m, accuracy_m, located_at, sealed) "
+    "VALUES ({0}, {0}, {0}, {0}, {0}, {0}, {0})"
+)
+_EVENT = "INSERT INTO events (id, name, payload, recorded_at, attempts) VALUES ({0}, {0}, {0}, {0}, 0)"
+
+
+class _Statements:
+    """The same statements with the placeholder of a driver."""
+
+    def __init__(self, mark: str) -> None:
+        self.count, self.visitor, self.ceiling = (s.format(mark) for s in (_COUNT, _VISITOR, _CEILING))
+        self.cut, self.confirm, self.fixes = (s.format(mark) for s in (_CUT, _CONFIRM, _FIXES))
+        self.fix, self.event = _FIX.format(mark), _EVENT.format(mark)
+        marks = ", ".join([mark] * len(ScanRow._fields))
+        self.scan = f"INSERT INTO scans ({_COLUMNS}) VALUES ({marks})"  # noqa: S608  # names of our own columns
+
+
+class _Batch:
+    """One batch inside its transaction. `execute` is the driver's; `instant` turns a time into what it stores."""
+
+    def __init__(self, connection: Any, statements: _Statements, instant: Callable[[datetime], Any]) -> None:
+        self.connection = connection
+        self.sql = statements
+        self.instant = instant
+        self.confirmed: list[str] = []
+        self.located: list[str] = []
+
+    def confirm(self, one: Confirmation) -> bool:
+        values = (one.scan_id, one.token_id, one.visitor_key, self.instant(one.at))
+        is_new = self.connection.execute(self.sql.confirm, values).fetchone() is not None
+        if is_new:
+            self.confirmed.append(one.scan_id)
+        return is_new
+
+    def locate(self, fix: PositionFix) -> BestFix | None:
+        one = fix.confirmation
+        self.confirm(one)
+        given = self.connection.execute(self.sql.fixes, (one.scan_id,)).fetchall()
+        if len(given) >= 2:
+            return None
+        slot = len(given) + 1
+        values = (fix.geofence, fix.distance_m, fix.accuracy_m, self.instant(one.at), fix.sealed)
+        self.connection.execute(self.sql.fix, (one.scan_id, slot, *values))
+        self.located.append(one.scan_id)
+        accuracy, geofence, distance = min([*given, (fix.accuracy_m, fix.geofence, fix.distance_m)], key=lambda f: f[0])
+        return BestFix(geofence, distance, accuracy)
+
+    def apply(self, entry: Confirmation | PositionFix) -> Result:
+        return self.confirm(entry) if isinstance(entry, Confirmation) else self.locate(entry)
+
+    def cut_visitors(self, tally: Tally, visitors: Sequence[tuple[str, int, int]]) -> None:
+        for pair in tally.crowded(visitors):
+            row = self.connection.execute(self.sql.ceiling, pair).fetchone()
+            if row is not None:
+                tally.cut(pair, row[0])
+                self.connection.execute(self.sql.cut, (*pair, row[0]))
+
+    def finish(self, scans: Sequence[ScanRow], now: datetime) -> None:
+        """One event of each kind for the whole batch."""
+        self.event("scans.recorded", [row.id for row in scans], now)
+        self.event("scans.confirmed", self.confirmed, now)
+        self.event("scans.located", self.located, now)
+
+    def event(self, name: str, scan_ids: list[str], now: datetime) -> None:
+        if scan_ids:
+            payload = json.dumps({"scan_ids": scan_ids})
+            id = f"{ids.uuid7_int(ids.milliseconds(now)):032x}"
+            self.connection.execute(self.sql.event, (id, name, payload, self.instant(now)))
+
+
+class SqliteWriter:
+    """Writes batches to a SQLite connection, in its turn on the write lock and always next."""
+
+    _sql = _Statements("?")
+
+    def __init__(self, connection: Any, lock: WriteLock, number: int, clock: Callable[[], datetime]) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._clock = clock
+        self._tally = Tally(number)
+
+    def write(self, batch: Sequence[Entry]) -> list[Result]:
+        self._lock.acquire(urgent=True)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                results = self._write(batch)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(Exception):  # SQLite rolls back by itself on a full disk
+                    self._connection.execute("ROLLBACK")
+                raise
+        finally:
+            self._lock.release()
+        return results
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _write(self, batch: Sequence[Entry]) -> list[Result]:
+        scans, others = _split(batch)
+        results: list[Result] = [None] * len(batch)
+        now = self._clock()
+        inside = _Batch(self._connection, self._sql, _sqlite_instant)
+        if scans:
+            visitors = self._tally.visitors(scans)
+            self._connection.executemany(self._sql.scan, scans)
+            self._connection.executemany(self._sql.count, self._tally.counters(scans))
+            if visitors:
+                self._connection.executemany(self._sql.visitor, visitors)
+                inside.cut_visitors(self._tally, visitors)
+        for index, entry in others:
+            results[index] = inside.apply(entry)
+        inside.finish(scans, now)
+        return results
+
+
+class PostgresWriter:
+    """Writes batches to PostgreSQL by COPY; after a lost connection, again, counting only what was not there."""
+
+    _sql = _Statements("%s")
+
+    def __init__(self, dsn: str, number: int, clock: Callable[[], datetime]) -> None:
+        self._dsn = dsn
+        self._clock = clock
+        self._tally = Tally(number)
+        self._connection = self._connect()
+
+    def write(self, batch: Sequence[Entry]) -> list[Result]:
+        try:
+            return self._write(batch, uncertain=False)
+        except psycopg.OperationalError:
+            # Nobody can tell whether the commit arrived: reconnect, and store each scan only if it is not there.
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = self._connect()
+            return self._write(batch, uncertain=True)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self._dsn, options="-c timezone=utc", connect_timeout=5, autocommit=True)
+
+    def _write(self, batch: Sequence[Entry], *, uncertain: bool) -> list[Result]:
+        scans, others = _split(batch)
+        results: list[Result] = [None] * len(batch)
+        now = self._clock()
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            inside = _Batch(cursor, self._sql, lambda instant: instant)
+            stored = self._insert_missing(cursor, scans) if uncertain else self._copy(cursor, scans)
+            visitors = self._tally.visitors(stored)
+            if stored:
+                cursor.executemany(self._sql.count, self._tally.counters(stored))
+            if visitors:
+                cursor.executemany(self._sql.visitor, visitors)
+                inside.cut_visitors(self._tally, visitors)
+            for index, entry in others:
+                results[index] = inside.apply(entry)
+            inside.finish(stored, now)
+        return results
+
+    def _copy(self, cursor: psycopg.Cursor[Any], scans: list[ScanRow]) -> list[ScanRow]:
+        if not scans:
+            return scans
+        with cursor.copy(f"COPY scans ({_COLUMNS}) FROM STDIN") as copy:
+            for row in scans:
+                copy.write_row(row)
+        return scans
+
+    def _insert_missing(self, cursor: psycopg.Cursor[Any], scans: list[ScanRow]) -> list[ScanRow]:
+        statement = f"{self._sql.scan} ON CONFLICT DO NOTHING RETURNING 1"
+        return [row for row in scans if cursor.execute(statement, row).fetchone() is not None]
+
+
+def open_writer(database: Database, number: int, clock: Callable[[], datetime]) -> Writer:
+    """The writer that fits a database. `number` is this process's own (see `scans.take_writer_number`)."""
+    if database.path is not None:
+        return SqliteWriter(connect_sqlite(database.path), database.write_lock, number, clock)
+    return PostgresWriter(database.url.replace("postgresql+psycopg://", "postgresql://", 1), number, clock)
+
+
+def _sqlite_instant(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%d %H:%M:%S.%f")  # as SQLAlchemy stores it

@@ -1,0 +1,174 @@
+"""Scans, how they were judged, what confirmed them, and the check-ins that rest on them.
+
+Nothing points at a scan row with a foreign key: a detached month or a scan still on its way blocks nobody.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Index, LargeBinary
+from sqlmodel import Field, SQLModel, UniqueConstraint
+
+from campaigns import ids
+from campaigns.storage import Row
+
+
+class Scan(SQLModel, table=True):
+    """One GET of a token's URL, never edited. The id, a UUIDv7, holds its instant to the millisecond."""
+
+    __tablename__ = "scans"
+    __table_args__ = (Index("ix_scans_campaign_id_id", "campaign_id", "id"),)
+
+    id: UUID = Field(primary_key=True)
+    campaign_id: UUID | None = None
+    token_id: UUID | None = None
+    place_id: UUID | None = None
+    code: str | None = Field(default=None, description="what was asked for, of an orphan")
+    visitor_key: int = Field(sa_type=BigInteger)
+    phase: str
+    verdict: str
+    score: int
+    reasons: str = Field(description="comma-separated, of the closed list")
+    rules_version: int
+    device: str
+    language: str
+
+    @property
+    def scanned_at(self) -> datetime:
+        return ids.instant_of(self.id)
+
+
+class ScanCounter(SQLModel, table=True):
+    """Scans and confirmed scans of a token, hour, phase and verdict, by the process that wrote them.
+
+    Figures are sums over writers; `token_id` is the nil UUID for orphans. `hour` counts from 1970 in UTC.
+    """
+
+    __tablename__ = "scan_counters"
+
+    token_id: UUID = Field(primary_key=True)
+    hour: int = Field(primary_key=True, sa_type=BigInteger)
+    phase: str = Field(primary_key=True)
+    verdict: str = Field(primary_key=True)
+    writer: int = Field(primary_key=True)
+    scans: int = Field(default=0, sa_type=BigInteger)
+    confirmed: int = Field(default=0, sa_type=BigInteger)
+
+
+class ScanVisitor(SQLModel, table=True):
+    """The smallest visitor keys of a token and UTC day: exact below 4,096, an estimate above."""
+
+    __tablename__ = "scan_visitors"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    token_id: UUID = Field(primary_key=True)
+    day: int = Field(primary_key=True)
+    visitor_key: int = Field(primary_key=True, sa_type=BigInteger)
+
+
+class ScanConfirmation(SQLModel, table=True):
+    """Something only a person's browser does happened on this scan, once."""
+
+    __tablename__ = "scan_confirmations"
+    __table_args__ = (Index("ix_scan_confirmations_token_id_visitor_key", "token_id", "visitor_key", "scan_id"),)
+
+    scan_id: UUID = Field(primary_key=True)
+    token_id: UUID
+    visitor_key: int = Field(sa_type=BigInteger)
+    confirmed_at: datetime
+    is_judged: bool = Field(default=False, description="the judge has counted it")
+
+
+class ScanPosition(SQLModel, table=True):
+    """A position given for a scan, by consent; two at most. The precise fix is sealed and dropped after 72 hours."""
+
+    __tablename__ = "scan_positions"
+
+    scan_id: UUID = Field(primary_key=True)
+    slot: int = Field(primary_key=True, description="1 or 2")
+    geofence: str
+    distance_m: int | None = Field(default=None, description="upper bound of a coarse bucket")
+    accuracy_m: int = Field(description="radius of the 95 % error circle, rounded up")
+    located_at: datetime
+    sealed: bytes | None = Field(default=None, sa_type=LargeBinary)
+
+
+class ScanJudgement(Row, table=True):
+    """A verdict that changed the one before it. Append-only; the newest stands."""
+
+    __tablename__ = "scan_judgements"
+
+    scan_id: UUID = Field(index=True)
+    rules_version: int
+    verdict: str
+    score: int
+    reasons: str
+    decided_at: datetime
+    decided_by: str
+
+
+class CheckIn(Row, table=True):
+    """The offline act on a scan, once per scan. Presence is fixed by it."""
+
+    __tablename__ = "check_ins"
+    __table_args__ = (
+        UniqueConstraint("scan_id"),
+        Index("ix_check_ins_campaign_id_id", "campaign_id", "id"),
+        Index("ix_check_ins_place_id_id", "place_id", "id"),
+    )
+
+    scan_id: UUID
+    participant_id: UUID = Field(foreign_key="participants.id", index=True)
+    campaign_id: UUID = Field(foreign_key="campaigns.id")
+    token_id: UUID = Field(foreign_key="tokens.id")
+    place_id: UUID | None = None
+    phase: str
+    presence: int
+    geofence: str
+    by_till_code: bool
+    verdict: str
+    reasons: str
+    counted: bool = Field(description="the first of this person, token and civil day")
+    occurred_at: datetime
+    checked_in_at: datetime
+
+
+class Visit(SQLModel, table=True):
+    """The one counted visit of a person, token and civil day of the place (DOMAIN section 4)."""
+
+    __tablename__ = "visits"
+
+    participant_id: UUID = Field(foreign_key="participants.id", primary_key=True)
+    token_id: UUID = Field(primary_key=True)
+    civil_day: str = Field(primary_key=True)
+    check_in_id: UUID
+
+
+class ReceiptTries(SQLModel, table=True):
+    """Till codes typed with one receipt: five at most."""
+
+    __tablename__ = "receipt_tries"
+
+    scan_id: UUID = Field(primary_key=True)
+    tries: int = 0
+
+
+class ScanWriter(SQLModel, table=True):
+    """The number each process takes at its start, so that no two write one counter row."""
+
+    __tablename__ = "scan_writers"
+
+    number: int = Field(primary_key=True)
+    started_at: datetime
+
+
+class VisitorSalt(SQLModel, table=True):
+    """The salt of a UTC day on PostgreSQL: UNLOGGED, so no WAL archive, replica or base backup holds it.
+
+    The migration makes it so; a SQLite database leaves it empty and uses a file.
+    """
+
+    __tablename__ = "visitor_salts"
+
+    day: int = Field(primary_key=True)
+    salt: bytes = Field(sa_type=LargeBinary)

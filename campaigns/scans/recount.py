@@ -1,0 +1,100 @@
+"""Recounting the log: every counter and visitor row against the scans themselves (I22)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from heapq import nsmallest
+from uuid import UUID
+
+from sqlmodel import Session, col, select
+
+from campaigns import ids
+from campaigns.scans.log import VISITOR_SAMPLE
+from campaigns.scans.models import (
+    CheckIn,
+    Scan,
+    ScanConfirmation,
+    ScanCounter,
+    ScanJudgement,
+    ScanVisitor,
+    Visit,
+)
+
+_SHOWN = 5  # differences spelled out of each kind
+
+
+def recount(session: Session) -> list[str]:
+    """What does not add up, in words; an empty list when all does. Reads one snapshot."""
+    verdicts: dict[UUID, str] = {}
+    for scan_id, verdict in session.execute(
+        select(col(ScanJudgement.scan_id), col(ScanJudgement.verdict)).order_by(col(ScanJudgement.id))
+    ):
+        verdicts[scan_id] = verdict
+    confirmed = set(session.exec(select(ScanConfirmation.scan_id).where(col(ScanConfirmation.is_judged))).all())
+    scans: Counter[tuple[object, ...]] = Counter()
+    proven: Counter[tuple[object, ...]] = Counter()
+    keys: dict[tuple[UUID, int], set[int]] = defaultdict(set)
+    known: set[UUID] = set()
+    for id, token_id, phase, first, visitor_key in _scans(session):
+        at_ms = id.int >> 80
+        key = (token_id or ids.NIL, at_ms // 3_600_000, phase, verdicts.get(id, first))
+        scans[key] += 1
+        if id in confirmed:
+            proven[key] += 1
+            known.add(id)
+        if token_id is not None and first not in ("bot", "test"):
+            keys[(token_id, at_ms // 86_400_000)].add(visitor_key)
+    return [
+        *_counter_problems(session, scans, proven),
+        *_visitor_problems(session, keys),
+        *_act_problems(session, confirmed - known),
+    ]
+
+
+def _scans(session: Session) -> Iterator[tuple[UUID, UUID | None, str, str, int]]:
+    rows = session.execute(
+        select(
+            col(Scan.id), col(Scan.token_id), col(Scan.phase), col(Scan.verdict), col(Scan.visitor_key)
+        ).execution_options(yield_per=5000)
+    )
+    yield from rows.tuples()
+
+
+def _counter_problems(session: Session, scans: Counter, proven: Counter) -> Iterator[str]:  # type: ignore[type-arg]  # keys as above
+    stored_scans: Counter[tuple[object, ...]] = Counter()
+    stored_proven: Counter[tuple[object, ...]] = Counter()
+    for row in session.exec(select(ScanCounter)):
+        key = (row.token_id, row.hour, row.phase, row.verdict)
+        stored_scans[key] += row.scans
+        stored_proven[key] += row.confirmed
+    for name, stored, counted in (("scans", stored_scans, scans), ("confirmed", stored_proven, proven)):
+        wrong = [key for key in stored.keys() | counted.keys() if stored[key] != counted[key]]
+        for key in wrong[:_SHOWN]:
+            yield (
+                f"counter {name} of token {ids.show('tok', key[0])}, hour {key[1]}, {key[2]}, {key[3]}: "
+                f"{stored[key]} stored, {counted[key]} in the log"
+            )
+        if len(wrong) > _SHOWN:
+            yield f"counter {name}: {len(wrong) - _SHOWN} more rows differ"
+
+
+def _visitor_problems(session: Session, keys: dict[tuple[UUID, int], set[int]]) -> Iterator[str]:
+    stored: dict[tuple[UUID, int], set[int]] = defaultdict(set)
+    for row in session.exec(select(ScanVisitor)):
+        stored[(row.token_id, row.day)].add(row.visitor_key)
+    for pair in keys.keys() | stored.keys():
+        if nsmallest(VISITOR_SAMPLE, stored[pair]) != nsmallest(VISITOR_SAMPLE, keys[pair]):
+            yield f"visitors of token {ids.show('tok', pair[0])} on day {pair[1]} differ from the log"
+
+
+def _act_problems(session: Session, lost: set[UUID]) -> Iterator[str]:
+    for id in list(lost)[:_SHOWN]:
+        yield f"scan {ids.show('scn', id)} was confirmed but is not in the log"
+    missing = session.exec(
+        select(CheckIn.scan_id).where(~select(Scan.id).where(Scan.id == CheckIn.scan_id).exists())
+    ).all()
+    for id in missing[:_SHOWN]:
+        yield f"scan {ids.show('scn', id)} was checked in on but is not in the log"
+    visits = set(session.exec(select(Visit.check_in_id)).all())
+    counted = set(session.exec(select(CheckIn.id).where(col(CheckIn.counted))).all())
+    for id in list(visits ^ counted)[:_SHOWN]:
+        yield f"check-in {ids.show('chk', id)} and its counted visit disagree"

@@ -1,0 +1,351 @@
+"""Scans: making the row of a request, checking in on it, and reading what was stored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from campaigns import clock, ids, places
+from campaigns.errors import Conflict, Invalid, NotFound, TooMany
+from campaigns.events import record_event
+from campaigns.participants import Participant
+from campaigns.places import Place, till
+from campaigns.places.geofence import Geofence, bucket, distance_m, judge
+from campaigns.planning import State
+from campaigns.scans.agents import Agent
+from campaigns.scans.log import ScanRow
+from campaigns.scans.models import (
+    CheckIn,
+    ReceiptTries,
+    Scan,
+    ScanConfirmation,
+    ScanJudgement,
+    ScanPosition,
+    ScanWriter,
+    Visit,
+)
+from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE, Receipt
+from campaigns.scans.verdict import (
+    EARNING,
+    RULES_VERSION,
+    Judgement,
+    Located,
+    Verdict,
+    judge_further,
+    judge_request,
+)
+from campaigns.storage import insert_once, upsert
+from campaigns.tokens.directory import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A fix as the phone reports it: degrees WGS84, metres (radius of 95 %), seconds since it was taken."""
+
+    lat: float
+    lon: float
+    accuracy_m: float
+    age_s: float = 0.0
+
+    def fence(self, place: Place | None) -> tuple[Geofence, int | None]:
+        """Where the error circle lies, and the upper bound of a coarse distance in metres."""
+        if place is None or place.lat is None or place.lon is None:
+            return Geofence.NONE, None
+        distance = distance_m(self.lat, self.lon, place.lat, place.lon)
+        fence = judge(distance, self.accuracy_m, place.radius_m)
+        if fence is Geofence.INSIDE and self.age_s > PRESENCE_LIFE.total_seconds():
+            fence = Geofence.MAYBE  # an old fix says where the phone was, not where it is
+        return fence, bucket(distance)
+
+
+def take_writer_number(session: Session, *, now: datetime) -> int:
+    """A number no other process has or had, for the counter rows of this one. From 1; 0 is the judge's."""
+    for _ in range(50):
+        number = session.execute(select(func.coalesce(func.max(col(ScanWriter.number)), 0) + 1)).scalar_one()
+        if insert_once(session, ScanWriter, number=number, started_at=now):
+            return int(number)
+    raise Conflict("No writer number was free; start again.", code="busy")
+
+
+def sight(
+    entry: Entry | None,
+    *,
+    asked: str,
+    agent: Agent,
+    prefetch: bool,
+    visitor_key: int,
+    language: str,
+    now: datetime,
+) -> tuple[ScanRow, Judgement]:
+    """The row and first verdict of a GET. `entry` is None for an unknown code, `asked` what the phone asked for."""
+    state = entry.state_at(now) if entry else None
+    is_open = entry is None or entry.place is None or entry.place.is_open(now)
+    judgement = judge_request(
+        agent=agent.kind,
+        prefetch=prefetch,
+        state=state,
+        revoked=entry is not None and entry.is_revoked,
+        is_open=is_open,
+    )
+    row = ScanRow(
+        id=f"{ids.uuid7_int(ids.milliseconds(now)):032x}",
+        campaign_id=entry.campaign_hex if entry else None,
+        token_id=entry.token_hex if entry else None,
+        place_id=entry.place_hex if entry else None,
+        code=None if entry else asked,
+        visitor_key=visitor_key,
+        phase=phase_of(state),
+        verdict=judgement.verdict.value,
+        score=judgement.score,
+        reasons=judgement.reasons_text,
+        rules_version=RULES_VERSION,
+        device=agent.device,
+        language=language,
+    )
+    return row, judgement
+
+
+def phase_of(state: State | None) -> str:
+    """`draft` acts are tests and enter no figure; the others are `live`."""
+    return "draft" if state is State.DRAFT else "live"
+
+
+def try_till_code(
+    session: Session, receipt: Receipt, place: Place | None, typed: str, *, key: bytes, now: datetime
+) -> bool:
+    """Spend a try of this receipt on a till code; whether it was right. Commit either way: wrong tries count.
+
+    Gone after ten minutes, TooMany after five tries of the receipt or a hundred wrong ones of the place and day.
+    """
+    receipt.require_fresh(now, PRESENCE_LIFE)
+    if place is None:
+        raise Invalid("This code stands in no shop: it has no till code.", pointer="/till_code")
+    insert = upsert(session, ReceiptTries).values(scan_id=receipt.scan_id, tries=1)
+    spent = session.execute(
+        insert.on_conflict_do_update(
+            index_elements=["scan_id"],
+            set_={"tries": col(ReceiptTries.tries) + 1},
+            where=col(ReceiptTries.tries) < till.TRIES_PER_RECEIPT,
+        )
+    )
+    if not spent.rowcount:
+        raise TooMany(
+            "Five wrong codes were typed for this scan. Scan again, share your position, or ask the staff.",
+            code="till_code_tries",
+            retry_after_s=60,
+        )
+    places.reserve_till_try(session, place, now=now)
+    if not till.is_good(key, place.id, typed, now):
+        return False
+    places.give_back_till_try(session, place, now=now)
+    return True
+
+
+def check_in(
+    session: Session,
+    receipt: Receipt,
+    entry: Entry,
+    person: Participant,
+    *,
+    position: Position | None,
+    sealed: bytes | None,
+    till_code_was_right: bool,
+    occurred_at: datetime | None,
+    now: datetime,
+) -> CheckIn:
+    """The offline act on a scan, once per scan: a replay returns the first answer.
+
+    Presence is 2 with the till code of the last minute, 1 with a position inside the geofence in opening hours,
+    else 0. Confirms the scan. Gone after 48 hours.
+    """
+    receipt.require_fresh(now, ACT_LIFE)
+    confirm(session, receipt, now=now)
+    late = now - receipt.scanned_at > PRESENCE_LIFE
+    if position is not None and sealed is not None:
+        _keep_position(session, receipt, entry.place, position, sealed, late=late, now=now)
+    best = best_fix(session, receipt.scan_id)
+    fence = Geofence(best.geofence) if best else Geofence.NONE
+    presence = _presence(fence, entry.place, till_code_was_right, receipt)
+    judgement = _judge_check_in(session, receipt, entry.place, best, presence, late=late)
+    phase = "draft" if judgement.verdict is Verdict.TEST else "live"
+    at = min(max(occurred_at or now, receipt.scanned_at), now)
+    id = ids.uuid7_at(now)
+    counted = phase == "live" and judgement.verdict in EARNING and _first_visit(session, person, entry, id, at)
+    is_new = insert_once(
+        session,
+        CheckIn,
+        id=id,
+        scan_id=receipt.scan_id,
+        participant_id=person.id,
+        campaign_id=entry.campaign.id,
+        token_id=entry.token_id,
+        place_id=entry.place.id if entry.place else None,
+        phase=phase,
+        presence=presence,
+        geofence=fence.value,
+        by_till_code=till_code_was_right,
+        verdict=judgement.verdict.value,
+        reasons=judgement.reasons_text,
+        counted=counted,
+        occurred_at=at,
+        checked_in_at=now,
+    )
+    if not is_new:
+        raise Conflict("This scan was checked in a moment ago.", code="already_checked_in")
+    record_event(session, "scan.checked_in", now=now, check_in_id=id, scan_id=receipt.scan_id)
+    return session.get_one(CheckIn, id)
+
+
+def find_check_in(session: Session, scan_id: UUID) -> CheckIn | None:
+    return session.exec(select(CheckIn).where(CheckIn.scan_id == scan_id)).first()
+
+
+def confirm(session: Session, receipt: Receipt, *, now: datetime) -> None:
+    """Note that a person's browser did something with this scan; once."""
+    is_new = insert_once(
+        session,
+        ScanConfirmation,
+        scan_id=receipt.scan_id,
+        token_id=receipt.token_id,
+        visitor_key=receipt.visitor_key,
+        confirmed_at=now,
+        is_judged=False,
+    )
+    if is_new:
+        record_event(session, "scans.confirmed", now=now, scan_ids=[receipt.scan_id.hex])
+
+
+def best_fix(session: Session, scan_id: UUID) -> ScanPosition | None:
+    """Of the positions given for a scan, the one with the smaller error circle."""
+    return session.exec(
+        select(ScanPosition).where(ScanPosition.scan_id == scan_id).order_by(col(ScanPosition.accuracy_m))
+    ).first()
+
+
+def scan_by_id(session: Session, scan_id: UUID) -> Scan:
+    """A scan, whoever's it is: the caller checks its campaign. NotFound for none."""
+    scan = session.get(Scan, scan_id)
+    if scan is None:
+        raise NotFound("There is no such scan.")
+    return scan
+
+
+def list_scans(
+    session: Session,
+    campaign_id: UUID,
+    *,
+    token_id: UUID | None = None,
+    place_id: UUID | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    before: UUID | None = None,
+    limit: int,
+) -> Sequence[Scan]:
+    """Scans of a campaign, newest first. `since` is included, `until` is not."""
+    query = select(Scan).where(Scan.campaign_id == campaign_id)
+    for column, value in ((Scan.token_id, token_id), (Scan.place_id, place_id)):
+        if value is not None:
+            query = query.where(column == value)
+    if since is not None:
+        query = query.where(Scan.id >= ids.first_of(since))
+    if until is not None:
+        query = query.where(Scan.id < ids.first_of(until))
+    if before is not None:
+        query = query.where(Scan.id < before)
+    return session.exec(query.order_by(col(Scan.id).desc()).limit(limit)).all()
+
+
+def standing_judgements(session: Session, scan_ids: Sequence[UUID]) -> dict[UUID, ScanJudgement]:
+    """The newest judgement of each of these scans that has one."""
+    rows = session.exec(
+        select(ScanJudgement).where(col(ScanJudgement.scan_id).in_(scan_ids)).order_by(col(ScanJudgement.id))
+    )
+    return {row.scan_id: row for row in rows}
+
+
+def confirmed_among(session: Session, scan_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these scans were confirmed."""
+    return set(session.exec(select(ScanConfirmation.scan_id).where(col(ScanConfirmation.scan_id).in_(scan_ids))).all())
+
+
+def _keep_position(
+    session: Session,
+    receipt: Receipt,
+    place: Place | None,
+    position: Position,
+    sealed: bytes,
+    *,
+    late: bool,
+    now: datetime,
+) -> None:
+    fence, distance = position.fence(place)
+    if late and fence is Geofence.INSIDE:
+        fence = Geofence.MAYBE
+    given = session.exec(select(func.count()).where(ScanPosition.scan_id == receipt.scan_id)).one()
+    if given < 2:
+        insert_once(
+            session,
+            ScanPosition,
+            scan_id=receipt.scan_id,
+            slot=given + 1,
+            geofence=fence.value,
+            distance_m=distance,
+            accuracy_m=accuracy_up(position.accuracy_m),
+            located_at=now,
+            sealed=sealed,
+        )
+
+
+def accuracy_up(accuracy_m: float) -> int:
+    """Whole metres, rounded up: a circle is never made smaller than it was."""
+    return min(int(-(-accuracy_m // 1)), 2**31 - 1)
+
+
+def _presence(fence: Geofence, place: Place | None, till_code_was_right: bool, receipt: Receipt) -> int:
+    if till_code_was_right:
+        return 2
+    if fence is Geofence.INSIDE and place is not None and place.is_open(receipt.scanned_at):
+        return max(1, receipt.presence)
+    return receipt.presence
+
+
+def _judge_check_in(
+    session: Session,
+    receipt: Receipt,
+    place: Place | None,
+    best: ScanPosition | None,
+    presence: int,
+    *,
+    late: bool,
+) -> Judgement:
+    scan = session.get(Scan, receipt.scan_id)
+    first = [reason for reason in scan.reasons.split(",") if reason] if scan else []
+    return judge_further(
+        first,
+        is_test=receipt.verdict is Verdict.TEST,
+        located=located(best, place, presence=presence, acted=True),
+        late=late,
+        duplicate=False,
+    )
+
+
+def located(best: ScanPosition | None, place: Place | None, *, presence: int, acted: bool) -> Located:
+    """What the positions of a scan say. Acting without any proof at a place that has a position is a refusal."""
+    has_position = place is not None and place.lat is not None
+    refused = acted and best is None and presence == 0 and has_position
+    return Located(Geofence(best.geofence) if best else Geofence.NONE, refused)
+
+
+def _first_visit(session: Session, person: Participant, entry: Entry, check_in_id: UUID, at: datetime) -> bool:
+    zone = entry.place.time_zone if entry.place else entry.campaign.time_zone
+    return insert_once(
+        session,
+        Visit,
+        participant_id=person.id,
+        token_id=entry.token_id,
+        civil_day=clock.civil_day(at, zone).isoformat(),
+        check_in_id=check_in_id,
+    )

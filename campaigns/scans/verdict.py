@@ -1,0 +1,180 @@
+"""Verdicts: pure rules over what is known of a scan (DOMAIN section 4). No database, no HTTP.
+
+The first verdict comes from the request alone; the judge adds the rules that need other facts. Both go through
+`settle`, so that running them again over the log gives the same answer.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from campaigns.places.geofence import Geofence
+from campaigns.planning import State
+from campaigns.scans.agents import AgentKind
+
+RULES_VERSION = 1
+VISIT = timedelta(hours=1)  # a further confirmed scan of one visitor key and token within it is a duplicate
+
+
+class Verdict(StrEnum):
+    """What the log thinks of a scan. The order is part of the receipt's format."""
+
+    VALID = "valid"
+    PROVISIONAL = "provisional"
+    HELD = "held"
+    INVALID = "invalid"
+    DUPLICATE = "duplicate"
+    BOT = "bot"
+    ORPHAN = "orphan"
+    TEST = "test"
+
+
+class Reason(StrEnum):
+    """The closed list this version can give. Weights are in `WEIGHTS`; the others decide by rule."""
+
+    BOT_AGENT = "bot_agent"
+    EMPTY_AGENT = "empty_agent"
+    PREFETCH = "prefetch"
+    DUPLICATE = "duplicate"
+    UNKNOWN_CODE = "unknown_code"
+    CAMPAIGN_CLOSED = "campaign_closed"
+    FAR = "far"
+    LOCATION_REFUSED = "location_refused"
+    LOCATION_VAGUE = "location_vague"
+    CLOSED_HOURS = "closed_hours"
+    LATE = "late"
+
+
+WEIGHTS: dict[str, int] = {
+    Reason.FAR: 60,
+    Reason.LOCATION_REFUSED: 15,
+    Reason.LOCATION_VAGUE: 10,
+    Reason.CLOSED_HOURS: 10,
+    Reason.LATE: 0,
+}
+BOTS = (Reason.BOT_AGENT, Reason.EMPTY_AGENT, Reason.PREFETCH)
+EARNING = (Verdict.VALID, Verdict.PROVISIONAL)  # what an act may rest on before anyone reviews it
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with its score and its reasons, heaviest rule first."""
+
+    verdict: Verdict
+    score: int
+    reasons: tuple[str, ...]
+
+    @property
+    def reasons_text(self) -> str:
+        return ",".join(self.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """What positions and the check-in of a scan say together."""
+
+    geofence: Geofence
+    refused: bool
+
+
+def judge_request(*, agent: AgentKind, prefetch: bool, state: State | None, revoked: bool, is_open: bool) -> Judgement:
+    """The first verdict, from the request alone. `state` is None for an unknown code."""
+    reasons: list[str] = []
+    if agent is AgentKind.BOT:
+        reasons.append(Reason.BOT_AGENT)
+    elif agent is AgentKind.EMPTY:
+        reasons.append(Reason.EMPTY_AGENT)
+    if prefetch:
+        reasons.append(Reason.PREFETCH)
+    if state is None:
+        reasons.append(Reason.UNKNOWN_CODE)
+    elif state is not State.DRAFT and (revoked or state is not State.LIVE):
+        reasons.append(Reason.CAMPAIGN_CLOSED)
+    if not is_open:
+        reasons.append(Reason.CLOSED_HOURS)
+    return settle(reasons, is_test=state is State.DRAFT)
+
+
+def judge_further(
+    first: Sequence[str], *, is_test: bool, located: Located | None, late: bool, duplicate: bool
+) -> Judgement:
+    """The second verdict: the first reasons, and those that need other facts."""
+    reasons = list(first)
+    if located is not None and located.geofence is Geofence.OUTSIDE:
+        reasons.append(Reason.FAR)
+    if located is not None and located.geofence is Geofence.MAYBE:
+        reasons.append(Reason.LOCATION_VAGUE)
+    if located is not None and located.refused:
+        reasons.append(Reason.LOCATION_REFUSED)
+    if late:
+        reasons.append(Reason.LATE)
+    if duplicate:
+        reasons.append(Reason.DUPLICATE)
+    return settle(reasons, is_test=is_test)
+
+
+def settle(reasons: Iterable[str], *, is_test: bool) -> Judgement:
+    """From reasons to verdict: rules first, then the score (100 invalid, 50 held, 20 provisional)."""
+    listed = tuple(dict.fromkeys(str(reason) for reason in reasons))
+    score = sum(WEIGHTS.get(reason, 0) for reason in listed)
+    return Judgement(_verdict(listed, score, is_test), score, listed)
+
+
+def _verdict(reasons: tuple[str, ...], score: int, is_test: bool) -> Verdict:
+    if is_test:
+        return Verdict.TEST
+    if any(reason in BOTS for reason in reasons):
+        return Verdict.BOT
+    if Reason.UNKNOWN_CODE in reasons:
+        return Verdict.ORPHAN
+    if Reason.CAMPAIGN_CLOSED in reasons or score >= 100:
+        return Verdict.INVALID
+    if Reason.DUPLICATE in reasons:
+        return Verdict.DUPLICATE
+    if score >= 50:
+        return Verdict.HELD
+    return Verdict.PROVISIONAL if score >= 20 else Verdict.VALID
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One confirmed scan of a visitor key and token: when, and who checked in on it, if anyone."""
+
+    scan_id: UUID
+    scanned_at: datetime
+    participant_id: UUID | None
+
+
+def duplicates(seen: Sequence[Seen]) -> set[UUID]:
+    """Which confirmed scans of one visitor key and token are further scans of one visit.
+
+    A scan on which a participant checked in counts for that participant, once an hour; a scan nobody checked in
+    on counts only when no counted scan lies within the hour before it and no check-in within the hour around it.
+    So reloading sixty times is one visit, and sixty phones behind one Wi-Fi that check in stay sixty. `seen` in any
+    order; the answer does not depend on it.
+    """
+    ordered = sorted(seen, key=lambda one: one.scan_id)
+    found: set[UUID] = set()
+    last_of: dict[UUID, datetime] = {}
+    claimed: list[datetime] = []
+    for one in ordered:
+        if one.participant_id is None:
+            continue
+        last = last_of.get(one.participant_id)
+        if last is not None and one.scanned_at - last < VISIT:
+            found.add(one.scan_id)
+            continue
+        last_of[one.participant_id] = one.scanned_at
+        claimed.append(one.scanned_at)
+    last_counted: datetime | None = None
+    for one in ordered:
+        if one.participant_id is not None:
+            continue
+        near_claim = any(abs(one.scanned_at - at) < VISIT for at in claimed)
+        if near_claim or (last_counted is not None and one.scanned_at - last_counted < VISIT):
+            found.add(one.scan_id)
+        else:
+            last_counted = one.scanned_at
+    return found

@@ -1,0 +1,82 @@
+"""The visitor key: a keyed hash of address and user agent under a salt of the UTC day, which is then destroyed.
+
+The salt lives where backups do not reach: a 0600 file beside the SQLite database, an UNLOGGED table on PostgreSQL.
+A lost salt is a new salt: visitors of that day may be counted twice, and the log says so.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
+
+from campaigns.errors import Invalid
+from campaigns.scans.models import VisitorSalt
+from campaigns.storage import Database, insert_once
+
+SALT_BYTES = 32
+KEY_MASK = (1 << 63) - 1  # keys fit a signed 64-bit column
+
+log = logging.getLogger("passerelle.visitor")
+
+
+class VisitorKeys:
+    """Makes the keys of one day after another; `load_salt(day)` may read a disk, so call `prepare` in a thread."""
+
+    def __init__(self, load_salt: Callable[[int], bytes]) -> None:
+        self._load_salt = load_salt
+        self._day = -1
+        self._salt = b""
+
+    def is_ready(self, day: int) -> bool:
+        return day == self._day
+
+    def prepare(self, day: int) -> None:
+        """Fetch the salt of a UTC day (days since 1970)."""
+        self._salt = self._load_salt(day)
+        self._day = day
+
+    def key(self, address: str, agent: str) -> int:
+        """The 63-bit key of a visitor today. The address is used here and nowhere else."""
+        digest = hashlib.blake2b(f"{address}|{agent}".encode("utf-8", "replace"), digest_size=8, key=self._salt)
+        return int.from_bytes(digest.digest(), "big") & KEY_MASK
+
+
+def salt_of_day(database: Database, day: int) -> bytes:
+    """Today's salt, made at the first call of the day; salts of other days are destroyed."""
+    if database.path is not None:
+        return _salt_in_file(database.path.with_name(database.path.name + ".salt"), day)
+    with database.transaction() as session:
+        return _salt_in_table(session, day)
+
+
+def _salt_in_file(path: Path, day: int) -> bytes:
+    try:
+        kept = json.loads(path.read_text())
+        if kept["day"] == day:
+            return bytes.fromhex(kept["salt"])
+    except FileNotFoundError:
+        log.info("a new visitor salt begins for day %s", day)
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("the visitor salt was unreadable and is made anew: %s", type(error).__name__)
+    salt = secrets.token_bytes(SALT_BYTES)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"day": day, "salt": salt.hex()}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    return salt
+
+
+def _salt_in_table(session: Session, day: int) -> bytes:
+    insert_once(session, VisitorSalt, day=day, salt=secrets.token_bytes(SALT_BYTES))
+    session.execute(delete(VisitorSalt).where(col(VisitorSalt.day) != day))
+    kept = session.exec(select(VisitorSalt.salt).where(VisitorSalt.day == day)).first()
+    if kept is None:
+        raise Invalid("The visitor salt vanished between two statements.")
+    return bytes(kept)

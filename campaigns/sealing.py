@@ -1,0 +1,73 @@
+"""One secret key, one key derived per purpose. Every ciphertext and receipt names the key it was made with.
+
+Derivation is HKDF-SHA256 (RFC 5869), encryption AES-256-GCM with a random 96-bit nonce.
+"""
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from campaigns.errors import Invalid
+
+MIN_SECRET = 32  # characters; shorter ones are refused at start
+
+
+class Keyring:
+    """The keys of one installation. `key_id` (0 to 255) names the secret in receipts and ciphertexts."""
+
+    def __init__(self, secret_key: str) -> None:
+        if len(secret_key) < MIN_SECRET:
+            raise Invalid(f"PASSERELLE_SECRET_KEY needs at least {MIN_SECRET} characters.")
+        self._secret = secret_key.encode()
+        self.key_id = self.derive("key-id", 1)[0]
+        self._position = AESGCM(self.derive("position"))
+
+    def derive(self, purpose: str, length: int = 32) -> bytes:
+        """`length` bytes that belong to this purpose alone."""
+        return HKDF(SHA256(), length, salt=b"passerelle", info=purpose.encode()).derive(self._secret)
+
+    def fingerprint(self) -> str:
+        """What the database keeps of the key: enough to notice another one, useless to forge with."""
+        return self.derive("fingerprint", 16).hex()
+
+    def seal_position(self, plain: bytes) -> bytes:
+        """Encrypt a position: key id, nonce, ciphertext."""
+        nonce = os.urandom(12)
+        return bytes([self.key_id]) + nonce + self._position.encrypt(nonce, plain, None)
+
+    def open_position(self, sealed: bytes) -> bytes:
+        """The reverse; Invalid when it was made with another key or altered."""
+        try:
+            return self._position.decrypt(sealed[1:13], sealed[13:], None)
+        except (InvalidTag, ValueError) as error:
+            raise Invalid("This position was sealed with another key.") from error
+
+
+def hash_secret(secret: str) -> str:
+    """SHA-256 of a random secret of 128 bits or more; such secrets need no salt and no slow hash."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def new_secret() -> str:
+    """160 random bits, URL-safe."""
+    return secrets.token_urlsafe(20)
+
+
+def keep_secret_file(path: Path) -> str:
+    """The secret kept in a 0600 file beside a SQLite database; made at the first call."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        secret = secrets.token_urlsafe(48)
+        file.write(secret)
+        file.flush()
+        os.fsync(file.fileno())
+    return secret

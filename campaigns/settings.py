@@ -1,0 +1,55 @@
+"""Settings: environment variables `PASSERELLE_*`, also from a `.env`. Frozen, read once by whoever starts."""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set. Secrets never show in a repr."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PASSERELLE_", env_file=".env", env_file_encoding="utf-8", frozen=True, extra="ignore"
+    )
+
+    database_url: str = Field(
+        "sqlite:///passerelle.db", description="sqlite:///file.db or postgresql://user@host/database"
+    )
+    base_url: str = Field("http://127.0.0.1:8000", description="What the printed codes point to.")
+    secret_key: str | None = Field(
+        None, repr=False, description="At least 32 characters. Made and kept beside a SQLite file."
+    )
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(8000, ge=0, le=65535)
+    trusted_proxies: str = Field("", description="Comma-separated addresses whose X-Forwarded-For is believed.")
+    geocoder: str | None = Field(None, description="A geopy geocoder, e.g. nominatim or photon. None: no look-ups.")
+    geocoder_agent: str = Field("passerelle", description="The user agent sent to the geocoder.")
+    queue_limit: int = Field(20_000, ge=1, description="Scans that may wait for the disk before the answer is 503.")
+    worker: bool = Field(True, description="Run the worker inside the server.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        if url.startswith("postgres://"):
+            url = "postgresql://" + url.removeprefix("postgres://")
+        if not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+            raise ValueError("PASSERELLE_DATABASE_URL begins with sqlite:/// or postgresql://")
+        return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_base_url(cls, url: str) -> str:
+        if not url.lower().startswith(("http://", "https://")):
+            raise ValueError("PASSERELLE_BASE_URL begins with http:// or https://")
+        return url.rstrip("/")
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The SQLite file, or None on PostgreSQL."""
+        prefix = "sqlite:///"
+        return Path(self.database_url.removeprefix(prefix)) if self.database_url.startswith(prefix) else None
+
+    @property
+    def is_https(self) -> bool:
+        return self.base_url.lower().startswith("https://")

@@ -1,0 +1,216 @@
+"""The database: engine, transactions and the lock that SQLite writers queue on.
+
+SQLite runs with WAL, `synchronous=FULL`, foreign keys and `BEGIN IMMEDIATE`; writers take one in-process lock,
+first come first served, except that the scan log is always next. SQLite before 3.51.3 can corrupt a WAL when two
+connections write and checkpoint at once, so checkpoints, which happen inside a commit, run under the same lock.
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, Column, Connection, Engine, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Field, Session, SQLModel
+
+from campaigns.errors import Conflict
+from campaigns.ids import uuid7
+
+SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA busy_timeout=10000",
+    "PRAGMA mmap_size=0",
+    "PRAGMA cache_size=-32000",
+    "PRAGMA temp_store=MEMORY",
+)
+LOCK_PATIENCE_S = 30.0  # longer than any transaction we know; beyond it something is wrong and saying so is better
+
+SQLModel.metadata.naming_convention = {  # type: ignore[assignment]  # SQLAlchemy types it narrower than it takes
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Row(SQLModel):
+    """What every table with an id of its own shares: a UUIDv7 made by us, never by the database."""
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+
+
+def json_column(*, nullable: bool = False) -> Any:
+    """A column of JSON text, the same on both databases."""
+    return Field(default=None if nullable else ..., sa_column=Column(JSON, nullable=nullable))
+
+
+class WriteLock:
+    """A fair lock for threads whose urgent waiters are always next. May be released by another thread."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._held = False
+        self._waiting: deque[threading.Lock] = deque()
+        self._urgent: deque[threading.Lock] = deque()
+
+    def acquire(self, *, urgent: bool = False) -> None:
+        with self._mutex:
+            if not self._held:
+                self._held = True
+                return
+            gate = threading.Lock()
+            gate.acquire()
+            queue = self._urgent if urgent else self._waiting
+            queue.append(gate)
+        if gate.acquire(timeout=LOCK_PATIENCE_S):
+            return
+        with self._mutex:
+            if gate in queue:
+                queue.remove(gate)
+                raise Conflict("The database is busy; try again in a moment.", code="busy")
+
+    def release(self) -> None:
+        with self._mutex:
+            if self._urgent:
+                self._urgent.popleft().release()
+            elif self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
+
+
+class Database:
+    """One database, how to write and read it, and who wants to hear of changes after they are committed."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        self.path = Path(url.removeprefix("sqlite:///")) if self.is_sqlite else None
+        self.write_lock = WriteLock()
+        self.engine = self._sqlite_engine() if self.is_sqlite else _postgres_engine(url)
+        self._reading = self.engine.execution_options(passerelle_reading=True)
+        self._listeners: list[Callable[[str, UUID], None]] = []
+
+    def listen(self, listener: Callable[[str, UUID], None]) -> None:
+        """Call `listener(kind, id)` after each commit that announced a change."""
+        self._listeners.append(listener)
+
+    @contextmanager
+    def transaction(self) -> Generator[Session, None, None]:
+        """A writing transaction: committed at the end of the block, rolled back on any exception.
+
+        It begins, and waits for its turn on SQLite, at its first statement.
+        """
+        with Session(self.engine, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+            for kind, id in session.info.get("announcements", ()):
+                for listener in self._listeners:
+                    listener(kind, id)
+
+    @contextmanager
+    def snapshot(self) -> Generator[Session, None, None]:
+        """A read-only session that waits for nobody and sees one moment of the database."""
+        with Session(self._reading, expire_on_commit=False) as session:
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _sqlite_engine(self) -> Engine:
+        engine = create_engine(
+            self.url, pool_size=24, max_overflow=24, connect_args={"check_same_thread": False, "timeout": 10}
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", self._begin_sqlite)
+        event.listen(engine, "checkin", self._release_sqlite)
+        return engine
+
+    def _begin_sqlite(self, connection: Connection) -> None:
+        if connection.get_execution_options().get("passerelle_reading"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        self.write_lock.acquire()
+        connection.info["passerelle_writing"] = True
+        # A deferred transaction that reads first fails at once with SQLITE_BUSY, whatever the timeout.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def _release_sqlite(self, _: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+        if entry.info.pop("passerelle_writing", False):
+            self.write_lock.release()
+
+
+def connect_sqlite(path: Path) -> sqlite3.Connection:
+    """A plain SQLite connection with our pragmas, in autocommit: the caller writes BEGIN and COMMIT."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    for pragma in SQLITE_PRAGMAS:
+        connection.execute(pragma)
+    return connection
+
+
+def upsert(session: Session, table: type[SQLModel]) -> Any:
+    """An INSERT of this session's dialect, for its ON CONFLICT clause."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    return dialect.insert(table)
+
+
+def insert_once(session: Session, table: type[SQLModel], **values: Any) -> bool:
+    """Insert a row unless a UNIQUE refuses it; whether it went in. The database settles the race."""
+    done = session.execute(upsert(session, table).values(**values).on_conflict_do_nothing())
+    return bool(done.rowcount)  # type: ignore[attr-defined]  # a CursorResult, typed as Result
+
+
+def add_up(session: Session, table: type[SQLModel], key: dict[str, Any], **amounts: int) -> None:
+    """Add to the counters of one row, making it when it is not there: one statement, so nobody's sum is lost."""
+    insert = upsert(session, table).values(**key, **amounts)
+    columns = table.__table__.c  # type: ignore[attr-defined]  # SQLModel does not type it
+    sums = {name: columns[name] + insert.excluded[name] for name in amounts}
+    session.execute(insert.on_conflict_do_update(index_elements=list(key), set_=sums))
+
+
+@contextmanager
+def sole_process(path: Path) -> Iterator[None]:
+    """Hold `<file>.lock`: one process writes a SQLite file. Conflict, in words, when another one does."""
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise Conflict(
+            f"Another Passerelle process is writing {path.name}. Stop it first, or use PostgreSQL "
+            "(PASSERELLE_DATABASE_URL) to run several."
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in SQLITE_PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _postgres_engine(url: str) -> Engine:
+    return create_engine(
+        url,
+        pool_size=16,
+        max_overflow=32,
+        pool_pre_ping=True,
+        connect_args={"options": "-c timezone=utc", "connect_timeout": 10},
+    )

@@ -1,0 +1,128 @@
+"""Issuing, finding and revoking tokens."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from campaigns.errors import Conflict, Invalid, NotFound
+from campaigns.events import announce, record_event
+from campaigns.ids import uuid7_at
+from campaigns.places import Place
+from campaigns.planning import Campaign, LaunchFacts, State
+from campaigns.storage import insert_once
+from campaigns.tokens import codes
+from campaigns.tokens.models import Kind, Medium, Token, TokenState
+
+_ATTEMPTS = 5  # of a free code: with a million tokens one try in 35 million collides
+
+
+def issue(
+    session: Session,
+    campaign: Campaign,
+    *,
+    medium: Medium,
+    kind: Kind,
+    place: Place | None,
+    now: datetime,
+    external_id: str | None = None,
+    label: str | None = None,
+    channel: str | None = None,
+    destination: str | None = None,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> Token:
+    """Issue a token with a fresh code. Conflict on an ended campaign or an `external_id` already used."""
+    if campaign.state == State.ENDED:
+        raise Conflict("This campaign has ended; it takes no new tokens.", code="wrong_state")
+    if external_id and find_token(session, campaign.id, external_id=external_id):
+        raise Conflict(f"A token with external_id {external_id!r} is there already.", pointer="/external_id")
+    fields = {
+        "organisation_id": campaign.organisation_id,
+        "campaign_id": campaign.id,
+        "place_id": place.id if place else None,
+        "external_id": external_id,
+        "medium": medium.value,
+        "kind": kind.value,
+        "state": TokenState.ACTIVE.value,
+        "label": label,
+        "channel": channel,
+        "destination": destination,
+        "created_at": now,
+        "changed_at": now,
+    }
+    for _ in range(_ATTEMPTS):
+        id, code = uuid7_at(now), codes.new_code(random_bytes)
+        if insert_once(session, Token, id=id, code=code, **fields):
+            record_event(session, "token.issued", now=now, token_id=id)
+            announce(session, "code", id)
+            return session.get_one(Token, id)
+    raise Conflict("No free code was found; try again.", code="busy")
+
+
+def change_token(session: Session, token: Token, *, now: datetime, **fields: object) -> Token:
+    """Change label, channel, place or destination of a printed code: it takes effect at the next scan."""
+    for key, value in fields.items():
+        setattr(token, key, value)
+    token.changed_at = now
+    session.add(token)
+    announce(session, "token", token.id)
+    return token
+
+
+def revoke(session: Session, token: Token, *, now: datetime) -> Token:
+    """Revoke a code for good: it explains itself from now on. Twice is once."""
+    record_event(session, "token.revoked", now=now, token_id=token.id)
+    return change_token(session, token, now=now, state=TokenState.REVOKED.value)
+
+
+def token_by_id(session: Session, organisation_id: UUID, token_id: UUID) -> Token:
+    """The organisation's token; NotFound for another's."""
+    token = session.get(Token, token_id)
+    if token is None or token.organisation_id != organisation_id:
+        raise NotFound("There is no such token.")
+    return token
+
+
+def find_token(session: Session, campaign_id: UUID, *, external_id: str) -> Token | None:
+    return session.exec(select(Token).where(Token.campaign_id == campaign_id, Token.external_id == external_id)).first()
+
+
+def list_tokens(session: Session, campaign_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Token]:
+    """Newest first, older than `before`."""
+    query = select(Token).where(Token.campaign_id == campaign_id)
+    if before is not None:
+        query = query.where(Token.id < before)
+    return session.exec(query.order_by(col(Token.id).desc()).limit(limit)).all()
+
+
+def tokens_of_place(session: Session, place_id: UUID) -> Sequence[Token]:
+    """Every token standing in a place, oldest first."""
+    return session.exec(select(Token).where(Token.place_id == place_id).order_by(col(Token.id))).all()
+
+
+def launch_facts(session: Session, campaign_id: UUID, *, missions: int) -> LaunchFacts:
+    """What the launch checklist asks of tokens and places."""
+    tokens, placed, places = session.execute(
+        select(func.count(), func.count(col(Token.place_id)), func.count(func.distinct(col(Token.place_id)))).where(
+            Token.campaign_id == campaign_id
+        )
+    ).one()
+    return LaunchFacts(tokens=tokens, tokens_without_place=tokens - placed, places=places, missions=missions)
+
+
+def require_destination(destination: str | None) -> None:
+    """Invalid unless it is an http or https URL with a host and without user info."""
+    if destination is None:
+        return
+    scheme, found, rest = destination.partition("://")
+    host = rest.partition("/")[0]
+    if not found or scheme.lower() not in ("http", "https") or not host or "@" in host or len(destination) > 2000:
+        raise Invalid(
+            "A destination is an http or https URL of at most 2,000 characters, without a user name in it.",
+            pointer="/destination",
+        )
+    if not destination.isascii() or any(ord(c) <= 32 or c in '<>"\\' for c in destination):
+        raise Invalid("A destination is plain ASCII without spaces; percent-encode the rest.", pointer="/destination")

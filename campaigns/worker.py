@@ -1,0 +1,125 @@
+"""The worker: drains the outbox, and forgets what expires.
+
+Runs in a thread of the server, or alone with `passerelle worker`. One works at a time; the others stand by (an
+advisory lock on PostgreSQL, the process lock on SQLite).
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, or_, text, update
+from sqlmodel import Session, col, select
+
+from campaigns.events import Event
+from campaigns.reactions import REACTIONS
+from campaigns.scans.models import ScanPosition
+from campaigns.storage import Database
+
+ROUND_S = 0.4  # between two looks at an empty outbox; a confirmed scan is judged well within 5 s
+EVENTS_A_ROUND = 100
+POSITION_LIFE = timedelta(hours=72)
+_MAX_ATTEMPTS = 12
+_LOCK = 0x50535257  # "PSRW": the advisory lock of the one working worker
+
+log = logging.getLogger("passerelle.worker")
+
+
+def drain(database: Database, *, now: datetime) -> int:
+    """React to the events that are due, each batch in one transaction with its effects; how many were done."""
+    with database.transaction() as session:
+        if not database.is_sqlite and not _takes_turn(session):
+            return 0
+        done = _forget_silent(session)
+        due = session.exec(
+            select(Event)
+            .where(
+                col(Event.name).in_(REACTIONS),
+                Event.attempts < _MAX_ATTEMPTS,
+                or_(col(Event.retry_at).is_(None), col(Event.retry_at) <= now),
+            )
+            .order_by(col(Event.id))
+            .limit(EVENTS_A_ROUND)
+        ).all()
+        for event in due:
+            _react(session, event, now)
+        return done + len(due)
+
+
+def purge(database: Database, *, now: datetime) -> None:
+    """Drop what has reached its term: precise positions after 72 hours."""
+    with database.transaction() as session:
+        session.execute(
+            update(ScanPosition)
+            .where(col(ScanPosition.located_at) < now - POSITION_LIFE, col(ScanPosition.sealed).is_not(None))
+            .values(sealed=None)
+        )
+
+
+class Worker:
+    """A thread that drains until it is stopped."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self.run, name="worker", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=15)
+
+    def stop_soon(self) -> None:
+        """Ask the loop to end after its round; safe in a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Rounds until stopped; a failed round is logged and tried again."""
+        purged_at: datetime | None = None
+        while not self._stopping.is_set():
+            done = 0
+            try:
+                now = self._clock()
+                done = drain(self._database, now=now)
+                if purged_at is None or now - purged_at > timedelta(hours=1):
+                    purge(self._database, now=now)
+                    purged_at = now
+            except Exception:
+                log.exception("a worker's round failed; it goes on in a moment")
+                self._stopping.wait(2)
+            if done < EVENTS_A_ROUND:
+                self._stopping.wait(ROUND_S)
+
+
+def _takes_turn(session: Session) -> bool:
+    return bool(session.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}).scalar_one())
+
+
+def _forget_silent(session: Session) -> int:
+    """Drop events nobody reacts to: they are published by being committed."""
+    gone = session.execute(delete(Event).where(col(Event.name).not_in(REACTIONS)))
+    return int(gone.rowcount)  # type: ignore[attr-defined]  # a CursorResult, typed as Result
+
+
+def _react(session: Session, event: Event, now: datetime) -> None:
+    try:
+        with session.begin_nested():
+            for reaction in REACTIONS[event.name]:
+                reaction(session, event, now)
+            session.execute(delete(Event).where(col(Event.id) == event.id))
+    except Exception as error:
+        log.exception("the reaction to %s %s failed", event.name, event.id)
+        session.execute(
+            update(Event)
+            .where(col(Event.id) == event.id)
+            .values(
+                attempts=event.attempts + 1,
+                retry_at=now + timedelta(seconds=2 ** (event.attempts + 1)),
+                error=f"{type(error).__name__}: {error}"[:500],
+            )
+        )
