@@ -6,7 +6,7 @@ import signal
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -212,7 +212,7 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def refuse(reason: str) -> Any:
+def refuse(reason: str) -> NoReturn:
     """Say why on standard error and exit 1."""
     Console(stderr=True).print(reason, style="red", markup=False, highlight=False)
     raise typer.Exit(EXIT_REFUSED)

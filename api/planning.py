@@ -36,7 +36,7 @@ class CampaignCreate(schemas.Request):
     budget_minor: int | None = Field(None, ge=0, le=schemas.MAX_INT)
     currency: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 4217")
     destination: str | None = Field(None, max_length=2000, description="http or https; none: the hosted page")
-    languages: list[Literal["fr", "en"]] = Field(default_factory=lambda: ["fr", "en"], min_length=1, max_length=2)
+    languages: list[Literal["fr", "en"]] = Field(["fr", "en"], min_length=1, max_length=2)
     external_id: schemas.ExternalId | None = None
 
 

@@ -25,6 +25,7 @@ STATUS_OF_CODE = {"unauthenticated": 401, "not_signed_in": 401, "log_unavailable
 # code -> (title, what it means and what to do): the pages under /problems/
 PROBLEMS: dict[str, tuple[str, str]] = {
     "not_found": ("Not found", "There is nothing at this address, or it belongs to someone else."),
+    "unknown_code": ("Unknown code", "No token carries this code, or it was misread."),
     "unauthenticated": ("No valid key", "Send an API key as `Authorization: Bearer psr_live_...`."),
     "not_signed_in": ("Not signed in", "Open a staff link of the shop on this phone."),
     "forbidden": ("Not allowed", "This key or session may not do that."),

@@ -92,7 +92,7 @@ def read_scan(scan_id: str, actor: Actor, session: ReadSession) -> ScanRead:
 def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -> StatsRead:
     """The campaign's figures so far, from the counters. Groups and periods come with the figures issue."""
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
-    token_ids = list(session.scalars(select(Token.id).where(col(Token.campaign_id) == campaign.id)))
+    token_ids = list(session.scalars(select(col(Token.id)).where(col(Token.campaign_id) == campaign.id)))
     figures = scans.totals(session, token_ids)
     acts = session.execute(
         select(func.count(), func.count(func.distinct(col(CheckIn.participant_id)))).where(
@@ -127,7 +127,7 @@ def _bridge_rate(session: DbSession, campaign_id: Any, offline: int) -> float | 
         .group_by(col(CheckIn.participant_id))
         .subquery()
     )
-    bridged = session.execute(
+    bridged: int = session.execute(
         select(func.count(func.distinct(col(Idea.participant_id))))
         .join(first, first.c.participant_id == col(Idea.participant_id))
         .where(col(Idea.created_at) >= first.c.at, col(Idea.phase) == "live")

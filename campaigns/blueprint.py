@@ -98,7 +98,7 @@ class Blueprint(_Plan):
     budget_minor: int | None = Field(None, ge=0, le=2**53 - 1)
     currency: str | None = Field(None, pattern="^[A-Z]{3}$")
     destination: str | None = None
-    languages: list[Literal["fr", "en"]] = Field(default_factory=lambda: ["fr", "en"], min_length=1)
+    languages: list[Literal["fr", "en"]] = Field(["fr", "en"], min_length=1)
     places: list[PlacePlan] = Field(default_factory=list, max_length=2000)
     mission: MissionPlan | None = None
     tokens: list[TokenPlan] = Field(default_factory=list)
@@ -200,7 +200,7 @@ def _mission(session: Session, campaign: Campaign, plan: MissionPlan, difference
     ]
     for step in plan.steps:
         require_mode(step.kind, step.mode)
-    fields = {
+    fields: dict[str, Any] = {
         "title": local(plan.title),
         "promise": local(plan.promise),
         "goal_metric": plan.goal.metric,
@@ -242,7 +242,7 @@ def _tokens(
     for name in names:
         for medium in plan.media:
             external_id = "-".join(part for part in (plan.channel, name, medium.value) if part)
-            fields = {"label": plan.label, "channel": plan.channel}
+            fields: dict[str, Any] = {"label": plan.label, "channel": plan.channel}
             found = tokens.find_token(session, campaign.id, external_id=external_id)
             if found is None:
                 difference.note(f"token {external_id}", None)

@@ -36,7 +36,7 @@ SQLITE_PRAGMAS = (
 )
 LOCK_PATIENCE_S = 30.0  # longer than any transaction we know; beyond it something is wrong and saying so is better
 
-SQLModel.metadata.naming_convention = {  # type: ignore[assignment]  # SQLAlchemy types it narrower than it takes
+SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
@@ -168,8 +168,12 @@ def upsert(session: Session, table: type[SQLModel]) -> Any:
 
 def insert_once(session: Session, table: type[SQLModel], **values: Any) -> bool:
     """Insert a row unless a UNIQUE refuses it; whether it went in. The database settles the race."""
-    done = session.execute(upsert(session, table).values(**values).on_conflict_do_nothing())
-    return bool(done.rowcount)  # type: ignore[attr-defined]  # a CursorResult, typed as Result
+    return changed(session, upsert(session, table).values(**values).on_conflict_do_nothing()) > 0
+
+
+def changed(session: Session, statement: Any) -> int:
+    """Run a conditional statement; how many rows it changed."""
+    return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]  # a CursorResult, typed as Result
 
 
 def add_up(session: Session, table: type[SQLModel], key: dict[str, Any], **amounts: int) -> None:

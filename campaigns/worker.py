@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 from campaigns.events import Event
 from campaigns.reactions import REACTIONS
 from campaigns.scans.models import ScanPosition
-from campaigns.storage import Database
+from campaigns.storage import Database, changed
 
 ROUND_S = 0.4  # between two looks at an empty outbox; a confirmed scan is judged well within 5 s
 EVENTS_A_ROUND = 100
@@ -102,8 +102,7 @@ def _takes_turn(session: Session) -> bool:
 
 def _forget_silent(session: Session) -> int:
     """Drop events nobody reacts to: they are published by being committed."""
-    gone = session.execute(delete(Event).where(col(Event.name).not_in(REACTIONS)))
-    return int(gone.rowcount)  # type: ignore[attr-defined]  # a CursorResult, typed as Result
+    return changed(session, delete(Event).where(col(Event.name).not_in(REACTIONS)))
 
 
 def _react(session: Session, event: Event, now: datetime) -> None:

@@ -14,13 +14,12 @@ from campaigns.errors import Conflict, Forbidden, Invalid
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
 from campaigns.missions import Mission, Step, StepKind
-from campaigns.missions.models import CompletionState, MissionCounter
+from campaigns.missions.models import CompletionState
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.storage import insert_once
 
 TEXT_LIMIT = 500  # characters of an idea
-IDEAS_A_DAY = 10  # of one person; newcomers' limits join with moderation
 
 
 @dataclass(frozen=True)
@@ -127,20 +126,12 @@ def ideas_of(session: Session, participant_id: UUID) -> Sequence[Idea]:
 def recount(session: Session) -> list[str]:
     """The idea counters against the ideas, in words."""
     counted = {
-        (mission_id, phase): number
+        (mission_id, phase, "ideas"): number
         for mission_id, phase, number in session.execute(
             select(col(Idea.mission_id), col(Idea.phase), func.count()).group_by(col(Idea.mission_id), col(Idea.phase))
         )
     }
-    stored = {
-        (row.mission_id, row.phase): row.total
-        for row in session.exec(select(MissionCounter).where(MissionCounter.metric == "ideas"))
-    }
-    return [
-        f"mission counter ideas ({key[1]}) of mission {key[0]}: {stored.get(key, 0)} stored, {counted.get(key, 0)} counted"
-        for key in sorted(stored.keys() | counted.keys(), key=str)
-        if stored.get(key, 0) != counted.get(key, 0)
-    ]
+    return missions.differences(session, counted, ("ideas",))
 
 
 def _require_standing(session: Session, mission: Mission, step: Step, person: Participant) -> int:

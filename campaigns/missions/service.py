@@ -15,7 +15,7 @@ from campaigns import participants, scans
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import announce, record_event
-from campaigns.ids import uuid7_at
+from campaigns.ids import show, uuid7_at
 from campaigns.missions.models import (
     MODES,
     CompletionState,
@@ -145,7 +145,7 @@ def change_mission(session: Session, mission: Mission, *, now: datetime, **field
 
 def free_slug(session: Session, title: str) -> str:
     """The title in lower-case ASCII and hyphens, with a number behind it when it is taken."""
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    plain = unicodedata.normalize("NFKD", title.replace("’", " ")).encode("ascii", "ignore").decode().lower()
     base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "mission"
     taken = set(session.exec(select(Mission.slug).where(col(Mission.slug).startswith(base))).all())
     return next(slug for slug in _numbered(base) if slug not in taken)
@@ -396,16 +396,20 @@ def recount(session: Session) -> list[str]:
     ):
         if campaign_id in first:
             counted[(first[campaign_id], phase, "check_ins")] = number
+    return differences(session, counted, ("participants", "completions", "check_ins"))
+
+
+def differences(session: Session, counted: dict[tuple[UUID, str, str], int], metrics: Sequence[str]) -> list[str]:
+    """Where the stored totals of these metrics are not what was counted (mission, phase, metric), in words."""
     stored = {
         (row.mission_id, row.phase, row.metric): row.total
-        for row in session.exec(select(MissionCounter))
-        if row.metric in ("participants", "completions", "check_ins")
+        for row in session.exec(select(MissionCounter).where(col(MissionCounter.metric).in_(metrics)))
     }
     return [
-        f"mission counter {metric} ({phase}) of mission {mission_id}: {stored.get(key, 0)} stored, {counted.get(key, 0)} counted"
+        f"mission counter {key[2]} ({key[1]}) of {show('mis', key[0])}: "
+        f"{stored.get(key, 0)} stored, {counted.get(key, 0)} counted"
         for key in sorted(stored.keys() | counted.keys(), key=str)
         if stored.get(key, 0) != counted.get(key, 0)
-        for mission_id, phase, metric in [key]
     ]
 
 

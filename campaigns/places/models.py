@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlmodel import Field, UniqueConstraint
+from sqlmodel import Field, SQLModel, UniqueConstraint
 
 from campaigns.clock import zone
-from campaigns.storage import Row, SQLModel, json_column
+from campaigns.storage import Row, json_column
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 

@@ -16,7 +16,7 @@ from campaigns.ids import parse, uuid7_at
 from campaigns.places import till
 from campaigns.places.models import DAYS, Place, StaffLink, StaffSession, TillCodeTries
 from campaigns.sealing import hash_secret, new_secret
-from campaigns.storage import add_up, upsert
+from campaigns.storage import add_up, changed, upsert
 
 RADIUS_M = range(10, 50_001)
 LINK_LIFE = timedelta(days=14)
@@ -147,10 +147,11 @@ def link_by_secret(session: Session, secret: str, *, now: datetime) -> StaffLink
 def sign_in(session: Session, secret: str, *, label: str, now: datetime) -> tuple[StaffSession, str]:
     """Use a staff link once: the session and its secret, for the cookie. Two phones at once: one gets in."""
     link = link_by_secret(session, secret, now=now)
-    used = session.execute(
-        update(StaffLink).where(col(StaffLink.id) == link.id, col(StaffLink.used_at).is_(None)).values(used_at=now)
+    used = changed(
+        session,
+        update(StaffLink).where(col(StaffLink.id) == link.id, col(StaffLink.used_at).is_(None)).values(used_at=now),
     )
-    if not used.rowcount:  # type: ignore[attr-defined]  # a CursorResult, typed as Result
+    if not used:
         raise Gone("This sign-in link was used already. Ask for a new one.", code="link_used")
     fresh = new_secret()
     staff = StaffSession(
@@ -203,14 +204,15 @@ def reserve_till_try(session: Session, place: Place, *, now: datetime) -> None:
     """
     day = clock.civil_day(now, place.time_zone).isoformat()
     insert = upsert(session, TillCodeTries).values(place_id=place.id, civil_day=day, wrong=1)
-    reserved = session.execute(
+    reserved = changed(
+        session,
         insert.on_conflict_do_update(
             index_elements=["place_id", "civil_day"],
             set_={"wrong": col(TillCodeTries.wrong) + 1},
             where=col(TillCodeTries.wrong) < till.WRONG_PER_DAY,
-        )
+        ),
     )
-    if not reserved.rowcount:
+    if not reserved:
         raise TooMany(
             "Too many wrong codes were typed for this shop today. Share your position instead, or ask the staff.",
             code="till_code_tries",

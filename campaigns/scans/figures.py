@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func
+from sqlalchemy import select as sums
 from sqlmodel import Session, col, select
 
 from campaigns.scans.log import VISITOR_SAMPLE
@@ -114,19 +116,15 @@ def estimate(smallest: Sequence[int]) -> int:
 
 
 def _sums(
-    session: Session,
-    token_ids: Sequence[UUID],
-    columns: tuple,
-    since_hour: int | None,
-    until_hour: int | None,  # type: ignore[type-arg]  # columns
-) -> Sequence:  # type: ignore[type-arg]  # rows of the columns and two sums
+    session: Session, token_ids: Sequence[UUID], columns: Sequence[Any], since_hour: int | None, until_hour: int | None
+) -> Sequence[Any]:
     query = (
-        select(*columns, func.sum(ScanCounter.scans), func.sum(ScanCounter.confirmed))
-        .where(col(ScanCounter.token_id).in_(token_ids), ScanCounter.phase == "live")
+        sums(*columns, func.sum(col(ScanCounter.scans)), func.sum(col(ScanCounter.confirmed)))
+        .where(col(ScanCounter.token_id).in_(token_ids), col(ScanCounter.phase) == "live")
         .group_by(*columns)
     )
     if since_hour is not None:
-        query = query.where(ScanCounter.hour >= since_hour)
+        query = query.where(col(ScanCounter.hour) >= since_hour)
     if until_hour is not None:
-        query = query.where(ScanCounter.hour < until_hour)
+        query = query.where(col(ScanCounter.hour) < until_hour)
     return session.execute(query).all()

@@ -141,8 +141,8 @@ _COUNT = (
 )
 _VISITOR = "INSERT INTO scan_visitors (token_id, day, visitor_key) VALUES ({0}, {0}, {0}) ON CONFLICT DO NOTHING"
 _CEILING = (
-    "SELECT visitor_key FROM scan_visitors WHERE token_id = {0} AND day = {0} ORDER BY visitor_key LIMIT 1 OFFSET "
-    f"{VISITOR_SAMPLE - 1}"
+    "SELECT visitor_key FROM scan_visitors WHERE token_id = {0} AND day = {0} "
+    "ORDER BY visitor_key LIMIT 1 OFFSET " + str(VISITOR_SAMPLE - 1)
 )
 _CUT = "DELETE FROM scan_visitors WHERE token_id = {0} AND day = {0} AND visitor_key > {0}"
 _CONFIRM = (

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from heapq import nsmallest
 from uuid import UUID
 
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns import ids
@@ -19,6 +20,7 @@ from campaigns.scans.models import (
     Visit,
 )
 
+_Key = tuple[UUID, int, str, str]  # token, hour, phase, verdict
 _SHOWN = 5  # differences spelled out of each kind
 
 
@@ -30,8 +32,8 @@ def recount(session: Session) -> list[str]:
     ):
         verdicts[scan_id] = verdict
     confirmed = set(session.exec(select(ScanConfirmation.scan_id).where(col(ScanConfirmation.is_judged))).all())
-    scans: Counter[tuple[object, ...]] = Counter()
-    proven: Counter[tuple[object, ...]] = Counter()
+    scans: Counter[_Key] = Counter()
+    proven: Counter[_Key] = Counter()
     keys: dict[tuple[UUID, int], set[int]] = defaultdict(set)
     known: set[UUID] = set()
     for id, token_id, phase, first, visitor_key in _scans(session):
@@ -52,16 +54,16 @@ def recount(session: Session) -> list[str]:
 
 def _scans(session: Session) -> Iterator[tuple[UUID, UUID | None, str, str, int]]:
     rows = session.execute(
-        select(
+        columns(
             col(Scan.id), col(Scan.token_id), col(Scan.phase), col(Scan.verdict), col(Scan.visitor_key)
         ).execution_options(yield_per=5000)
     )
     yield from rows.tuples()
 
 
-def _counter_problems(session: Session, scans: Counter, proven: Counter) -> Iterator[str]:  # type: ignore[type-arg]  # keys as above
-    stored_scans: Counter[tuple[object, ...]] = Counter()
-    stored_proven: Counter[tuple[object, ...]] = Counter()
+def _counter_problems(session: Session, scans: Counter[_Key], proven: Counter[_Key]) -> Iterator[str]:
+    stored_scans: Counter[_Key] = Counter()
+    stored_proven: Counter[_Key] = Counter()
     for row in session.exec(select(ScanCounter)):
         key = (row.token_id, row.hour, row.phase, row.verdict)
         stored_scans[key] += row.scans

@@ -37,7 +37,7 @@ from campaigns.scans.verdict import (
     judge_further,
     judge_request,
 )
-from campaigns.storage import insert_once, upsert
+from campaigns.storage import changed, insert_once, upsert
 from campaigns.tokens.directory import Entry
 
 
@@ -124,14 +124,15 @@ def try_till_code(
     if place is None:
         raise Invalid("This code stands in no shop: it has no till code.", pointer="/till_code")
     insert = upsert(session, ReceiptTries).values(scan_id=receipt.scan_id, tries=1)
-    spent = session.execute(
+    spent = changed(
+        session,
         insert.on_conflict_do_update(
             index_elements=["scan_id"],
             set_={"tries": col(ReceiptTries.tries) + 1},
             where=col(ReceiptTries.tries) < till.TRIES_PER_RECEIPT,
-        )
+        ),
     )
-    if not spent.rowcount:
+    if not spent:
         raise TooMany(
             "Five wrong codes were typed for this scan. Scan again, share your position, or ask the staff.",
             code="till_code_tries",

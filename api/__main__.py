@@ -1,0 +1,5 @@
+"""`python -m api` is `passerelle`."""
+
+from api.cli import main
+
+main()

