@@ -36,8 +36,13 @@ _ROUTERS = (identity, places, planning, tokens, scans, missions, shopper, staff,
 
 
 def create_app(settings: Settings, *, clock: Callable[[], datetime] = clocks.utc_now) -> ASGIApp:
-    """The whole server: the scan path outside, FastAPI inside. Migrates and starts the worker when it is started."""
-    services = make_services(settings, clock)
+    """The whole server of these settings."""
+    return wire(make_services(settings, clock))
+
+
+def wire(services: Services) -> ASGIApp:
+    """The scan path outside, FastAPI inside. Migrates and starts the worker when it is started."""
+    settings, clock = services.settings, services.clock
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

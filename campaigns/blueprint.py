@@ -6,7 +6,7 @@ One transaction: it is applied whole or not at all; `--dry-run` rolls back and s
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
@@ -21,7 +21,7 @@ from campaigns.places.service import Geocode
 from campaigns.planning import Campaign, Objective
 from campaigns.tokens import Kind, Medium
 
-ExternalId = str
+ExternalId = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._:-]+$")]
 
 
 class _Plan(BaseModel):
@@ -31,7 +31,7 @@ class _Plan(BaseModel):
 class PlacePlan(_Plan):
     """A place of the file."""
 
-    external_id: ExternalId = Field(min_length=1, max_length=80)
+    external_id: ExternalId
     name: str = Field(min_length=1, max_length=200)
     lat: float | None = None
     lon: float | None = None
@@ -69,7 +69,7 @@ class GoalPlan(_Plan):
 class MissionPlan(_Plan):
     """The mission of the file."""
 
-    external_id: ExternalId = Field(min_length=1, max_length=80)
+    external_id: ExternalId
     title: str | LocalText
     promise: str | LocalText
     goal: GoalPlan
@@ -88,7 +88,7 @@ class TokenPlan(_Plan):
 class Blueprint(_Plan):
     """The file. Dates without a zone are refused."""
 
-    external_id: ExternalId = Field(min_length=1, max_length=80)
+    external_id: ExternalId
     name: str = Field(min_length=1, max_length=200)
     objective: Objective
     targets: list[TargetPlan] = Field(min_length=1)
@@ -146,8 +146,11 @@ def apply(
 
 
 def local(text: str | LocalText) -> LocalText:
-    """A text as it is stored: by language, or under "" when given once."""
-    return {"": text} if isinstance(text, str) else text
+    """A text as it is stored: by language, or under "" when given once. Invalid when it is empty."""
+    stored = {"": text} if isinstance(text, str) else text
+    if not stored or not all(stored.values()):
+        raise Invalid("A text is one string, or one for each language named; none of them is empty.")
+    return stored
 
 
 def _changes(found: object, fields: dict[str, Any]) -> dict[str, Any]:

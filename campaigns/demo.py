@@ -1,1 +1,375 @@
-"""The simulator."""
+"""The simulator: thirty days of a campaign written through the domain with a past `now`, and shoppers who arrive live.
+
+It writes no counter, verdict or total itself: scans go through `scans.sight` and the log's writer, check-ins and ideas
+through their functions, judgements through the worker's. So `passerelle verify` has something real to recount.
+"""
+
+import math
+import random
+import threading
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from importlib import resources
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlmodel import select
+
+from campaigns import blueprint, clock, community, identity, ids, missions, planning, scans, tokens
+from campaigns.blueprint import Blueprint
+from campaigns.identity import Role
+from campaigns.places import Place
+from campaigns.planning import Campaign
+from campaigns.scans import Judgement, Position, ReceiptBook, Verdict
+from campaigns.scans.agents import AgentKind, classify
+from campaigns.scans.log import Confirmation, PositionFix, ScanRow, Writer
+from campaigns.scans.visitor import VisitorKeys
+from campaigns.storage import Database
+from campaigns.tokens import Token
+from campaigns.tokens.directory import Directory, Entry
+from campaigns.worker import EVENTS_A_ROUND, drain
+
+BRAND = "Maison Tilleul"
+DAYS = 30
+SCANS = 25_000  # of the whole history, about
+PEOPLE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 "
+    "Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 "
+    "Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 15; Pixel 8a) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile "
+    "Safari/537.36",
+    "Mozilla/5.0 (Linux; Android 14; SM-A546B) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/27.0 "
+    "Chrome/125.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Android 14; Mobile; rv:143.0) Gecko/143.0 Firefox/143.0",
+)
+ROBOTS = (
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+    "WhatsApp/2.23.20.0",
+    "python-requests/2.32.3",
+)
+TREES = {
+    "fr": (
+        "Des figuiers le long du mur sud",
+        "Un cerisier par classe",
+        "Des pommiers anciens",
+        "Des framboises à la hauteur des petits",
+        "Des poiriers en espalier",
+        "Un néflier, comme chez ma grand-mère",
+        "Des noisetiers près de la clôture",
+        "Un grand tilleul pour l’ombre",
+        "Des vignes sur la pergola",
+        "Deux pruniers qui se répondent",
+        "Un kaki pour l’hiver",
+        "Des groseilliers entre les arbres",
+    ),
+    "en": ("Plum trees", "Hazelnuts along the fence", "An old pear tree", "A fig by the south wall", "Raspberries"),
+}
+WISHES = {
+    "fr": (
+        "et des bancs en bois pour lire dehors.",
+        "avec une étiquette dessinée par les enfants.",
+        "arrosés à tour de rôle par les élèves.",
+        "et une récolte ouverte au quartier en septembre.",
+        "avec un composteur pour les restes de la cantine.",
+        "et un nichoir fabriqué en classe.",
+        "arrosés par l’eau de pluie du préau.",
+        "pour que les petits voient passer les saisons.",
+        "et un goûter partagé à la première récolte.",
+        "avec un carnet où noter les fleurs et les fruits.",
+    ),
+    "en": ("with a label drawn by the children.", "and a harvest day with the neighbours.", "to read under in June."),
+}
+QR_SHARE = 0.8  # of a shop's scans; the rest are taps
+SILENT = 1  # the first shop's tag: somebody covered it, and the staff page says so
+SILENT_FOR = timedelta(hours=40)
+_CHUNK = 500  # rows of one transaction: bulk work makes nobody wait
+_POPULARITY = (1.6, 1.3, 1.5, 1.1, 1.2, 0.7, 0.9, 0.6, 0.8, 1.0, 1.1, 0.9)
+
+
+@dataclass(frozen=True)
+class Town:
+    """What the simulator made and where its shoppers go."""
+
+    organisation_id: UUID
+    campaign_id: UUID
+    mission_slug: str
+    api_key: str
+    entries: list[Entry]  # two a shop, QR then NFC, in the file's order
+    began_at: datetime
+
+
+class Seal(Protocol):
+    """Encrypts a position as the server does."""
+
+    def __call__(self, position: Position) -> bytes: ...
+
+
+def example_file() -> dict[str, Any]:
+    """The demo's campaign file."""
+    return tomllib.loads((resources.files("campaigns") / "demo.toml").read_text(encoding="utf-8"))
+
+
+def found_town(database: Database, *, now: datetime) -> Town:
+    """The brand, its shops, campaign, mission and tokens, launched thirty days before `now`."""
+    began_at = clock.start_of_day(now - timedelta(days=DAYS), "Europe/Paris")
+    plan = Blueprint.model_validate(example_file())
+    with database.transaction() as session:
+        organisation = identity.found_organisation(session, BRAND, now=began_at)
+        key = identity.issue_key(session, organisation.id, role=Role.OWNER, now=began_at)
+        done = blueprint.apply(session, organisation.id, plan, geocode=None, now=began_at)
+        assert done.campaign_id is not None  # noqa: S101  # apply sets it
+        campaign = planning.campaign_by_id(session, organisation.id, done.campaign_id)
+        facts = tokens.launch_facts(session, campaign.id, missions=1)
+        planning.launch(session, campaign, facts, now=began_at)
+        mission = missions.list_missions(session, campaign.id)[0]
+    with database.snapshot() as session:
+        directory = Directory()
+        names = [f"counter-{place.external_id}-{medium}" for place in plan.places for medium in ("qr", "nfc")]
+        issued = {t.external_id: t.code for t in session.exec(select(Token).where(Token.campaign_id == campaign.id))}
+        entries = [entry for name in names if (entry := directory.load(session, issued[name]))]
+    return Town(organisation.id, campaign.id, mission.slug, key, entries, began_at)
+
+
+@dataclass
+class Shopper:
+    """Someone who comes back: the secret of the cookie, once there is one."""
+
+    agent: str
+    language: str
+    address: str
+    cookie: str | None = None
+
+
+@dataclass
+class Sighting:
+    """A scan of the history with what its shopper will do next."""
+
+    entry: Entry
+    row: ScanRow
+    judgement: Judgement
+    at: datetime
+    shopper: Shopper
+    position: Position | None = None
+    checks_in: bool = False
+    gives_idea: bool = False
+
+
+@dataclass
+class History:
+    """Thirty days, a day at a time. The same seed makes the same town."""
+
+    database: Database
+    town: Town
+    writer: Writer
+    seal: Seal
+    seed: int
+    scans_wanted: int = SCANS
+    _regulars: list[Shopper] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._until = self.town.began_at
+        self._keys = VisitorKeys(lambda day: day.to_bytes(32, "big"))  # nobody real stands behind these keys
+        self._book = ReceiptBook(b"the history of the demo".ljust(32, b"."), 0)
+
+    def days(self, until: datetime) -> Iterator[float]:
+        """Write the days up to `until`, oldest first; yields the share done, 0 to 1."""
+        self._until = until
+        total = (until - self.town.began_at) / timedelta(days=1)
+        day = 0
+        while (start := self.town.began_at + timedelta(days=day)) < until:
+            self._write_day(start, min(start + timedelta(days=1), until))
+            day += 1
+            yield min(1.0, day / total)
+
+    def _write_day(self, start: datetime, end: datetime) -> None:
+        seen = sorted(self._sightings(start, end), key=lambda one: one.at)
+        for chunk in _chunks(seen, _CHUNK):
+            self.writer.write([one.row for one in chunk])
+            self.writer.write([entry for one in chunk for entry in self._further(one)])
+        acting = [one for one in seen if one.checks_in]
+        for chunk in _chunks(acting, 50):
+            self._act(chunk)
+        while drain(self.database, now=end) >= EVENTS_A_ROUND:
+            pass
+
+    def _sightings(self, start: datetime, end: datetime) -> Iterator[Sighting]:
+        chance = self._random
+        for index, entry in enumerate(self.town.entries):
+            share = _POPULARITY[index // 2] * (QR_SHARE if index % 2 == 0 else 1 - QR_SHARE) / sum(_POPULARITY)
+            rush = 1.25 if start.weekday() in (4, 5) else 0.9
+            number = round(self.scans_wanted / DAYS * share * rush * chance.uniform(0.85, 1.15))
+            for _ in range(number):
+                at = _within_day(chance, start)
+                is_silent = index == SILENT and at > self._until - SILENT_FOR
+                if at < end - timedelta(minutes=5) and not is_silent:
+                    yield from self._visit(entry, at)
+
+    def _visit(self, entry: Entry, at: datetime) -> Iterator[Sighting]:
+        chance = self._random
+        kind = chance.random()
+        if kind < 0.11:
+            robot = Shopper(chance.choice(ROBOTS), "en", f"robot {chance.randrange(40)}")
+            yield self._sight(entry, at, robot, prefetch=False)
+            return
+        shopper = self._shopper()
+        first = self._sight(entry, at, shopper, prefetch=kind < 0.13)
+        if first.judgement.verdict is not Verdict.BOT and chance.random() < 0.78:
+            self._decide(first)
+        yield first
+        if kind > 0.93:  # the page is opened again a little later
+            yield self._sight(entry, at + timedelta(minutes=chance.randrange(1, 40)), shopper, prefetch=False)
+
+    def _shopper(self) -> Shopper:
+        chance = self._random
+        if self._regulars and chance.random() < 0.35:
+            return chance.choice(self._regulars)
+        address = f"10.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(256)}"
+        return Shopper(chance.choice(PEOPLE), "fr" if chance.random() < 0.85 else "en", address)
+
+    def _decide(self, one: Sighting) -> None:
+        """What this shopper will do: share a position, check in, give an idea."""
+        chance = self._random
+        place = one.entry.place
+        if place is not None and place.lat is not None and place.lon is not None and chance.random() < 0.3:
+            away = chance.choice((2_000, 15_000)) if chance.random() < 0.03 else 30
+            one.position = _near(chance, place.lat, place.lon, away)
+        one.checks_in = chance.random() < 0.095
+        one.gives_idea = one.checks_in and chance.random() < 0.12
+
+    def _sight(self, entry: Entry, at: datetime, shopper: Shopper, *, prefetch: bool) -> Sighting:
+        day = clock.day_of(at)
+        if not self._keys.is_ready(day):
+            self._keys.prepare(day)
+        row, judgement = scans.sight(
+            entry,
+            asked=entry.code,
+            agent=classify(shopper.agent),
+            prefetch=prefetch,
+            visitor_key=self._keys.key(shopper.address, shopper.agent),
+            language=shopper.language,
+            now=at,
+        )
+        return Sighting(entry, row, judgement, at, shopper)
+
+    def _further(self, one: Sighting) -> Iterator[Confirmation | PositionFix]:
+        """What the visitor's browser adds: the page was seen, and perhaps a position."""
+        if classify(one.shopper.agent).kind is not AgentKind.PERSON or one.judgement.verdict is Verdict.BOT:
+            return
+        seen = Confirmation(one.row.id, one.entry.token_hex, one.row.visitor_key, one.at + timedelta(seconds=2))
+        if one.position is None:
+            yield seen
+            return
+        fence, distance = one.position.fence(one.entry.place)
+        accuracy = scans.accuracy_up(one.position.accuracy_m)
+        yield PositionFix(seen, fence.value, distance, accuracy, self.seal(one.position))
+
+    def _act(self, acting: list[Sighting]) -> None:
+        with self.database.transaction() as session:
+            for one in acting:
+                now = one.at + timedelta(seconds=40)
+                place_id = one.entry.place.id if one.entry.place else None
+                minted = self._book.mint(
+                    one.row.id, one.entry.token_id, place_id, one.row.visitor_key, one.judgement.verdict, 0, 0
+                )
+                done = missions.check_in(
+                    session,
+                    self._book.read(minted.decode(), token_id=one.entry.token_id),
+                    one.entry,
+                    cookie=one.shopper.cookie,
+                    language=one.shopper.language,
+                    position=None,
+                    seal=self.seal,
+                    till_code_was_right=self._random.random() < 0.3,
+                    occurred_at=None,
+                    now=now,
+                )
+                if done.secret:
+                    one.shopper.cookie = done.secret
+                    self._regulars.append(one.shopper)
+                if one.gives_idea and done.mission is not None:
+                    community.post_idea(
+                        session,
+                        done.mission,
+                        session.get_one(Campaign, self.town.campaign_id),
+                        done.person,
+                        text=idea_text(self._random, one.shopper.language),
+                        client_id=one.row.id,
+                        language=one.shopper.language,
+                        now=now + timedelta(minutes=2),
+                    )
+
+
+def live_shoppers(
+    town: Town, new_phone: Callable[[str], Any], *, seed: int, speed: float, stopping: threading.Event
+) -> None:
+    """Shoppers who arrive now, through the public HTTP API only, until told to stop; `speed` 1 is one in two seconds.
+
+    `new_phone(agent)` is an HTTP client with a cookie jar.
+    """
+    chance = random.Random(seed)
+    while not stopping.wait(chance.expovariate(0.5 * max(speed, 0.01))):
+        entry = chance.choices(town.entries, [_weight(i) for i in range(len(town.entries))])[0]
+        if chance.random() < 0.12:
+            new_phone(chance.choice(ROBOTS)).get(f"/t/{entry.code}")
+            continue
+        visit_live(chance, entry, new_phone(chance.choice(PEOPLE)), town.mission_slug, stopping)
+
+
+def visit_live(chance: random.Random, entry: Entry, phone: Any, slug: str, stopping: threading.Event) -> None:
+    """One shopper: scans, sees the page, perhaps shares a position, checks in, gives an idea."""
+    seen = phone.get(f"/t/{entry.code}", headers={"Accept": "application/json"}).json()
+    if "receipt" not in seen:
+        return
+    receipt = {"receipt": seen["receipt"]}
+    wants_json = {"Accept": "application/json"}
+    phone.post(f"/t/{entry.code}/confirm", data=receipt, headers=wants_json)
+    place: Place | None = entry.place
+    if place is not None and place.lat is not None and place.lon is not None and chance.random() < 0.5:
+        fix = _near(chance, place.lat, place.lon, 30)
+        where = {"lat": fix.lat, "lon": fix.lon, "accuracy_m": fix.accuracy_m, "age_s": 1}
+        phone.post(f"/t/{entry.code}/position", data={**receipt, **where}, headers=wants_json)
+    if chance.random() < 0.4 and not stopping.wait(chance.uniform(0.2, 1.0)):
+        phone.post(f"/t/{entry.code}/check-in", data=receipt, headers=wants_json)
+        if chance.random() < 0.3:
+            idea = {"text": idea_text(chance, "fr"), "client_id": ids.uuid7().hex}
+            phone.post(f"/m/{slug}/ideas", data=idea, headers=wants_json)
+
+
+def idea_text(chance: random.Random, language: str) -> str:
+    """An idea somebody might have."""
+    return f"{chance.choice(TREES[language])} {chance.choice(WISHES[language])}"
+
+
+def _weight(index: int) -> float:
+    if index == SILENT:
+        return 0.0
+    return _POPULARITY[index // 2] * (QR_SHARE if index % 2 == 0 else 1 - QR_SHARE)
+
+
+def _within_day(chance: random.Random, start: datetime) -> datetime:
+    """A moment of a shop's day: most between ten and eight, with a rush at noon and at six in the evening."""
+    hour = chance.gauss(12.5, 1.2) if chance.random() < 0.4 else chance.gauss(17.5, 1.8)
+    return start + timedelta(hours=min(max(hour, 8.6), 19.9), seconds=chance.randrange(60))
+
+
+def _near(chance: random.Random, lat: float, lon: float, away_m: float) -> Position:
+    """A fix about so far from a point, with the accuracy phones have indoors."""
+    turn = chance.uniform(0, 2 * math.pi)
+    distance = abs(chance.gauss(away_m, away_m / 3))
+    north, east = distance * math.cos(turn), distance * math.sin(turn)
+    return Position(
+        lat + north / 111_320,
+        lon + east / (111_320 * math.cos(math.radians(lat))),
+        round(chance.uniform(8, 60), 1),
+        chance.randrange(5),
+    )
+
+
+def _chunks(items: list[Sighting], size: int) -> Iterator[list[Sighting]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -10,6 +10,7 @@ from campaigns.errors import NotFound
 
 NIL = UUID(int=0)
 _SHOWN = re.compile(r"[0-9a-f]{32}\Z")
+_EXTERNAL = re.compile(r"ext_([A-Za-z0-9._:-]{1,80})\Z")
 
 
 def uuid7(at_ms: int | None = None) -> UUID:
@@ -60,3 +61,9 @@ def parse(prefix: str, text: str) -> UUID:
     if head != prefix or not _SHOWN.match(tail):
         raise NotFound(f"There is no {prefix}_... with the id {text[:60]!r}.")
     return UUID(tail)
+
+
+def external(name: str) -> str | None:
+    """The external id behind `ext_<external_id>`; None for anything else."""
+    found = _EXTERNAL.match(name)
+    return found[1] if found else None

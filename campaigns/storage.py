@@ -10,8 +10,9 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -161,14 +162,14 @@ def connect_sqlite(path: Path) -> sqlite3.Connection:
 
 
 def upsert(session: Session, table: type[SQLModel]) -> Any:
-    """An INSERT of this session's dialect, for its ON CONFLICT clause."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    return dialect.insert(table)
+    """A Core INSERT of this session's dialect, for its ON CONFLICT clause."""
+    return _insert(session.get_bind().dialect.name, table)
 
 
 def insert_once(session: Session, table: type[SQLModel], **values: Any) -> bool:
     """Insert a row unless a UNIQUE refuses it; whether it went in. The database settles the race."""
-    return changed(session, upsert(session, table).values(**values).on_conflict_do_nothing()) > 0
+    statement = _insert_if_absent(session.get_bind().dialect.name, table)
+    return bool(session.execute(statement, values).rowcount)  # type: ignore[attr-defined]  # a CursorResult
 
 
 def changed(session: Session, statement: Any) -> int:
@@ -178,10 +179,35 @@ def changed(session: Session, statement: Any) -> int:
 
 def add_up(session: Session, table: type[SQLModel], key: dict[str, Any], **amounts: int) -> None:
     """Add to the counters of one row, making it when it is not there: one statement, so nobody's sum is lost."""
-    insert = upsert(session, table).values(**key, **amounts)
+    add_up_all(session, table, tuple(key), [{**key, **amounts}])
+
+
+def add_up_all(session: Session, table: type[SQLModel], key: tuple[str, ...], rows: Sequence[dict[str, Any]]) -> None:
+    """The same for many rows with the same columns. Sort them: two processes then lock in one order."""
+    if rows:
+        amounts = tuple(name for name in rows[0] if name not in key)
+        session.execute(_sum(session.get_bind().dialect.name, table, key, amounts), list(rows))
+
+
+@cache
+def _insert(dialect: str, table: type[SQLModel]) -> Any:
+    kind = sqlite if dialect == "sqlite" else postgresql
+    # Without the option SQLAlchemy closes psycopg's cursor first and says -1 for every INSERT, done or refused.
+    statement = kind.insert(table.__table__)  # type: ignore[attr-defined]  # SQLModel does not type it
+    return statement.execution_options(preserve_rowcount=True)
+
+
+@cache
+def _insert_if_absent(dialect: str, table: type[SQLModel]) -> Any:
+    return _insert(dialect, table).on_conflict_do_nothing()
+
+
+@cache
+def _sum(dialect: str, table: type[SQLModel], key: tuple[str, ...], amounts: tuple[str, ...]) -> Any:
+    insert = _insert(dialect, table)
     columns = table.__table__.c  # type: ignore[attr-defined]  # SQLModel does not type it
     sums = {name: columns[name] + insert.excluded[name] for name in amounts}
-    session.execute(insert.on_conflict_do_update(index_elements=list(key), set_=sums))
+    return insert.on_conflict_do_update(index_elements=list(key), set_=sums)
 
 
 @contextmanager

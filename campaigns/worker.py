@@ -6,6 +6,7 @@ advisory lock on PostgreSQL, the process lock on SQLite).
 
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -13,7 +14,7 @@ from sqlalchemy import delete, or_, text, update
 from sqlmodel import Session, col, select
 
 from campaigns.events import Event
-from campaigns.reactions import REACTIONS
+from campaigns.reactions import REACTIONS, Reaction
 from campaigns.scans.models import ScanPosition
 from campaigns.storage import Database, changed
 
@@ -42,8 +43,11 @@ def drain(database: Database, *, now: datetime) -> int:
             .order_by(col(Event.id))
             .limit(EVENTS_A_ROUND)
         ).all()
+        by_reaction: dict[Reaction, list[Event]] = defaultdict(list)
         for event in due:
-            _react(session, event, now)
+            by_reaction[REACTIONS[event.name]].append(event)
+        for reaction, events in by_reaction.items():
+            _react(session, reaction, events, now)
         return done + len(due)
 
 
@@ -105,20 +109,28 @@ def _forget_silent(session: Session) -> int:
     return changed(session, delete(Event).where(col(Event.name).not_in(REACTIONS)))
 
 
-def _react(session: Session, event: Event, now: datetime) -> None:
+def _react(session: Session, reaction: Reaction, events: list[Event], now: datetime) -> None:
+    """React to events together; when that fails, to each alone, so that one bad event holds up no other."""
     try:
         with session.begin_nested():
-            for reaction in REACTIONS[event.name]:
-                reaction(session, event, now)
-            session.execute(delete(Event).where(col(Event.id) == event.id))
+            reaction(session, events, now)
+            session.execute(delete(Event).where(col(Event.id).in_([event.id for event in events])))
     except Exception as error:
-        log.exception("the reaction to %s %s failed", event.name, event.id)
-        session.execute(
-            update(Event)
-            .where(col(Event.id) == event.id)
-            .values(
-                attempts=event.attempts + 1,
-                retry_at=now + timedelta(seconds=2 ** (event.attempts + 1)),
-                error=f"{type(error).__name__}: {error}"[:500],
-            )
+        if len(events) > 1:
+            for event in events:
+                _react(session, reaction, [event], now)
+        else:
+            _put_off(session, events[0], error, now)
+
+
+def _put_off(session: Session, event: Event, error: Exception, now: datetime) -> None:
+    log.exception("the reaction to %s %s failed", event.name, event.id)
+    session.execute(
+        update(Event)
+        .where(col(Event.id) == event.id)
+        .values(
+            attempts=event.attempts + 1,
+            retry_at=now + timedelta(seconds=2 ** (event.attempts + 1)),
+            error=f"{type(error).__name__}: {error}"[:500],
         )
+    )

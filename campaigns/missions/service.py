@@ -35,6 +35,8 @@ from campaigns.scans import CheckIn, Position, Receipt
 from campaigns.storage import add_up, insert_once
 from campaigns.tokens.directory import Entry
 
+_SLUG = re.compile(r"[a-z0-9-]{1,80}\Z")
+
 
 @dataclass(frozen=True)
 class StepPlan:
@@ -306,8 +308,8 @@ def mission_of(session: Session, campaign_id: UUID) -> Mission | None:
 
 
 def mission_by_name(session: Session, name: str) -> Mission:
-    """A mission by slug or by its id without prefix; NotFound else."""
-    mission = session.exec(select(Mission).where(Mission.slug == name[:80])).first()
+    """A mission by slug; NotFound else."""
+    mission = session.exec(select(Mission).where(Mission.slug == name)).first() if _SLUG.match(name) else None
     if mission is None:
         raise NotFound("There is no such mission.")
     return mission

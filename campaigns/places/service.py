@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from campaigns import clock
 from campaigns.errors import Conflict, Forbidden, Gone, Invalid, NotFound, TooMany
 from campaigns.events import announce
-from campaigns.ids import parse, uuid7_at
+from campaigns.ids import external, parse, uuid7_at
 from campaigns.places import till
 from campaigns.places.models import DAYS, Place, StaffLink, StaffSession, TillCodeTries
 from campaigns.sealing import hash_secret, new_secret
@@ -107,7 +107,8 @@ def place_by_id(session: Session, organisation_id: UUID, place_id: UUID) -> Plac
 
 def place_by_name(session: Session, organisation_id: UUID, name: str) -> Place:
     """The place a path or body names: `plc_...` or `ext_<external_id>`. NotFound else."""
-    found = find_place(session, organisation_id, external_id=name[4:]) if name.startswith("ext_") else None
+    theirs = external(name)
+    found = find_place(session, organisation_id, external_id=theirs) if theirs else None
     return found if found is not None else place_by_id(session, organisation_id, parse("plc", name))
 
 
@@ -138,7 +139,7 @@ def link_by_secret(session: Session, secret: str, *, now: datetime) -> StaffLink
     """The unused link. NotFound for none, Gone for a used or expired one."""
     link = session.exec(select(StaffLink).where(StaffLink.secret_hash == hash_secret(secret))).first()
     if link is None:
-        raise NotFound("This sign-in link is not one of ours. Ask for a new one.")
+        raise NotFound("This sign-in link is not one of ours. Ask for a new one.", code="unknown_link")
     if link.used_at is not None or link.expires_at <= now:
         raise Gone("This sign-in link was used already or is too old. Ask for a new one.", code="link_used")
     return link

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from campaigns import clock
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import announce, record_event
-from campaigns.ids import parse, uuid7_at
+from campaigns.ids import external, parse, uuid7_at
 from campaigns.planning.models import KPIS, Campaign, Objective, State, Target, target_problem
 
 
@@ -156,7 +156,8 @@ def campaign_by_id(session: Session, organisation_id: UUID, campaign_id: UUID, *
 
 def campaign_by_name(session: Session, organisation_id: UUID, name: str, *, lock: bool = False) -> Campaign:
     """The campaign a path names: `cmp_...` or `ext_<external_id>`. NotFound else."""
-    found = find_campaign(session, organisation_id, external_id=name[4:]) if name.startswith("ext_") else None
+    theirs = external(name)
+    found = find_campaign(session, organisation_id, external_id=theirs) if theirs else None
     id = found.id if found is not None else parse("cmp", name)
     return campaign_by_id(session, organisation_id, id, lock=lock)
 

@@ -4,14 +4,15 @@ Runs in the worker, one at a time. It counts confirmations, finds duplicates and
 changed verdict as an append-only row with the counters' difference in the same transaction.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import update
-from sqlmodel import Session, col, select
+from sqlalchemy import tuple_, update
+from sqlmodel import Session, SQLModel, col, select
 
 from campaigns import ids
 from campaigns.places import Place
@@ -19,10 +20,12 @@ from campaigns.scans.models import CheckIn, Scan, ScanConfirmation, ScanCounter,
 from campaigns.scans.receipt import PRESENCE_LIFE
 from campaigns.scans.service import located, standing_judgements
 from campaigns.scans.verdict import RULES_VERSION, Judgement, Seen, Verdict, duplicates, judge_further
-from campaigns.storage import add_up
+from campaigns.storage import add_up_all
 
 JUDGE = 0  # the writer number of the judge's counter rows
-_AROUND = timedelta(hours=2)  # further than any duplicate rule looks
+_CHUNK = 400  # values of one IN list
+_COUNTER_KEY = ("token_id", "hour", "phase", "verdict", "writer")
+RowOf = TypeVar("RowOf", bound=SQLModel)
 _VISITABLE = (Verdict.VALID, Verdict.PROVISIONAL, Verdict.HELD)
 
 
@@ -35,7 +38,11 @@ class Known:
     check_in: CheckIn | None
     best: ScanPosition | None
     place: Place | None
-    verdict: str
+    standing: ScanJudgement | None
+
+    @property
+    def verdict(self) -> str:
+        return self.standing.verdict if self.standing else self.scan.verdict
 
     def judged(self, *, duplicate: bool) -> Judgement:
         late = self.check_in is not None and self.check_in.checked_in_at - self.scan.scanned_at > PRESENCE_LIFE
@@ -51,103 +58,129 @@ class Known:
 
 def judge(session: Session, scan_ids: Iterable[UUID], *, now: datetime) -> int:
     """Judge these confirmed scans and whatever their verdict changes around them; how many verdicts changed."""
-    wanted = list(dict.fromkeys(scan_ids))
-    changed = 0
-    visits: dict[tuple[UUID, int], list[UUID]] = defaultdict(list)
-    for one in _in_chunks(session, ScanConfirmation, col(ScanConfirmation.scan_id), wanted):
-        visits[(one.token_id, one.visitor_key)].append(one.scan_id)
-    for (token_id, visitor_key), ids_of_visit in visits.items():
-        chain = _chain(session, token_id, visitor_key, ids_of_visit)
-        changed += _judge_chain(session, chain, set(ids_of_visit), now=now)
+    wanted = {
+        one.scan_id: one for one in _in_chunks(session, ScanConfirmation, col(ScanConfirmation.scan_id), set(scan_ids))
+    }
+    known = _around(session, list(wanted.values()))
+    visits: dict[tuple[UUID, int, int], list[Known]] = defaultdict(list)
+    for one in known:
+        visits[_day_of(one.confirmation)].append(one)
+    moves: Counter[tuple[UUID, int, str, str, str]] = Counter()
+    changed = sum(_judge_visit(session, visit, wanted.keys(), moves, now=now) for visit in visits.values())
+    _count(session, moves)
+    fresh = [id for id, confirmation in wanted.items() if not confirmation.is_judged]
+    for start in range(0, len(fresh), _CHUNK):
+        session.execute(
+            update(ScanConfirmation)
+            .where(col(ScanConfirmation.scan_id).in_(fresh[start : start + _CHUNK]))
+            .values(is_judged=True)
+            .execution_options(synchronize_session=False)  # comparing every loaded row costs more than the judging
+        )
     return changed
 
 
-def _chain(session: Session, token_id: UUID, visitor_key: int, wanted: Sequence[UUID]) -> list[Known]:
-    """The confirmed scans of one visitor key and token around the wanted ones: the judged, and these."""
-    since = ids.first_of(ids.instant_of(min(wanted)) - _AROUND)
-    until = ids.first_of(ids.instant_of(max(wanted)) + _AROUND)
-    confirmations = session.exec(
-        select(ScanConfirmation).where(
-            ScanConfirmation.token_id == token_id,
-            ScanConfirmation.visitor_key == visitor_key,
-            ScanConfirmation.scan_id >= since,
-            ScanConfirmation.scan_id <= until,
-        )
-    ).all()
-    near = {one.scan_id: one for one in confirmations if one.is_judged or one.scan_id in set(wanted)}
-    scans = {scan.id: scan for scan in _in_chunks(session, Scan, col(Scan.id), list(near))}
-    check_ins = {one.scan_id: one for one in _in_chunks(session, CheckIn, col(CheckIn.scan_id), list(near))}
+def _around(session: Session, wanted: Sequence[ScanConfirmation]) -> list[Known]:
+    """The confirmed scans of the same visits' days as the wanted ones: the judged, and these.
+
+    The whole day, which is as long as a key lives: whether a scan counts depends on those before it, back to a
+    quiet hour, so a narrower window would judge by where it happens to begin.
+    """
+    asked = {one.scan_id for one in wanted}
+    days = {_day_of(one) for one in wanted}
+    near: dict[UUID, ScanConfirmation] = {}
+    pair = tuple_(col(ScanConfirmation.token_id), col(ScanConfirmation.visitor_key))
+    for one in _in_chunks(session, ScanConfirmation, pair, {day[:2] for day in days}):
+        if one.scan_id in asked or (one.is_judged and _day_of(one) in days):
+            near[one.scan_id] = one
+    return _known(session, near)
+
+
+def _day_of(one: ScanConfirmation) -> tuple[UUID, int, int]:
+    """Token, visitor key and UTC day: among these a further scan can be a duplicate."""
+    return one.token_id, one.visitor_key, (one.scan_id.int >> 80) // 86_400_000
+
+
+def _known(session: Session, near: dict[UUID, ScanConfirmation]) -> list[Known]:
+    check_ins = {one.scan_id: one for one in _in_chunks(session, CheckIn, col(CheckIn.scan_id), near)}
     fixes: dict[UUID, ScanPosition] = {}
-    for fix in _in_chunks(session, ScanPosition, col(ScanPosition.scan_id), list(near)):
+    for fix in _in_chunks(session, ScanPosition, col(ScanPosition.scan_id), near):
         kept = fixes.get(fix.scan_id)
-        if kept is None or fix.accuracy_m < kept.accuracy_m:
-            fixes[fix.scan_id] = fix
+        fixes[fix.scan_id] = fix if kept is None or fix.accuracy_m < kept.accuracy_m else kept
     standing = standing_judgements(session, list(near))
     return [
         Known(
             scan=scan,
-            confirmation=near[id],
-            check_in=check_ins.get(id),
-            best=fixes.get(id),
+            confirmation=near[scan.id],
+            check_in=check_ins.get(scan.id),
+            best=fixes.get(scan.id),
             place=session.get(Place, scan.place_id) if scan.place_id else None,
-            verdict=standing[id].verdict if id in standing else scan.verdict,
+            standing=standing.get(scan.id),
         )
-        for id, scan in scans.items()
+        for scan in _in_chunks(session, Scan, col(Scan.id), near)
     ]
 
 
-def _judge_chain(session: Session, chain: list[Known], wanted: set[UUID], *, now: datetime) -> int:
-    seen = [
-        Seen(one.scan.id, one.scan.scanned_at, one.check_in.participant_id if one.check_in else None)
-        for one in chain
-        if one.judged(duplicate=False).verdict in _VISITABLE
-    ]
-    repeats = duplicates(seen)
+def _judge_visit(
+    session: Session,
+    visit: list[Known],
+    wanted: Collection[UUID],
+    moves: "Counter[tuple[UUID, int, str, str, str]]",
+    *,
+    now: datetime,
+) -> int:
+    repeats = duplicates(
+        [
+            Seen(one.scan.id, one.scan.scanned_at, one.check_in.participant_id if one.check_in else None)
+            for one in visit
+            if one.judged(duplicate=False).verdict in _VISITABLE
+        ]
+    )
     changed = 0
-    for one in chain:
+    for one in visit:
         judgement = one.judged(duplicate=one.scan.id in repeats)
         newly = one.scan.id in wanted and not one.confirmation.is_judged
-        changed += _settle(session, one, judgement, newly=newly, now=now)
-    fresh = [one.scan.id for one in chain if one.scan.id in wanted and not one.confirmation.is_judged]
-    if fresh:
-        session.execute(update(ScanConfirmation).where(col(ScanConfirmation.scan_id).in_(fresh)).values(is_judged=True))
+        key = (one.scan.token_id or ids.NIL, (one.scan.id.int >> 80) // 3_600_000, one.scan.phase)
+        if judgement.verdict != one.verdict:
+            changed += 1
+            moves[(*key, one.verdict, "scans")] -= 1
+            moves[(*key, one.verdict, "confirmed")] -= 0 if newly else 1
+            moves[(*key, str(judgement.verdict), "scans")] += 1
+            moves[(*key, str(judgement.verdict), "confirmed")] += 1
+            _write_down(session, one, judgement, now=now)
+        elif newly:
+            moves[(*key, one.verdict, "confirmed")] += 1
     return changed
 
 
-def _settle(session: Session, one: Known, judgement: Judgement, *, newly: bool, now: datetime) -> int:
-    moved = judgement.verdict != one.verdict
-    if moved:
-        _count(session, one.scan, one.verdict, scans=-1, confirmed=0 if newly else -1)
-        _count(session, one.scan, judgement.verdict, scans=1, confirmed=1)
-        session.add(
-            ScanJudgement(
-                id=ids.uuid7_at(now),
-                scan_id=one.scan.id,
-                rules_version=RULES_VERSION,
-                verdict=judgement.verdict,
-                score=judgement.score,
-                reasons=judgement.reasons_text,
-                decided_at=now,
-                decided_by="judge",
-            )
+def _write_down(session: Session, one: Known, judgement: Judgement, *, now: datetime) -> None:
+    id = ids.uuid7_at(now)
+    if one.standing is not None:
+        id = max(id, UUID(int=one.standing.id.int + 1))  # the newest stands, within a millisecond too
+    session.add(
+        ScanJudgement(
+            id=id,
+            scan_id=one.scan.id,
+            rules_version=RULES_VERSION,
+            verdict=judgement.verdict,
+            score=judgement.score,
+            reasons=judgement.reasons_text,
+            decided_at=now,
+            decided_by="judge",
         )
-        session.flush()
-    elif newly:
-        _count(session, one.scan, one.verdict, scans=0, confirmed=1)
-    return int(moved)
+    )
 
 
-def _count(session: Session, scan: Scan, verdict: str, *, scans: int, confirmed: int) -> None:
-    key = {
-        "token_id": scan.token_id or ids.NIL,
-        "hour": (scan.id.int >> 80) // 3_600_000,
-        "phase": scan.phase,
-        "verdict": str(verdict),
-        "writer": JUDGE,
-    }
-    add_up(session, ScanCounter, key, scans=scans, confirmed=confirmed)
+def _count(session: Session, moves: "Counter[tuple[UUID, int, str, str, str]]") -> None:
+    """The counters' difference, in one order for every process."""
+    rows: dict[tuple[UUID, int, str, str], dict[str, Any]] = {}
+    for (token_id, hour, phase, verdict, column), number in moves.items():
+        key = {"token_id": token_id, "hour": hour, "phase": phase, "verdict": verdict, "writer": JUDGE}
+        rows.setdefault((token_id, hour, phase, verdict), {**key, "scans": 0, "confirmed": 0})[column] += number
+    add_up_all(session, ScanCounter, _COUNTER_KEY, [rows[key] for key in sorted(rows)])
 
 
-def _in_chunks(session: Session, table: type, column: object, wanted: Sequence[UUID]) -> Iterable:  # type: ignore[type-arg]  # rows of `table`
-    for start in range(0, len(wanted), 500):
-        yield from session.exec(select(table).where(column.in_(wanted[start : start + 500]))).all()  # type: ignore[attr-defined]  # a column
+def _in_chunks(session: Session, table: type[RowOf], column: Any, wanted: Iterable[Any]) -> Iterator[RowOf]:
+    """The rows of a table whose column's value is among the wanted ones, a few hundred a query."""
+    values = list(wanted)
+    for start in range(0, len(values), _CHUNK):
+        yield from session.exec(select(table).where(column.in_(values[start : start + _CHUNK]))).all()

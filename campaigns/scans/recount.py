@@ -58,7 +58,7 @@ def _scans(session: Session) -> Iterator[tuple[UUID, UUID | None, str, str, int]
             col(Scan.id), col(Scan.token_id), col(Scan.phase), col(Scan.verdict), col(Scan.visitor_key)
         ).execution_options(yield_per=5000)
     )
-    yield from rows.tuples()
+    yield from rows.all()
 
 
 def _counter_problems(session: Session, scans: Counter[_Key], proven: Counter[_Key]) -> Iterator[str]:

@@ -1,0 +1,172 @@
+"""`passerelle demo`: the whole product on real input, in one command."""
+
+import contextlib
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import uvicorn
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from api.app import make_services, prepare, wire
+from api.dependencies import Services
+from api.scan import seal_position
+from campaigns import clock, demo, places
+from campaigns.demo import History, Town
+from campaigns.scans.log import open_writer
+from campaigns.settings import Settings
+from campaigns.storage import sole_process
+from campaigns.tokens import qr
+from campaigns.worker import Worker
+
+_INSECURE = (
+    "This demo speaks plain http, as it must on a local network without a certificate. Browsers then switch off "
+    "location and camera on any address but 127.0.0.1: on your phone, prove presence with the till code of the "
+    "staff page instead. Behind https everything is on."
+)
+
+
+def show(*, seed: int, speed: float, host: str, port: int, seconds: float, keep: Path | None) -> None:
+    """Found a town, serve it, fill in thirty days of history, and let shoppers arrive until Ctrl-C."""
+    console = Console()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="passerelle-demo-")))
+        path = (keep or folder / "demo.db").absolute()
+        stack.enter_context(sole_process(path))
+        port = _usable(host, port, console)
+        base_url = f"http://{host if host != '0.0.0.0' else _own_address()}:{port}"  # noqa: S104  # the demo's default, said on screen
+        settings = Settings(
+            database_url=f"sqlite:///{path}", base_url=base_url, host=host, port=port, worker=False, secret_key=None
+        )
+        services = make_services(settings, clock.utc_now)
+        number = prepare(services)
+        now = clock.utc_now()
+        town = demo.found_town(services.database, now=now)
+        stack.enter_context(_served(services))
+        _tell(console, services, town)
+        stopping = threading.Event()
+        try:
+            _fill(console, services, town, seed, number)
+            stack.enter_context(_live(services, town, seed, speed, stopping))
+            say = f"for {seconds:g} s" if seconds else "until you press Ctrl-C"
+            console.print(f"Shoppers are arriving now, {say}. Watch the staff page.", style="bold")
+            stopping.wait(seconds or None)
+        except KeyboardInterrupt:
+            console.print("Thank you for visiting.")
+        finally:
+            stopping.set()
+
+
+@contextlib.contextmanager
+def _served(services: Services) -> Iterator[None]:
+    """The server in a thread, answering before the block begins."""
+    settings = services.settings
+    config = uvicorn.Config(
+        wire(services),
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="server", daemon=True)
+    thread.start()
+    end = time.monotonic() + 20
+    while not server.started and thread.is_alive() and time.monotonic() < end:
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(timeout=15)
+
+
+def _fill(console: Console, services: Services, town: Town, seed: int, number: int) -> None:
+    """Thirty days of history, behind a progress bar."""
+    writer = open_writer(services.database, number, services.clock)
+    history = History(services.database, town, writer, lambda fix: seal_position(services, fix), seed)
+    columns = (TextColumn("Thirty days of history"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("history", total=1.0)
+        for share in history.days(services.clock()):
+            progress.update(bar, completed=share)
+    writer.close()
+
+
+@contextlib.contextmanager
+def _live(services: Services, town: Town, seed: int, speed: float, stopping: threading.Event) -> Iterator[None]:
+    """The worker, and shoppers through the public HTTP API."""
+    worker = Worker(services.database, services.clock)
+    worker.start()
+    url = f"http://127.0.0.1:{services.settings.port}"
+
+    def new_phone(agent: str) -> httpx2.Client:
+        return httpx2.Client(base_url=url, headers={"User-Agent": agent, "Accept-Language": "fr"}, timeout=10)
+
+    def run() -> None:
+        while not stopping.is_set():
+            with contextlib.suppress(httpx2.HTTPError):  # the server is stopping, or was busy: the next shopper comes
+                demo.live_shoppers(town, new_phone, seed=seed, speed=speed, stopping=stopping)
+
+    shoppers = threading.Thread(target=run, name="shoppers", daemon=True)
+    shoppers.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        shoppers.join(timeout=12)
+        worker.stop()
+
+
+def _tell(console: Console, services: Services, town: Town) -> None:
+    base = services.settings.base_url
+    entry = next(entry for entry in town.entries if entry.place is not None)
+    assert entry.place is not None  # noqa: S101  # just looked for
+    with services.database.transaction() as session:
+        secret = places.issue_staff_link(session, entry.place, now=services.clock())
+    links = (
+        ("Shopper page", f"{base}/t/{entry.code}"),
+        ("Mission", f"{base}/m/{town.mission_slug}"),
+        ("Staff page", f"{base}/staff/sign-in/{secret}"),
+        ("Poster", f"{base}/posters/{entry.code}"),
+        ("API docs", f"{base}/docs"),
+        ("API key", town.api_key),
+    )
+    console.print(f"\n{demo.BRAND}: twelve shops in Lyon\n", style="bold")
+    for name, link in links:
+        console.print(f"  {name:<13} {link}", soft_wrap=True, highlight=False, markup=False)
+    console.print()
+    console.print("Scan this with a phone on the same network (it counts: it is a real scan):")
+    sys.stdout.write(qr.terminal(f"{base}/t/{entry.code}".upper()) + "\n")
+    sys.stdout.flush()
+    console.print(_INSECURE, style="dim")
+
+
+def _usable(host: str, port: int, console: Console) -> int:
+    """The port asked for, or a free one when it is taken."""
+    for wanted in (port, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, wanted))
+            found = int(probe.getsockname()[1])
+            if wanted == 0 and port != 0:
+                console.print(f"Port {port} is taken; using {found}.", style="yellow")
+            return found
+    return port
+
+
+def _own_address() -> str:
+    """This machine's address on its network; 127.0.0.1 when it has none. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737): only chooses the interface
+        return str(probe.getsockname()[0])
+    return "127.0.0.1"
