@@ -7,17 +7,20 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from fastapi import FastAPI, Request, Response
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from api import edge, identity, missions, places, planning, problems, scans, tokens
 from api.dependencies import Services
+from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
 from api.pages import reference, shopper, staff
 from api.pages.render import Renderer
-from api.scan import HostedPages, ScanPath
+from api.scan import ScanPath
 from campaigns import clock as clocks
 from campaigns import identity as identities
 from campaigns import migrations
+from campaigns.announcements import Listener
 from campaigns.errors import Invalid, NotFound
 from campaigns.places.geocode import geocoder
 from campaigns.scans import ReceiptBook, take_writer_number
@@ -56,11 +59,14 @@ def wire(services: Services) -> ASGIApp:
         app.state.stopping = asyncio.Event()
         app.state.scan_path = ScanPath(services, queue, visitors, pages, services.renderer)
         worker = Worker(services.database, clock)
+        listener = Listener(services.database)
+        listener.start()
         if settings.worker:
             worker.start()
         yield
         app.state.stopping.set()
         await asyncio.to_thread(worker.stop)
+        await asyncio.to_thread(listener.stop)
         await queue.close()
         services.database.close()
 
@@ -77,9 +83,9 @@ def wire(services: Services) -> ASGIApp:
     for module in _ROUTERS:
         inner.include_router(module.router)
     _add_plain_routes(inner, services)
-    app: ASGIApp = Idempotency(inner, services)
+    app: ASGIApp = GZipMiddleware(Idempotency(inner, services), minimum_size=1000)
     app = edge.Headers(edge.BodyLimit(app), services.renderer.headers)
-    return edge.Gate(app, lambda: inner.state.scan_path)
+    return edge.Gate(app, lambda: inner.state.scan_path, services.renderer.headers)
 
 
 def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services:

@@ -1,7 +1,10 @@
 """The outermost callables: the gate to the scan path, headers on every answer, and a limit for bodies."""
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
@@ -10,19 +13,38 @@ from api.scan import is_scan_path
 BODY_LIMIT = 1_000_000  # bytes of any request body
 TOO_LARGE = "A request body has at most 1 MB."
 
+log = logging.getLogger("passerelle.edge")
+
+
+class BodyTooLargeError(HTTPException):
+    """More than the limit arrived."""
+
 
 class Gate:
-    """Gives `/t/...` to the scan path and the rest to FastAPI. A mount inside FastAPI costs 35 µs a scan more."""
+    """Gives `/t/...` to the scan path and the rest to FastAPI. A mount inside FastAPI costs 35 µs a scan more.
 
-    def __init__(self, app: ASGIApp, scan_path: Callable[[], ASGIApp]) -> None:
+    What fails in either is logged here and answered 500, without a stack trace.
+    """
+
+    def __init__(self, app: ASGIApp, scan_path: Callable[[], ASGIApp], headers: dict[str, str]) -> None:
         self._app = app
         self._scan_path = scan_path
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and is_scan_path(scope["path"]):
-            await self._scan_path()(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        try:
+            if scope["type"] == "http" and is_scan_path(scope["path"]):
+                await self._scan_path()(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        except Exception:
+            if scope["type"] != "http":
+                raise
+            log.exception("a request failed: %s", scope["method"])
+            # The server refuses a second answer; that costs nothing where nothing fails. An exception that left here
+            # would make it drop a connection that the client was told it may use again.
+            with suppress(RuntimeError):
+                await Headers(_fail, self._headers)(scope, receive, send)
 
 
 class Headers:
@@ -66,12 +88,18 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > BODY_LIMIT:
-                # A body without a length: what the application sees ends here, and it answers 4xx by itself.
-                return {"type": "http.disconnect"}
+            if taken > BODY_LIMIT:  # a body without a length: FastAPI answers 413 to this
+                raise BodyTooLargeError(413)
             return message
 
-        await self._app(scope, receive_limited, send)
+        try:
+            await self._app(scope, receive_limited, send)
+        except BodyTooLargeError:  # whoever read it was outside FastAPI
+            await refuse(send, 413, "too_large", TOO_LARGE, scope["path"])
+
+
+async def _fail(scope: Scope, _: Receive, send: Send) -> None:
+    await refuse(send, 500, "internal", problems.PROBLEMS["internal"][1], scope["path"])
 
 
 async def refuse(send: Send, status: int, code: str, detail: str, path: str) -> None:

@@ -9,13 +9,17 @@ from pydantic import BaseModel, ValidationError
 
 from campaigns.errors import Forbidden, Invalid
 
+_FORMS = ("", "application/x-www-form-urlencoded", "multipart/form-data")  # "": a post without a body
 Model = TypeVar("Model", bound=BaseModel)
 
 
 async def read_fields(request: HttpRequest, schema: type[Model]) -> Model:
     """The body as `schema`. Empty fields of a form count as not given. 422 names what is wrong."""
-    if request.headers.get("content-type", "").startswith("application/json"):
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
         fields = await _json(request)
+    elif kind not in _FORMS:
+        raise Invalid("Send a form or a JSON object.")
     else:
         form = await request.form(max_fields=40, max_files=0)
         fields = {name: value for name, value in form.items() if value != ""}

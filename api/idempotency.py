@@ -47,11 +47,13 @@ class Idempotency:
         if kept is not None:
             await _replay(send, kept)
             return
-        answer = _Recorder(send)
+        answer = _Recorder()
         try:
             await self._app(scope, _again(body, receive), answer)
         finally:
             await run_in_threadpool(self._keep, organisation_id, key.decode(), answer)
+            for message in answer.messages:
+                await send(message)
 
     def _claim(self, bearer: str, key: str, scope: Scope, body: bytes) -> tuple[UUID, IdempotentAnswer | None]:
         with self._services.database.snapshot() as session:
@@ -78,10 +80,10 @@ class Idempotency:
 
 
 class _Recorder:
-    """Passes an answer on and remembers it."""
+    """Holds an answer back until it is kept: whoever has it may send the request again at once."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
         self._headers: dict[bytes, bytes] = {}
         self.status = 0
         self.body = b""
@@ -92,7 +94,7 @@ class _Recorder:
             self._headers = dict(message["headers"])
         else:
             self.body += message.get("body", b"")
-        await self._send(message)
+        self.messages.append(message)
 
     def header(self, name: bytes) -> str | None:
         value = self._headers.get(name)

@@ -1,9 +1,12 @@
 """The organisation behind a key."""
 
+from typing import Any
+
 from fastapi import APIRouter
 from pydantic import BaseModel
 
 from api.dependencies import Actor, ReadSession
+from api.etags import Tagged
 from campaigns import identity, ids
 from campaigns.identity import Organisation
 
@@ -21,7 +24,7 @@ def show(organisation: Organisation) -> OrganisationRead:
     return OrganisationRead(id=ids.show("org", organisation.id), name=organisation.name)
 
 
-@router.get("")
-def read_organisation(actor: Actor, session: ReadSession) -> OrganisationRead:
+@router.get("", response_model=OrganisationRead)
+def read_organisation(actor: Actor, session: ReadSession, tags: Tagged) -> Any:
     """The organisation of this key."""
-    return show(identity.organisation_by_id(session, actor.organisation_id))
+    return tags.read(show(identity.organisation_by_id(session, actor.organisation_id)))

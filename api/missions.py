@@ -9,6 +9,7 @@ from sqlmodel import Session as DbSession
 
 from api import schemas
 from api.dependencies import Actor, Core, Now, ReadSession, Session
+from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from campaigns import blueprint, community, ids, missions, planning
 from campaigns.missions import GoalMetric, Mission, Mode, Repeat, StepKind, StepPlan
@@ -20,7 +21,7 @@ class GoalCreate(schemas.Request):
     """What the mission counts towards."""
 
     metric: GoalMetric
-    value: int = Field(ge=1, le=schemas.MAX_INT)
+    value: schemas.Whole = Field(ge=1, le=schemas.MAX_INT)
 
 
 class StepCreate(schemas.Request):
@@ -28,11 +29,11 @@ class StepCreate(schemas.Request):
 
     kind: StepKind
     mode: Mode | None = None
-    min_presence: int = Field(0, ge=0, le=3)
+    min_presence: schemas.Whole = Field(0, ge=0, le=3)
     repeat: Repeat = Repeat.ONCE
-    points: int = Field(0, ge=0, le=1_000_000)
+    points: schemas.Whole = Field(0, ge=0, le=1_000_000)
     title: schemas.LocalText | None = None
-    params: dict[str, str] = Field(default_factory=dict, max_length=20)
+    params: dict[schemas.Name, schemas.Name] = Field(default_factory=dict, max_length=20)
 
 
 class MissionCreate(schemas.Request):
@@ -118,10 +119,10 @@ def list_missions(campaign_id: str, actor: Actor, session: ReadSession, core: Co
     return Page(data=shown, next_cursor=None)
 
 
-@router.get("/missions/{mission_id}")
-def read_mission(mission_id: str, actor: Actor, session: ReadSession, core: Core) -> MissionRead:
+@router.get("/missions/{mission_id}", response_model=MissionRead)
+def read_mission(mission_id: str, actor: Actor, session: ReadSession, core: Core, tags: Tagged) -> Any:
     """One mission with its totals."""
-    return show(session, _mission(session, actor.organisation_id, mission_id), core.settings.base_url)
+    return tags.read(show(session, _mission(session, actor.organisation_id, mission_id), core.settings.base_url))
 
 
 @router.get("/missions/{mission_id}/ideas")

@@ -1,16 +1,20 @@
 """Places and the staff links of their phones."""
 
 from datetime import datetime
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from api import schemas
 from api.dependencies import Actor, Core, Now, ReadSession, Session
+from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from campaigns import ids, places
 from campaigns.places import Place
 from campaigns.places.service import LINK_LIFE
+from campaigns.sealing import new_secret
+from campaigns.tokens import qr
 
 router = APIRouter(prefix="/v1/places", tags=["places"])
 
@@ -21,9 +25,9 @@ class PlaceCreate(schemas.Request):
     """A shop or spot. Without `lat` and `lon` the address is geocoded, when a geocoder is configured."""
 
     name: schemas.Name
-    lat: float | None = Field(None, description="degrees WGS84, -90 to 90")
-    lon: float | None = Field(None, description="degrees WGS84, -180 to 180")
-    radius_m: int = Field(100, description="geofence radius in metres, 10 to 50,000")
+    lat: schemas.Number | None = Field(None, description="degrees WGS84, -90 to 90")
+    lon: schemas.Number | None = Field(None, description="degrees WGS84, -180 to 180")
+    radius_m: schemas.Whole = Field(100, description="geofence radius in metres, 10 to 50,000")
     time_zone: str = Field(max_length=64, description="IANA name, e.g. Europe/Paris")
     address: schemas.Text | None = Field(None, max_length=500)
     opening_hours: Hours | None = Field(None, description='{"mon": [["09:00", "19:30"]], ...}; none: always open')
@@ -33,11 +37,11 @@ class PlaceCreate(schemas.Request):
 class PlacePatch(schemas.Request):
     """JSON merge patch: what is not named stays."""
 
-    name: schemas.Name | None = None
-    lat: float | None = None
-    lon: float | None = None
-    radius_m: int | None = None
-    time_zone: str | None = Field(None, max_length=64)
+    name: Annotated[schemas.Name | None, schemas.Kept] = None
+    lat: Annotated[schemas.Number | None, schemas.Kept] = None
+    lon: Annotated[schemas.Number | None, schemas.Kept] = None
+    radius_m: Annotated[schemas.Whole | None, schemas.Kept] = None
+    time_zone: Annotated[str | None, schemas.Kept] = Field(None, max_length=64)
     address: schemas.Text | None = Field(None, max_length=500)
     opening_hours: Hours | None = None
 
@@ -58,9 +62,10 @@ class PlaceRead(BaseModel):
 
 
 class StaffLinkRead(BaseModel):
-    """A one-time sign-in link: the only moment it is shown."""
+    """A one-time sign-in link and its QR: the only moment they are shown."""
 
     url: str
+    qr_svg: str
     expires_at: datetime
 
 
@@ -83,26 +88,30 @@ def list_places(actor: Actor, session: ReadSession, limit: Limit = 25, cursor: C
     return page(rows, limit, show, lambda place: place.id)
 
 
-@router.get("/{place_id}")
-def read_place(place_id: str, actor: Actor, session: ReadSession) -> PlaceRead:
+@router.get("/{place_id}", response_model=PlaceRead)
+def read_place(place_id: str, actor: Actor, session: ReadSession, tags: Tagged) -> Any:
     """One place, by id or `ext_<external_id>`."""
-    return show(places.place_by_name(session, actor.organisation_id, place_id))
+    return tags.read(show(places.place_by_name(session, actor.organisation_id, place_id)))
 
 
 @router.patch("/{place_id}")
-def change_place(place_id: str, body: PlacePatch, actor: Actor, session: Session, now: Now) -> PlaceRead:
-    """Change a place; printed codes follow at the next scan."""
+def change_place(place_id: str, body: PlacePatch, actor: Actor, session: Session, now: Now, tags: Tagged) -> PlaceRead:
+    """Change a place; printed codes follow at the next scan. 412 when `If-Match` names another state of it."""
+    place = places.place_by_name(session, actor.organisation_id, place_id)
+    tags.require(session, place, show)
     fields = body.model_dump(exclude_unset=True)
-    return show(
-        places.change_place(session, places.place_by_name(session, actor.organisation_id, place_id), now=now, **fields)
-    )
+    return tags.changed(show(places.change_place(session, place, now=now, **fields)))
 
 
 @router.post("/{place_id}/staff-links", status_code=201)
 def issue_staff_link(place_id: str, actor: Actor, session: Session, core: Core, now: Now) -> StaffLinkRead:
-    """A one-time link that signs a shop's phone in. Good for 14 days, used once."""
-    secret = places.issue_staff_link(session, places.place_by_name(session, actor.organisation_id, place_id), now=now)
-    return StaffLinkRead(url=f"{core.settings.base_url}/staff/sign-in/{secret}", expires_at=now + LINK_LIFE)
+    """A one-time link that signs a shop's phone in, and its QR to show to that phone. Good for 14 days, used once."""
+    secret = new_secret()
+    url = f"{core.settings.base_url}/staff/sign-in/{secret}"
+    drawn = qr.svg(url, error_correction=qr.ErrorCorrection.M, module_px=6)  # before the transaction begins
+    place = places.place_by_name(session, actor.organisation_id, place_id)
+    places.issue_staff_link(session, place, secret=secret, now=now)
+    return StaffLinkRead(url=url, qr_svg=drawn.decode(), expires_at=now + LINK_LIFE)
 
 
 @router.get("/{place_id}/staff-sessions")

@@ -1,18 +1,19 @@
 """Campaigns, their targets and their states."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
 from api.dependencies import Actor, Core, Now, ReadSession, Session
+from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from campaigns import blueprint, ids, missions, planning, tokens
 from campaigns.blueprint import Blueprint
-from campaigns.planning import KPIS, Campaign, Objective
+from campaigns.planning import KPIS, Campaign, Objective, State
 
 router = APIRouter(prefix="/v1", tags=["campaigns"])
 
@@ -21,7 +22,7 @@ class TargetCreate(schemas.Request):
     """A figure to reach. The KPI fits the objective; `GET /v1/kpis` lists them."""
 
     kpi: str = Field(max_length=60)
-    value: float = Field(gt=0, le=schemas.MAX_INT)
+    value: schemas.Number = Field(gt=0, le=schemas.MAX_INT)
 
 
 class CampaignCreate(schemas.Request):
@@ -33,7 +34,7 @@ class CampaignCreate(schemas.Request):
     time_zone: str = Field(max_length=64)
     starts_at: schemas.Instant | None = None
     ends_at: schemas.Instant | None = None
-    budget_minor: int | None = Field(None, ge=0, le=schemas.MAX_INT)
+    budget_minor: schemas.Whole | None = Field(None, ge=0, le=schemas.MAX_INT)
     currency: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 4217")
     destination: str | None = Field(None, max_length=2000, description="http or https; none: the hosted page")
     languages: list[Literal["fr", "en"]] = Field(["fr", "en"], min_length=1, max_length=2)
@@ -43,12 +44,22 @@ class CampaignCreate(schemas.Request):
 class CampaignPatch(schemas.Request):
     """JSON merge patch. Objective and targets can change in a draft only."""
 
-    name: schemas.Name | None = None
-    objective: Objective | None = None
-    targets: list[TargetCreate] | None = Field(None, max_length=13)
+    name: Annotated[schemas.Name | None, schemas.Kept] = None
+    objective: Annotated[Objective | None, schemas.Kept] = None
+    targets: Annotated[list[TargetCreate] | None, schemas.Kept] = Field(None, max_length=13)
     starts_at: schemas.Instant | None = None
     ends_at: schemas.Instant | None = None
     destination: str | None = Field(None, max_length=2000)
+
+
+def _in_our_time(file: Blueprint) -> Blueprint:
+    for instant in (file.starts_at, file.ends_at):
+        if instant is not None:
+            schemas.in_our_time(instant)
+    return file
+
+
+CampaignFile = Annotated[Blueprint, BeforeValidator(schemas.clean_tree), AfterValidator(_in_our_time)]
 
 
 class TargetRead(BaseModel):
@@ -134,21 +145,31 @@ def list_campaigns(actor: Actor, session: ReadSession, now: Now, limit: Limit = 
 
 
 @router.get("/campaigns/{campaign_id}", response_model=CampaignRead)
-def read_campaign(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -> Any:
+def read_campaign(campaign_id: str, actor: Actor, session: ReadSession, now: Now, tags: Tagged) -> Any:
     """One campaign, by id or `ext_<external_id>`."""
-    return show(session, planning.campaign_by_name(session, actor.organisation_id, campaign_id), now)
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
+    return tags.read(CampaignRead.model_validate(show(session, campaign, now)))
 
 
 @router.patch("/campaigns/{campaign_id}", response_model=CampaignRead)
-def change_campaign(campaign_id: str, body: CampaignPatch, actor: Actor, session: Session, now: Now) -> Any:
-    """Change a campaign; printed codes follow at the next scan. 409 for locked targets."""
+def change_campaign(
+    campaign_id: str, body: CampaignPatch, actor: Actor, session: Session, now: Now, tags: Tagged
+) -> Any:
+    """Change a campaign; printed codes follow at the next scan.
+
+    409 for locked targets, 422 for targets that do not fit a new objective, 412 when `If-Match` names another state.
+    """
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
+    tags.require(session, campaign, lambda one: CampaignRead.model_validate(show(session, one, now)))
     fields = body.model_dump(exclude_unset=True, exclude={"targets"})
     tokens.require_destination(fields.get("destination"))
     planning.change_campaign(session, campaign, now=now, **fields)
-    if body.targets is not None:
-        planning.set_targets(session, campaign, {one.kpi: one.value for one in body.targets}, now=now)
-    return show(session, campaign, now)
+    targets = body.targets
+    if targets is None and "objective" in fields and campaign.state == State.DRAFT:
+        targets = [TargetCreate(kpi=one.kpi, value=one.value) for one in planning.list_targets(session, campaign.id)]
+    if targets is not None:
+        planning.set_targets(session, campaign, {one.kpi: one.value for one in targets}, now=now)
+    return tags.changed(CampaignRead.model_validate(show(session, campaign, now)))
 
 
 @router.post("/campaigns/{campaign_id}/launch", response_model=LaunchRead)
@@ -191,7 +212,7 @@ def end(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
 @router.put("/campaign-files/{external_id}", response_model=BlueprintRead)
 def apply_file(
     external_id: schemas.ExternalId,
-    body: Blueprint,
+    body: CampaignFile,
     actor: Actor,
     session: Session,
     core: Core,

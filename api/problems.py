@@ -1,16 +1,21 @@
 """Refusals as RFC 9457 problem details, or as a page for people. The only file with status numbers."""
 
 import json
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from campaigns import errors
 from campaigns.errors import CampaignError
+
+log = logging.getLogger("passerelle.problems")
 
 STATUS: dict[type[CampaignError], int] = {
     errors.NotFound: 404,
@@ -20,7 +25,38 @@ STATUS: dict[type[CampaignError], int] = {
     errors.Invalid: 422,
     errors.TooMany: 429,
 }
-STATUS_OF_CODE = {"unauthenticated": 401, "not_signed_in": 401, "log_unavailable": 503, "busy": 503}
+# Codes whose status is not that of their kind, and codes no kind raises.
+STATUS_OF_CODE = {
+    "unauthenticated": 401,
+    "not_signed_in": 401,
+    "method_not_allowed": 405,
+    "precondition_failed": 412,
+    "too_large": 413,
+    "error": 400,
+    "internal": 500,
+    "log_unavailable": 503,
+    "storage_unavailable": 503,
+    "busy": 503,
+}
+
+# The kinds that raise the named codes, for the pages; a test compares it with every `raise`.
+STATUS_OF_NAMED = {
+    "unknown_code": 404,
+    "unknown_link": 404,
+    "cross_site": 403,
+    "presence_missing": 403,
+    "wrong_state": 409,
+    "campaign_closed": 409,
+    "targets_locked": 409,
+    "rules_frozen": 409,
+    "still_running": 409,
+    "no_such_step": 409,
+    "already_checked_in": 409,
+    "already_posted": 409,
+    "link_used": 410,
+    "receipt_expired": 410,
+    "till_code_tries": 429,
+}
 
 # code -> (title, what it means and what to do): the pages under /problems/
 PROBLEMS: dict[str, tuple[str, str]] = {
@@ -38,6 +74,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "targets_locked": ("Targets locked", "Objective and targets are locked when a campaign goes live."),
     "rules_frozen": ("Rules frozen", "People have acted under these rules already; they cannot change any more."),
     "gone": ("Gone", "It was there and is over."),
+    "unknown_link": ("Unknown sign-in link", "The link was cut short or is not one of ours. Ask for a new one."),
     "link_used": ("Link used", "A sign-in link works once and for 14 days. Ask for a new one."),
     "receipt_expired": (
         "Receipt expired",
@@ -58,6 +95,10 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "too_many": ("Too many requests", "Wait as long as `Retry-After` says."),
     "too_large": ("Body too large", "A request body has at most 1 MB."),
     "log_unavailable": ("Try again in a moment", "The scan could not be stored just now, so it was not answered."),
+    "storage_unavailable": (
+        "Try again in a moment",
+        "The database does not answer just now. Nothing was done; try again in a moment.",
+    ),
     "busy": ("Busy", "Try again in a moment."),
     "idempotency_key_reused": ("Idempotency key reused", "Use a fresh key for another request."),
     "still_running": ("Still running", "The first request with this key has not ended; ask again in a moment."),
@@ -77,6 +118,12 @@ def status_of(error: CampaignError) -> int:
     if error.code in STATUS_OF_CODE:
         return STATUS_OF_CODE[error.code]
     return next(status for kind, status in STATUS.items() if isinstance(error, kind))
+
+
+def status_of_code(code: str) -> int:
+    """The HTTP status a code is answered with."""
+    kinds = {kind.code: status for kind, status in STATUS.items()}
+    return STATUS_OF_CODE.get(code) or kinds.get(code) or STATUS_OF_NAMED.get(code, 422)
 
 
 def headers_of(error: CampaignError) -> dict[str, str]:
@@ -146,7 +193,24 @@ def refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # Starlette calls it for nothing else
     code = _CODE_OF_STATUS.get(error.status_code, "error")
     detail = PROBLEMS[code][1] if code != "error" else str(error.detail)
-    return answer(request, error.status_code, code, detail, headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods_of(request))
+    return answer(request, error.status_code, code, detail, headers=headers)
+
+
+def refuse_twin(request: Request, error: Exception) -> Response:
+    """Two requests made the same thing at once, and a UNIQUE let one of them in -> 409; any other breach is ours."""
+    if "unique" in str(getattr(error, "orig", "")).lower():
+        return answer(request, 409, "conflict", "Another request made this a moment ago. Read it again.")
+    raise error
+
+
+def refuse_for_now(request: Request, error: Exception) -> Response:
+    """The database does not answer, or its disk is full -> the declared 503: nothing was done, come back."""
+    log.error("the database refused: %s", type(getattr(error, "orig", error)).__name__)
+    detail = PROBLEMS["storage_unavailable"][1]
+    return answer(request, 503, "storage_unavailable", detail, headers={"Retry-After": "5"})
 
 
 def refuse_failure(request: Request, error: Exception) -> Response:
@@ -159,7 +223,18 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(CampaignError, refuse)
     app.add_exception_handler(RequestValidationError, refuse_input)
     app.add_exception_handler(HTTPException, refuse_http)
+    app.add_exception_handler(IntegrityError, refuse_twin)
+    app.add_exception_handler(OperationalError, refuse_for_now)
     app.add_exception_handler(Exception, refuse_failure)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """The methods an address takes. FastAPI has a route for each, and would name those of the first one only."""
+    return [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def _segment(part: object) -> str:

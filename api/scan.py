@@ -7,9 +7,9 @@ import asyncio
 import json
 import logging
 import math
-import time
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -17,92 +17,29 @@ from starlette.types import Receive, Scope, Send
 
 from api import problems
 from api.dependencies import Services
-from api.pages import views
-from api.pages.render import Renderer, Spliced, act_form, language_of
+from api.hosted_pages import HostedPages
+from api.pages.render import Renderer, act_form, kept_language, language_of
 from campaigns import clock, ids, missions, scans
 from campaigns.errors import CampaignError, Conflict, Invalid, NotFound
 from campaigns.planning import State
 from campaigns.scans import Judgement, Position, Receipt
-from campaigns.scans.agents import classify
+from campaigns.scans.agents import LONGEST_AGENT, Agent, classify
 from campaigns.scans.group_commit import GroupCommit, LogUnavailable
-from campaigns.scans.log import BestFix, Confirmation, PositionFix
+from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow
 from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE
-from campaigns.scans.service import phase_of
 from campaigns.scans.visitor import VisitorKeys
 from campaigns.tokens import codes
 from campaigns.tokens.directory import Entry
 
 BODY_LIMIT = 16_384  # bytes of a confirm or position
 BODY_DEADLINE_S = 10.0
-PAGE_LIFE_S = 1.0  # a hosted page is made again at most once a second
-PAGE_LIMIT = 5_000
 ASKED_LIMIT = 64  # characters of an unknown code that are kept
+LONGEST_LANGUAGES = 200  # characters of Accept-Language that are read
+PURPOSES = frozenset((b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"))
+
+Headers = list[tuple[bytes, bytes]]
 
 log = logging.getLogger("passerelle.scan")
-
-
-class HostedPages:
-    """The hosted page of each campaign, place, state and language: made in a thread, kept a second, served stale."""
-
-    def __init__(self, core: Services) -> None:
-        self._core = core
-        self._pages: dict[tuple[Any, ...], tuple[float, Spliced]] = {}
-        self._making: dict[tuple[Any, ...], asyncio.Task[Spliced]] = {}
-
-    async def page(self, entry: Entry, state: State, language: str) -> Spliced:
-        """The page to splice a visitor's form into."""
-        key = (entry.campaign.id, entry.place.id if entry.place else None, state, language)
-        kept = self._pages.get(key)
-        if kept is not None and (time.monotonic() - kept[0] < PAGE_LIFE_S or key in self._making):
-            return kept[1]
-        task = self._making.get(key)
-        if task is None:
-            task = asyncio.create_task(self._make(key, entry, state, language))
-            self._making[key] = task
-        return kept[1] if kept is not None else await asyncio.shield(task)
-
-    def hear(self, kind: str, id: Any) -> None:
-        """Drop the pages of a campaign or place that changed."""
-        for key in [key for key in list(self._pages) if id in key[:2]]:
-            self._pages.pop(key, None)
-
-    async def _make(self, key: tuple[Any, ...], entry: Entry, state: State, language: str) -> Spliced:
-        try:
-            page = await asyncio.to_thread(self.render, entry, state, language)
-            self._pages[key] = (time.monotonic(), page)
-            if len(self._pages) > PAGE_LIMIT:
-                self._pages.pop(next(iter(self._pages)))
-            return page
-        finally:
-            self._making.pop(key, None)
-
-    def render(
-        self, entry: Entry, state: State, language: str, *, till_error: str = "", till_value: str = ""
-    ) -> Spliced:
-        """Read what the page shows and make it."""
-        renderer = self._core.renderer
-        with self._core.database.snapshot() as session:
-            mission = missions.mission_of(session, entry.campaign.id)
-            view = None
-            if mission is not None:
-                ideas = views.IDEAS_ON_SCAN_PAGE
-                view = views.mission_view(session, mission, phase=phase_of(state), ideas=ideas)
-            brand = views.brand(session, entry.campaign.organisation_id)
-        return renderer.spliced(
-            "scan.html",
-            language,
-            brand=brand,
-            js=renderer.script("shopper.js"),
-            state=state.value,
-            preview=state is State.DRAFT,
-            place=entry.place,
-            mission=view,
-            accepts_position=entry.place is not None and entry.place.lat is not None,
-            accepts_till_code=entry.place is not None,
-            outcome="",
-            till_error=till_error,
-            till_value=till_value,
-        )
 
 
 class ScanPath:
@@ -118,6 +55,9 @@ class ScanPath:
         self._renderer = renderer
         self._fixed = [(name.lower().encode(), value.encode()) for name, value in renderer.headers.items()]
         self._fixed.append((b"cache-control", b"no-store"))
+        self._redirect = lru_cache(4096)(self._redirect_headers)
+        self._html: Headers = [*self._fixed, (b"content-type", b"text/html; charset=utf-8")]
+        self._gzip: Headers = [*self._html, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         code, _, act = scope["path"][3:].partition("/")
@@ -142,7 +82,7 @@ class ScanPath:
         entry = self._core.directory.find(asked)
         if entry is None:
             entry = await self._find(asked)
-        agent_text = headers.get(b"user-agent", b"")[:512].decode("latin-1")
+        agent_text, agent = _agent(headers.get(b"user-agent", b"")[:LONGEST_AGENT])
         language = _language(scope, headers, entry)
         day = clock.day_of(now)
         if not self._visitors.is_ready(day):
@@ -151,8 +91,8 @@ class ScanPath:
         visitor_key = self._visitors.key(client[0] if client else "", agent_text)
         row, judgement = scans.sight(
             entry,
-            asked=_printable(asked),
-            agent=classify(agent_text),
+            asked="" if entry else _printable(asked),
+            agent=agent,
             prefetch=_is_prefetch(headers),
             visitor_key=visitor_key,
             language=language,
@@ -164,45 +104,57 @@ class ScanPath:
             except LogUnavailable as error:
                 await self._unavailable(scope, headers, send, language, entry, error)
                 return
-        await self._answer(scope, headers, send, entry, row.id, visitor_key, judgement, language, now)
+        if entry is None:
+            await self._refuse(
+                scope, headers, send, 404, "unknown_code", "We do not know this code.", language=language
+            )
+            return
+        await self._answer(scope, headers, send, entry, row, judgement, now)
 
     async def _answer(
         self,
         scope: Scope,
         headers: dict[bytes, bytes],
         send: Send,
-        entry: Entry | None,
-        scan_hex: str,
-        visitor_key: int,
+        entry: Entry,
+        row: ScanRow,
         judgement: Judgement,
-        language: str,
         now: datetime,
     ) -> None:
-        if entry is None:
-            await self._refuse(
-                scope, headers, send, 404, "unknown_code", "We do not know this code.", language=language
-            )
-            return
-        place_id = entry.place.id if entry.place else None
-        verdict, score = judgement.verdict, judgement.score
-        receipt = self._core.receipts.mint(scan_hex, entry.token_id, place_id, visitor_key, verdict, score, 0)
         state = entry.state_at(now)
         if b"application/json" in headers.get(b"accept", b""):
-            body = await asyncio.to_thread(self._as_json, entry, scan_hex, receipt, judgement)
+            receipt = self._receipt(entry, row, judgement)
+            body = await asyncio.to_thread(self._as_json, entry, row.id, receipt, judgement)
             await self._send(scope, send, 200, body, b"application/json")
         elif entry.is_revoked:
-            html = self._renderer.message(language, "revoked")
+            html = self._renderer.message(row.language, "revoked")
             await self._send(scope, send, 200, html.encode(), b"text/html; charset=utf-8")
         elif entry.destination and state is State.LIVE:
-            await self._send(scope, send, 302, b"", None, [(b"location", entry.destination.encode("ascii"))])
+            await send({"type": "http.response.start", "status": 302, "headers": self._redirect(entry.destination)})
+            await send({"type": "http.response.body", "body": b""})
         else:
-            page = await self._pages.page(entry, state, language)
-            form = act_form(entry.code, receipt)
+            page = await self._pages.page(entry, state, row.language)
+            kept = _kept_language(row.language, headers.get(b"accept-language", b"")[:LONGEST_LANGUAGES])
+            form = act_form(entry.code, self._receipt(entry, row, judgement), kept)
             if b"gzip" in headers.get(b"accept-encoding", b""):
-                extra = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
-                await self._send(scope, send, 200, page.gzipped(form), b"text/html; charset=utf-8", extra)
+                await self._send_page(scope, send, page.gzipped(form), self._gzip)
             else:
-                await self._send(scope, send, 200, page.plain(form), b"text/html; charset=utf-8")
+                await self._send_page(scope, send, page.plain(form), self._html)
+
+    def _receipt(self, entry: Entry, row: ScanRow, judgement: Judgement) -> bytes:
+        """Minted only for who gets it: a redirect carries none."""
+        place_id = entry.place.id if entry.place else None
+        return self._core.receipts.mint(
+            row.id, entry.token_id, place_id, row.visitor_key, judgement.verdict, judgement.score, 0
+        )
+
+    def _redirect_headers(self, destination: str) -> Headers:
+        return [*self._fixed, (b"location", destination.encode("ascii")), (b"content-length", b"0")]
+
+    async def _send_page(self, scope: Scope, send: Send, body: bytes, fields: Headers) -> None:
+        sized = [*fields, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": sized})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
     async def _add(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, asked: str, act: str
@@ -419,12 +371,17 @@ def _wants_json(headers: dict[bytes, bytes]) -> bool:
     )
 
 
+@lru_cache(4096)
+def _agent(sent: bytes) -> tuple[str, Agent]:
+    text = sent.decode("latin-1")
+    return text, classify(text)
+
+
 def _is_prefetch(headers: dict[bytes, bytes]) -> bool:
-    return any(
-        b"prefetch" in value or b"preview" in value or b"prerender" in value
-        for name in (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
-        if (value := headers.get(name, b"").lower())
-    )
+    if PURPOSES.isdisjoint(headers):
+        return False
+    stated = b" ".join(headers.get(name, b"") for name in PURPOSES).lower()
+    return b"prefetch" in stated or b"preview" in stated or b"prerender" in stated
 
 
 def _language(scope: Scope, headers: dict[bytes, bytes], entry: Entry | None) -> str:
@@ -434,7 +391,17 @@ def _language(scope: Scope, headers: dict[bytes, bytes], entry: Entry | None) ->
         with suppress(ValueError):  # more fields than anyone sends
             asked = parse_qs(query[:500].decode("latin-1"), max_num_fields=20).get("lang", [""])[0]
     default = entry.campaign.languages[0] if entry and entry.campaign.languages else "en"
-    return language_of(asked, headers.get(b"accept-language", b"").decode("latin-1"), default)
+    return _chosen_language(asked, headers.get(b"accept-language", b"")[:LONGEST_LANGUAGES], default)
+
+
+@lru_cache(1024)
+def _chosen_language(asked: str | None, accepted: bytes, default: str) -> str:
+    return language_of(asked, accepted.decode("latin-1"), default)
+
+
+@lru_cache(1024)
+def _kept_language(language: str, accepted: bytes) -> str:
+    return kept_language(language, accepted.decode("latin-1"))
 
 
 def _printable(text: str) -> str:

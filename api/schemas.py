@@ -2,9 +2,9 @@
 
 import unicodedata
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_INT = 2**53 - 1
 _FORBIDDEN = {
@@ -39,7 +39,39 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _in_our_time(instant: datetime) -> datetime:
+def clean_tree(value: Any) -> Any:
+    """A whole JSON document with every text of it clean; no field of ours is true or false."""
+    if isinstance(value, bool):
+        raise ValueError("true and false are not accepted here")
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [clean_tree(one) for one in value]
+    if isinstance(value, dict):
+        return {clean_tree(name): clean_tree(one) for name, one in value.items()}
+    return value
+
+
+def _a_number(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise ValueError("this is a number, without quotation marks")
+    return value
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("this is a number, not true or false")
+    return value
+
+
+def _keep(value: Any) -> Any:
+    if value is None:
+        raise ValueError("this cannot be taken away, only changed")
+    return value
+
+
+def in_our_time(instant: datetime) -> datetime:
+    """The instant in UTC. ValueError outside 2000 to 2100."""
     if not datetime(2000, 1, 1, tzinfo=UTC) <= instant < datetime(2100, 1, 1, tzinfo=UTC):
         raise ValueError("times are between 2000 and 2100")
     return instant.astimezone(UTC)
@@ -48,6 +80,10 @@ def _in_our_time(instant: datetime) -> datetime:
 Text = Annotated[str, AfterValidator(clean)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean)]
 ExternalId = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._:-]+$")]
-Instant = Annotated[AwareDatetime, AfterValidator(_in_our_time)]
+Instant = Annotated[AwareDatetime, AfterValidator(in_our_time)]
+Number = Annotated[float, BeforeValidator(_a_number)]
+Whole = Annotated[int, BeforeValidator(_a_number)]
+FormNumber = Annotated[float, BeforeValidator(_no_truth)]  # forms know text only
+Kept = AfterValidator(_keep)  # for a field of a merge patch that may be left out but not be null
 Language = Annotated[str, Field(pattern="^(fr|en)$")]
 LocalText = Name | dict[Language, Name]

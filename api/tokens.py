@@ -10,6 +10,7 @@ from sqlmodel import Session as DbSession
 
 from api import schemas
 from api.dependencies import Acting, Actor, Core, Now, ReadSession, Session
+from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from campaigns import ids, places, planning, tokens
 from campaigns.tokens import Kind, Medium, Token, codes, ndef, qr
@@ -91,23 +92,25 @@ def list_tokens(
     return page(rows, limit, lambda one: show(one, core.settings.base_url), lambda one: one.id)
 
 
-@router.get("/tokens/{token_id}")
-def read_token(token_id: str, actor: Actor, session: ReadSession, core: Core) -> TokenRead:
+@router.get("/tokens/{token_id}", response_model=TokenRead)
+def read_token(token_id: str, actor: Actor, session: ReadSession, core: Core, tags: Tagged) -> Any:
     """One token."""
-    return show(_token(session, actor, token_id), core.settings.base_url)
+    return tags.read(show(_token(session, actor, token_id), core.settings.base_url))
 
 
 @router.patch("/tokens/{token_id}")
-def change_token(token_id: str, body: TokenPatch, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
-    """Change where a printed code leads, or what it is called."""
+def change_token(
+    token_id: str, body: TokenPatch, actor: Actor, session: Session, core: Core, now: Now, tags: Tagged
+) -> TokenRead:
+    """Change where a printed code leads, or what it is called. 412 when `If-Match` names another state of it."""
+    token = _token(session, actor, token_id)
+    tags.require(session, token, lambda one: show(one, core.settings.base_url))
     fields: dict[str, Any] = body.model_dump(exclude_unset=True)
     tokens.require_destination(fields.get("destination"))
     if "place_id" in fields:
         place = _place(session, actor, fields["place_id"])
         fields["place_id"] = place.id if place else None
-    return show(
-        tokens.change_token(session, _token(session, actor, token_id), now=now, **fields), core.settings.base_url
-    )
+    return tags.changed(show(tokens.change_token(session, token, now=now, **fields), core.settings.base_url))
 
 
 @router.post("/tokens/{token_id}/revocation")

@@ -189,12 +189,13 @@ def _campaign(
         difference.note(f"campaign {plan.external_id}", None)
         return planning.plan_campaign(session, organisation_id, targets=targets, now=now, **fields)
     changes = _changes(found, fields)
+    if changes:
+        planning.change_campaign(session, found, now=now, **changes)
     if {one.kpi: one.value for one in planning.list_targets(session, found.id)} != targets:
         planning.set_targets(session, found, targets, now=now)
         changes["targets"] = targets
     difference.note(f"campaign {plan.external_id}", changes)
-    changes.pop("targets", None)
-    return planning.change_campaign(session, found, now=now, **changes) if changes else found
+    return found
 
 
 def _mission(session: Session, campaign: Campaign, plan: MissionPlan, difference: Difference, now: datetime) -> Mission:
@@ -221,7 +222,8 @@ def _mission(session: Session, campaign: Campaign, plan: MissionPlan, difference
         missions.set_steps(session, found, steps, now=now)
         changes["steps"] = steps
     difference.note(f"mission {plan.external_id}", changes)
-    return missions.change_mission(session, found, now=now, **{k: v for k, v in changes.items() if k != "steps"})
+    words = {key: value for key, value in changes.items() if key != "steps"}
+    return missions.change_mission(session, found, now=now, **words) if changes else found
 
 
 def require_mode(kind: StepKind, mode: str | None) -> None:

@@ -33,8 +33,3 @@ def record_event(session: Session, name: str, *, now: datetime, **facts: Any) ->
     """Write an event, `noun.past_participle`, to be published if and only if this transaction commits."""
     payload = json.dumps({key: value.hex if isinstance(value, UUID) else value for key, value in facts.items()})
     session.add(Event(id=uuid7_at(now), name=name, payload=payload, recorded_at=now))
-
-
-def announce(session: Session, kind: str, id: UUID) -> None:
-    """Tell this process's caches, after the commit, that an object changed."""
-    session.info.setdefault("announcements", []).append((kind, id))

@@ -2,7 +2,9 @@
 
 import os
 import re
+import struct
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -20,14 +22,13 @@ def uuid7(at_ms: int | None = None) -> UUID:
 
 def uuid7_int(at_ms: int) -> int:
     """The 128-bit integer of a new UUIDv7: 48 bits of milliseconds, version, 74 random bits."""
-    rand = int.from_bytes(os.urandom(10), "big")
-    return (
-        (at_ms & 0xFFFFFFFFFFFF) << 80
-        | 0x7000 << 64
-        | (rand >> 64 & 0x0FFF) << 64
-        | 0b10 << 62
-        | (rand & 0x3FFFFFFFFFFFFFFF)
-    )
+    return int(uuid7_hex(at_ms), 16)
+
+
+def uuid7_hex(at_ms: int) -> str:
+    """The 32 hexadecimal digits of a new UUIDv7, as the scan log stores it."""
+    high, low = _random()
+    return f"{at_ms & 0xFFFFFFFFFFFF:012x}{0x7000 | high & 0x0FFF:04x}{1 << 63 | low >> 2:016x}"
 
 
 def uuid7_at(instant: datetime) -> UUID:
@@ -67,3 +68,16 @@ def external(name: str) -> str | None:
     """The external id behind `ext_<external_id>`; None for anything else."""
     found = _EXTERNAL.match(name)
     return found[1] if found else None
+
+
+def _random() -> tuple[int, int]:
+    """16 and 64 random bits of the kernel's, fetched 512 at a time: the call costs more than the id."""
+    global _pool
+    found = next(_pool, None)
+    while found is None:
+        _pool = struct.iter_unpack(">HQ", os.urandom(5120))
+        found = next(_pool, None)
+    return found  # type: ignore[return-value]  # the format has two fields
+
+
+_pool: Iterator[tuple[int, ...]] = iter(())

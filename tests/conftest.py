@@ -44,11 +44,11 @@ def postgres() -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def new_postgres_url(postgres: str) -> str:
-    """A fresh empty database in the running server."""
+def new_postgres_url(postgres: str, template: str = "template1") -> str:
+    """A fresh database in the running server: empty, or a copy of another."""
     name = f"t{uuid4().hex}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     return postgres.replace("/postgres?", f"/{name}?").replace("postgresql://", "postgresql+psycopg://", 1)
 
 
@@ -60,11 +60,35 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return new_postgres_url(request.getfixturevalue("postgres"))
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A migrated database of each kind."""
-    database = Database(database_url)
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to copy: migrating one a test would take most of the time."""
+    path = tmp_path_factory.mktemp("migrated") / "passerelle.db"
+    database = Database(f"sqlite:///{path}")
     migrations.upgrade(database)
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: str) -> str:
+    """The name of a migrated database to copy."""
+    url = new_postgres_url(postgres)
+    database = Database(url)
+    migrations.upgrade(database)
+    database.close()
+    return url.partition("?")[0].rpartition("/")[2]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A migrated database of each kind."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "passerelle.db")
+        database = Database(f"sqlite:///{tmp_path}/passerelle.db")
+    else:
+        template = request.getfixturevalue("migrated_postgres")
+        database = Database(new_postgres_url(request.getfixturevalue("postgres"), template))
     yield database
     database.close()
 

@@ -66,11 +66,11 @@ class Spliced:
         )
 
 
-def act_form(code: str, receipt: bytes) -> bytes:
-    """The form that a scan page's controls belong to."""
+def act_form(code: str, receipt: bytes, lang: str = "") -> bytes:
+    """The form that a scan page's controls belong to. `lang` is the page's, when the phone's own is another."""
     return (
-        b'<form id="act" method="post" action="/t/%s/check-in"><input type="hidden" name="receipt" value="%s"></form>'
-        % (code.encode(), receipt)
+        b'<form id="act" method="post" action="/t/%s/check-in%s"><input type="hidden" name="receipt" value="%s"></form>'
+        % (code.encode(), f"?lang={lang}".encode() if lang else b"", receipt)
     )
 
 
@@ -79,7 +79,8 @@ class Renderer:
 
     def __init__(self, *, is_https: bool) -> None:
         self.css = (_PAGES / "static" / "passerelle.css").read_text()
-        self._environments = {language: _environment(language) for language in LANGUAGES}
+        self._catalogues = {language: _translations(language) for language in LANGUAGES}
+        self._environments = {one: _environment(one, self._catalogues[one]) for one in LANGUAGES}
         self.headers = _security_headers(self.css, is_https=is_https)
         self.scripts = {name: (_PAGES / "static" / name).read_bytes() for name in ("shopper.js", "staff.js")}
 
@@ -100,8 +101,13 @@ class Renderer:
 
     def word(self, language: str, text: str, **values: Any) -> str:
         """A sentence of the catalogue in a language, with its values put in."""
-        translations: Any = self._environments[language].globals["gettext"]
-        return str(translations(text, **values))
+        found = self._catalogues[language].gettext(text)
+        return found % values if values else found
+
+    def sentence(self, language: str, code: str, detail: str = "") -> str:
+        """What happened and the next step in one line, for a page that shows more; unknown codes show the detail."""
+        _, happened, step = MESSAGES.get(code, ("", detail, ""))
+        return " ".join(self.word(language, text) for text in (happened, step) if text)
 
     def refusal(
         self, request: Request, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None
@@ -160,10 +166,30 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "What your phone sent was made for another code.",
         "Scan the code in front of you.",
     ),
+    "already_checked_in": (
+        "This visit was already counted.",
+        "This scan was checked in a moment ago.",
+        "Scan the code again if this was somebody else’s visit.",
+    ),
+    "already_posted": ("Thank you, your idea is in.", "This idea arrived a moment ago.", "You need not send it again."),
+    "idea_empty": ("Your idea was not sent", "Write your idea first: the text is empty.", ""),
+    "idea_too_long": ("Your idea was not sent", "An idea has at most 500 characters; shorten it a little.", ""),
+    "no_such_step": ("That did not work", "This mission does not ask for ideas.", "See what it asks for on its page."),
+    "conflict": (
+        "That did not work",
+        "It was done already, or something changed meanwhile.",
+        "Reload the page and look again.",
+    ),
+    "too_large": ("That did not work", "What your phone sent is too large.", "Shorten it and try again."),
     "campaign_closed": (
         "This campaign takes nothing more just now",
         "It has not started, is taking a break, or is over.",
         "Thank you for coming. Nothing you did is lost.",
+    ),
+    "till_code_wrong": (
+        "This is not the code of the moment.",
+        "This is not the code of the moment.",
+        "It changes every 30 seconds: read it again from the shop’s screen.",
     ),
     "till_code_tries": (
         "Too many codes were tried",
@@ -191,6 +217,11 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "The shop console opens with a sign-in link of the shop.",
         "Ask your manager for a new link.",
     ),
+    "unknown_link": (
+        "This link is not one of ours",
+        "This sign-in link is not one of ours: perhaps it was cut short.",
+        "Ask your manager for a new link.",
+    ),
     "link_used": (
         "This link was used already",
         "A sign-in link works once, and for 14 days.",
@@ -206,6 +237,11 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "What your phone sent was not complete.",
         "Go back, check what you typed, and try again.",
     ),
+    "storage_unavailable": (
+        "Please try again in a moment",
+        "We cannot write anything down just now, and we do not want to lose what you did.",
+        "Wait a few seconds and try again.",
+    ),
     "busy": ("Please try again in a moment", "Many people are here at once.", "Wait a few seconds and try again."),
 }
 
@@ -220,6 +256,11 @@ def language_of(asked: str | None, accept_language: str, default: str = "en") ->
     return default
 
 
+def kept_language(language: str, accept_language: str) -> str:
+    """The language of a page, when it must travel in the URL because the browser's own choice would be another."""
+    return "" if language == language_of(None, accept_language) else language
+
+
 def local(text: str | LocalText | None, language: str) -> str:
     """A brand's text in a language: that of the language, the one without language, or the first."""
     if not text:
@@ -229,7 +270,7 @@ def local(text: str | LocalText | None, language: str) -> str:
     return text.get(language) or text.get("") or next(iter(text.values()))
 
 
-def _environment(language: str) -> Environment:
+def _environment(language: str, catalogue: NullTranslations) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(str(_PAGES / "templates")),
         autoescape=True,
@@ -238,7 +279,7 @@ def _environment(language: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.install_gettext_translations(_translations(language), newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
+    environment.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
     environment.filters["number"] = lambda value: format_decimal(value, locale=language)
     environment.filters["local"] = lambda text: local(text, language)
     return environment

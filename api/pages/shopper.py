@@ -16,8 +16,8 @@ from api import schemas
 from api.dependencies import Core, Now, ReadSession, Services
 from api.forms import read_fields, require_same_site, wants_json
 from api.pages import views
-from api.pages.render import act_form, language_of, local
-from api.problems import PROBLEMS, STATUS, STATUS_OF_CODE
+from api.pages.render import act_form, kept_language, language_of, local
+from api.problems import PROBLEMS, status_of, status_of_code
 from api.scan import position_of, seal_position
 from campaigns import community, ids, missions, participants, planning, scans, tokens
 from campaigns.clock import zone
@@ -42,10 +42,10 @@ class CheckInCreate(schemas.Request):
     """The offline act: the receipt of the scan, and what proves presence, if anything."""
 
     receipt: str = Field(max_length=200)
-    lat: float | None = None
-    lon: float | None = None
-    accuracy_m: float | None = None
-    age_s: float | None = None
+    lat: schemas.FormNumber | None = None
+    lon: schemas.FormNumber | None = None
+    accuracy_m: schemas.FormNumber | None = None
+    age_s: schemas.FormNumber | None = None
     till_code: str | None = Field(None, max_length=20)
     occurred_at: schemas.Instant | None = None
 
@@ -59,7 +59,7 @@ class JoinCreate(schemas.Request):
 class IdeaCreate(schemas.Request):
     """An idea. `client_id` is made on the phone: a repeat gets the first answer."""
 
-    text: schemas.Text = Field(max_length=20_000)
+    text: schemas.Text = Field("", max_length=20_000)
     client_id: ClientId | None = None
 
 
@@ -77,10 +77,14 @@ def find(request: Request, core: Core, code: Annotated[str, Query(max_length=200
     if found is None:
         language = _language(request, None)
         page = core.renderer.page(
-            "home.html", language, code=code[:40], error=_unreadable(core, language), other_lang_url="/"
+            "home.html",
+            language,
+            code=code[:40],
+            error=_unreadable(core, language),
+            other_lang_url=f"/?lang={'en' if language == 'fr' else 'fr'}",
         )
         return HTMLResponse(page, 422, headers={"Cache-Control": "no-store"})
-    return RedirectResponse(f"/t/{found}", 303)
+    return RedirectResponse(_onward(request, f"/t/{found}"), 303)
 
 
 @router.post("/t/{code}/check-in", status_code=200)
@@ -253,10 +257,13 @@ def problem_page(request: Request, core: Core, code: str, lang: Tongue = None) -
     if code not in PROBLEMS:
         raise NotFound("There is no such problem code.")
     title, explanation = PROBLEMS[code]
-    by_kind = {kind.code: status for kind, status in STATUS.items()}
-    status = STATUS_OF_CODE.get(code) or by_kind.get(code) or 422
     page = core.renderer.page(
-        "problem.html", _language(request, lang), code=code, title=title, explanation=explanation, status=status
+        "problem.html",
+        _language(request, lang),
+        code=code,
+        title=title,
+        explanation=explanation,
+        status=status_of_code(code),
     )
     return HTMLResponse(page)
 
@@ -288,17 +295,18 @@ def _outcome(one: StepOutcome) -> dict[str, Any]:
 def _wrong_till_code(
     request: Request, core: Services, entry: Entry, asked: CheckInCreate, language: str, now: datetime
 ) -> Response:
-    detail = "This is not the code of the moment. It changes every 30 seconds: read it again from the shop’s screen."
     if wants_json(request):
+        detail = "This is not the code of the moment. It changes every 30 seconds: read it again."
         raise Invalid(detail, code="till_code_wrong", pointer="/till_code")
     page = request.app.state.pages.render(
         entry,
         entry.state_at(now),
         language,
-        till_error=core.renderer.word(language, detail),
+        till_error=core.renderer.sentence(language, "till_code_wrong"),
         till_value=(asked.till_code or "")[:9],
     )
-    html = page.plain(act_form(entry.code, asked.receipt.encode()))
+    lang = kept_language(language, request.headers.get("accept-language", ""))
+    html = page.plain(act_form(entry.code, asked.receipt.encode(), lang))
     return HTMLResponse(html, 422, headers={"Cache-Control": "no-store"})
 
 
@@ -306,20 +314,13 @@ def _idea_again(
     request: Request, core: Services, mission: str, asked: IdeaCreate, error: CampaignError, now: datetime
 ) -> Response:
     """The mission page once more, with what was typed and why it was not taken."""
-    words = {
-        "idea_empty": "Write your idea first: the text is empty.",
-        "idea_too_long": "An idea has at most 500 characters; shorten it a little.",
-        "campaign_closed": "This campaign takes nothing more just now",
-        "presence_missing": "This step is for people who came: that is what gives it weight.",
-    }
-    language = _language(request, None)
-    text = core.renderer.word(language, words.get(error.code, error.detail))
+    text = core.renderer.sentence(_language(request, None), error.code, error.detail)
     with core.database.snapshot() as session:
         found = _mission(session, mission)
         page = _mission_page(
             request, core, session, found, now, idea_error=text, idea_text=asked.text, client_id=asked.client_id
         )
-    page.status_code = next((s for kind, s in STATUS.items() if isinstance(error, kind)), 422)
+    page.status_code = status_of(error)
     return page
 
 
@@ -359,8 +360,8 @@ def _mission_page(
         idea_text=idea_text,
         idea_error=idea_error,
         client_id=client_id or str(uuid4()),
-        join_url=f"/m/{mission.slug}/join",
-        ideas_url=f"/m/{mission.slug}/ideas",
+        join_url=_onward(request, f"/m/{mission.slug}/join"),
+        ideas_url=_onward(request, f"/m/{mission.slug}/ideas"),
         can_write=bool(idea_error) or _can_write(steps, presence),
         other_lang_url=f"/m/{mission.slug}?lang={'en' if language == 'fr' else 'fr'}",
     )
@@ -451,7 +452,13 @@ def _mission(session: DbSession, name: str) -> Mission:
 def _moved(request: Request, url: str, body: dict[str, Any], *, status: int = 200) -> Response:
     if wants_json(request):
         return JSONResponse(body, status)
-    return RedirectResponse(url, 303)
+    return RedirectResponse(_onward(request, url), 303)
+
+
+def _onward(request: Request, url: str) -> str:
+    """A page's URL, in the language the person chose."""
+    lang = kept_language(_language(request, None), request.headers.get("accept-language", ""))
+    return f"{url}{'&' if '?' in url else '?'}lang={lang}" if lang else url
 
 
 def _participant(person: Participant) -> dict[str, str]:

@@ -16,11 +16,12 @@ from api.dependencies import Core, Now, ReadSession, Services, Session
 from api.forms import require_same_site
 from api.pages import views
 from api.pages.render import language_of
+from api.problems import status_of
 from campaigns import ids, places
 from campaigns.clock import zone
 from campaigns.errors import CampaignError, Forbidden
 from campaigns.places import Place, StaffSession
-from campaigns.scans.agents import classify
+from campaigns.scans.agents import Agent, classify
 
 router = APIRouter(prefix="/staff", tags=["staff"])
 COOKIE = "passerelle_staff"
@@ -47,7 +48,8 @@ def show_link(request: Request, core: Core, session: ReadSession, now: Now, secr
     try:
         link = places.link_by_secret(session, secret[:100], now=now)
     except CampaignError as error:
-        return _sign_in_page(core, language, problem=core.renderer.word(language, error.detail), status=410)
+        problem = core.renderer.sentence(language, error.code, error.detail)
+        return _sign_in_page(core, language, problem=problem, status=status_of(error))
     place = session.get_one(Place, link.place_id)
     brand = views.brand(session, place.organisation_id)
     return _sign_in_page(core, language, brand=brand, place=place, action=f"/staff/sign-in/{secret}")
@@ -58,7 +60,7 @@ def sign_in(request: Request, core: Core, session: Session, now: Now, secret: st
     """Use the link: a session of 90 days for this phone."""
     require_same_site(request)
     agent = classify(request.headers.get("user-agent", ""))
-    staff, fresh = places.sign_in(session, secret[:100], label=f"{agent.os}, {agent.browser}", now=now)
+    staff, fresh = places.sign_in(session, secret[:100], label=_phone_name(agent), now=now)
     answer = RedirectResponse("/staff", 303)
     answer.set_cookie(
         COOKIE,
@@ -171,6 +173,12 @@ def _sign_in_page(
         "staff_signin.html", language, brand=brand, place=place, problem=problem, action=action, other_lang_url=""
     )
     return HTMLResponse(page, status, headers={"Cache-Control": "no-store", "Referrer-Policy": "same-origin"})
+
+
+def _phone_name(agent: Agent) -> str:
+    """What a list of phones calls one: `iOS, Mobile Safari`."""
+    os = {"ios": "iOS", "mac os x": "macOS"}.get(agent.os, agent.os.title())
+    return f"{os}, {agent.browser.title()}"
 
 
 def _day(instant: datetime, place: Place, language: str) -> str:

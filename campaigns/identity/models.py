@@ -39,7 +39,10 @@ class ApiKey(Row, table=True):
 
 
 class KeyFingerprint(Row, table=True):
-    """The fingerprint of the secret key this database was made with: another key does not start."""
+    """The fingerprint of the secret key this database was made with: another key does not start.
+
+    One row, with the nil id: of two servers that start first together, one writes it.
+    """
 
     __tablename__ = "key_fingerprints"
 

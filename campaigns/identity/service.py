@@ -8,8 +8,9 @@ from sqlmodel import Session, col, select
 
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.identity.models import ApiKey, KeyFingerprint, Organisation, Role
-from campaigns.ids import uuid7_at
+from campaigns.ids import NIL, uuid7_at
 from campaigns.sealing import hash_secret, new_secret
+from campaigns.storage import insert_once
 
 KEY_PREFIX = "psr_live_"
 _REFUSED = "This key is not valid. Send `Authorization: Bearer psr_live_...` with a key that `passerelle init` printed."
@@ -69,8 +70,6 @@ def organisation_by_id(session: Session, organisation_id: UUID) -> Organisation:
 
 def recognise_secret_key(session: Session, fingerprint: str, *, now: datetime) -> None:
     """Remember the secret key's fingerprint at the first start; Conflict when another key comes later."""
-    known = session.exec(select(KeyFingerprint)).first()
-    if known is None:
-        session.add(KeyFingerprint(id=uuid7_at(now), fingerprint=fingerprint, created_at=now))
-    elif known.fingerprint != fingerprint:
+    insert_once(session, KeyFingerprint, id=NIL, fingerprint=fingerprint, created_at=now)
+    if session.get_one(KeyFingerprint, NIL).fingerprint != fingerprint:
         raise Conflict("PASSERELLE_SECRET_KEY is not the key this database was made with.")

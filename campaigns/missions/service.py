@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func
+from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
 from campaigns import participants, scans
+from campaigns.announcements import announce
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict, Invalid, NotFound
-from campaigns.events import announce, record_event
+from campaigns.events import record_event
 from campaigns.ids import show, uuid7_at
 from campaigns.missions.models import (
     MODES,
@@ -32,7 +33,7 @@ from campaigns.missions.models import (
 from campaigns.participants import Participant
 from campaigns.planning import Campaign, State
 from campaigns.scans import CheckIn, Position, Receipt
-from campaigns.storage import add_up, insert_once
+from campaigns.storage import add_up, changed, insert_once
 from campaigns.tokens.directory import Entry
 
 _SLUG = re.compile(r"[a-z0-9-]{1,80}\Z")
@@ -256,26 +257,31 @@ def complete(
     now: datetime,
 ) -> StepOutcome:
     """Complete a step once per person and period (I10); counters move in the same transaction."""
-    is_new = insert_once(
-        session,
-        StepCompletion,
-        id=uuid7_at(now),
-        step_id=step.id,
-        mission_id=mission.id,
-        participant_id=person.id,
-        period=period,
-        phase=phase,
-        state=state.value,
-        presence=presence,
-        source_id=source_id,
-        completed_at=now,
-    )
-    if not is_new:
+    fields: dict[str, Any] = {
+        "step_id": step.id,
+        "mission_id": mission.id,
+        "participant_id": person.id,
+        "period": period,
+        "phase": phase,
+        "state": state.value,
+        "presence": presence,
+        "source_id": source_id,
+        "completed_at": now,
+    }
+    is_new = insert_once(session, StepCompletion, id=uuid7_at(now), **fields)
+    if not is_new and not (state is CompletionState.VERIFIED and _replaces_pending(session, fields)):
         return StepOutcome(step, "already")
     if state is CompletionState.VERIFIED:
         add_up(session, MissionCounter, _counter(mission, phase, "completions"), total=1)
     record_event(session, "step.completed", now=now, step_id=step.id, participant_id=person.id)
     return StepOutcome(step, state.value)
+
+
+def _replaces_pending(session: Session, fields: dict[str, Any]) -> bool:
+    """A verified act takes the place of one of the same period that still waits for its verdict."""
+    key = [col(getattr(StepCompletion, name)) == fields[name] for name in ("step_id", "participant_id", "period")]
+    waiting = col(StepCompletion.state) == CompletionState.PENDING
+    return changed(session, update(StepCompletion).where(*key, waiting).values(**fields)) > 0
 
 
 def period_of(repeat: str, instant: datetime, time_zone: str) -> str:
@@ -296,7 +302,7 @@ def first_outcomes(session: Session, done: CheckIn, mission: Mission | None) -> 
     rows = session.exec(select(StepCompletion).where(StepCompletion.source_id == done.id)).all()
     by_step = {row.step_id: row.state for row in rows}
     return [
-        StepOutcome(step, by_step.get(step.id, "already"))
+        _refusal(step, done) or StepOutcome(step, by_step.get(step.id, "already"))
         for step in steps_of(session, mission.id)
         if step.kind == StepKind.SCAN
     ]
@@ -372,7 +378,7 @@ def standing(session: Session, mission: Mission, person: Participant) -> Standin
         .join(StepCompletion, col(StepCompletion.step_id) == Step.id)
         .where(StepCompletion.participant_id == person.id, Step.mission_id == mission.id)
     )
-    return Standing(member, presence, dict(rows.tuples().all()), number)
+    return Standing(member, presence, dict(rows.all()), number)
 
 
 def recount(session: Session) -> list[str]:
@@ -391,13 +397,19 @@ def recount(session: Session) -> list[str]:
     ):
         counted[(mission_id, phase, "completions")] = number
     first = {m.campaign_id: m.id for m in session.exec(select(Mission).order_by(col(Mission.id).desc()))}
-    for campaign_id, phase, number in session.execute(
-        select(col(CheckIn.campaign_id), col(CheckIn.phase), func.count())
-        .where(col(CheckIn.counted))
-        .group_by(col(CheckIn.campaign_id), col(CheckIn.phase))
+    for campaign_id, mission_id, phase, number in session.execute(
+        select(col(Mission.campaign_id), col(Mission.id), col(CheckIn.phase), func.count())
+        .join(Membership, col(Membership.mission_id) == Mission.id)
+        .join(CheckIn, col(CheckIn.participant_id) == Membership.participant_id)
+        .where(
+            col(CheckIn.counted),
+            col(CheckIn.campaign_id) == Mission.campaign_id,
+            col(CheckIn.checked_in_at) >= Membership.joined_at,  # acts before the mission are not its own
+        )
+        .group_by(col(Mission.campaign_id), col(Mission.id), col(CheckIn.phase))
     ):
-        if campaign_id in first:
-            counted[(first[campaign_id], phase, "check_ins")] = number
+        if first[campaign_id] == mission_id:
+            counted[(mission_id, phase, "check_ins")] = number
     return differences(session, counted, ("participants", "completions", "check_ins"))
 
 
@@ -425,14 +437,9 @@ def _offline(
     *,
     now: datetime,
 ) -> StepOutcome:
-    if done.verdict == scans.Verdict.HELD:
-        state = CompletionState.PENDING
-    elif done.verdict in (*scans.EARNING, scans.Verdict.TEST):
-        state = CompletionState.VERIFIED
-    else:
-        return StepOutcome(step, "refused", "not_counted")
-    if done.presence < step.min_presence:
-        return StepOutcome(step, "refused", "presence")
+    refusal = _refusal(step, done)
+    if refusal is not None:
+        return refusal
     zone = entry.place.time_zone if entry.place else entry.campaign.time_zone
     return complete(
         session,
@@ -443,9 +450,15 @@ def _offline(
         presence=done.presence,
         phase=done.phase,
         source_id=done.id,
-        state=state,
+        state=CompletionState.PENDING if done.verdict == scans.Verdict.HELD else CompletionState.VERIFIED,
         now=now,
     )
+
+
+def _refusal(step: Step, done: CheckIn) -> StepOutcome | None:
+    if done.verdict not in (*scans.EARNING, scans.Verdict.HELD, scans.Verdict.TEST):
+        return StepOutcome(step, "refused", "not_counted")
+    return StepOutcome(step, "refused", "presence") if done.presence < step.min_presence else None
 
 
 def _counter(mission: Mission, phase: str, metric: str) -> dict[str, Any]:

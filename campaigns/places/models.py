@@ -28,7 +28,7 @@ class Place(Row, table=True):
     address: str | None = None
     opening_hours: dict[str, list[list[str]]] | None = json_column(nullable=True)
     created_at: datetime
-    changed_at: datetime
+    changed_at: datetime = Field(index=True)
 
     def is_open(self, now: datetime) -> bool:
         """Whether the shop is open at that instant, in its own time; spans past midnight belong to their first day."""

@@ -10,8 +10,8 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from campaigns import clock
+from campaigns.announcements import announce
 from campaigns.errors import Conflict, Forbidden, Gone, Invalid, NotFound, TooMany
-from campaigns.events import announce
 from campaigns.ids import external, parse, uuid7_at
 from campaigns.places import till
 from campaigns.places.models import DAYS, Place, StaffLink, StaffSession, TillCodeTries
@@ -120,9 +120,9 @@ def list_places(session: Session, organisation_id: UUID, *, before: UUID | None,
     return session.exec(query.order_by(col(Place.id).desc()).limit(limit)).all()
 
 
-def issue_staff_link(session: Session, place: Place, *, now: datetime) -> str:
-    """Make a one-time link's secret, good for 14 days."""
-    secret = new_secret()
+def issue_staff_link(session: Session, place: Place, *, secret: str | None = None, now: datetime) -> str:
+    """Make a one-time link's secret, good for 14 days. A caller that draws it first passes its own."""
+    secret = secret or new_secret()
     session.add(
         StaffLink(
             id=uuid7_at(now),

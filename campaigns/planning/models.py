@@ -130,7 +130,7 @@ class Campaign(Row, table=True):
     destination: str | None = None
     languages: list[str] = json_column()
     created_at: datetime
-    changed_at: datetime
+    changed_at: datetime = Field(index=True)
     launched_at: datetime | None = None
     ended_at: datetime | None = None
 

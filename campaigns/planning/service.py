@@ -10,8 +10,9 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from campaigns import clock
+from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid, NotFound
-from campaigns.events import announce, record_event
+from campaigns.events import record_event
 from campaigns.ids import external, parse, uuid7_at
 from campaigns.planning.models import KPIS, Campaign, Objective, State, Target, target_problem
 
@@ -61,8 +62,9 @@ def set_targets(session: Session, campaign: Campaign, targets: dict[str, float],
         if problem := target_problem(campaign.objective, kpi, value):
             raise Invalid(problem, pointer="/targets", kpis=list(KPIS[Objective(campaign.objective)]))
     session.execute(delete(Target).where(col(Target.campaign_id) == campaign.id))
-    for kpi, value in targets.items():
-        session.add(Target(id=uuid7_at(now), campaign_id=campaign.id, kpi=kpi, value=value))
+    in_order = sorted(uuid7_at(now) for _ in targets)  # ids of one millisecond come in any order
+    for id, (kpi, value) in zip(in_order, targets.items(), strict=True):
+        session.add(Target(id=id, campaign_id=campaign.id, kpi=kpi, value=value))
     session.flush()
 
 
@@ -80,7 +82,10 @@ def change_campaign(session: Session, campaign: Campaign, *, now: datetime, **fi
 
 
 def launch(session: Session, campaign: Campaign, facts: LaunchFacts, *, now: datetime) -> list[ChecklistItem]:
-    """Draft to live: targets lock, and the checklist says what is missing."""
+    """Draft to live: targets lock, and the checklist says what is missing. Invalid when a target does not fit."""
+    for target in list_targets(session, campaign.id):
+        if problem := target_problem(campaign.objective, target.kpi, target.value):
+            raise Invalid(problem, pointer="/targets", kpis=list(KPIS[Objective(campaign.objective)]))
     _advance(session, campaign, State.LIVE, of=(State.DRAFT,), event="campaign.launched", now=now)
     campaign.launched_at = now
     for target in list_targets(session, campaign.id):
@@ -148,7 +153,8 @@ def find_campaign(session: Session, organisation_id: UUID, *, external_id: str) 
 
 def campaign_by_id(session: Session, organisation_id: UUID, campaign_id: UUID, *, lock: bool = False) -> Campaign:
     """The organisation's campaign, locked for a change of state if asked; NotFound for another's."""
-    campaign = session.get(Campaign, campaign_id, with_for_update=lock or None)
+    # Found by name it is in the session already: read it again under the lock, or two launches both see a draft.
+    campaign = session.get(Campaign, campaign_id, with_for_update=lock or None, populate_existing=lock)
     if campaign is None or campaign.organisation_id != organisation_id:
         raise NotFound("There is no such campaign.")
     return campaign

@@ -79,7 +79,7 @@ def last_hours(session: Session, token_ids: Sequence[UUID]) -> dict[UUID, int]:
         )
         .group_by(col(ScanCounter.token_id))
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def unique_visitors(session: Session, token_ids: Sequence[UUID], *, since_day: int, until_day: int) -> int:

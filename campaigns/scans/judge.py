@@ -105,7 +105,7 @@ def _known(session: Session, near: dict[UUID, ScanConfirmation]) -> list[Known]:
     fixes: dict[UUID, ScanPosition] = {}
     for fix in _in_chunks(session, ScanPosition, col(ScanPosition.scan_id), near):
         kept = fixes.get(fix.scan_id)
-        fixes[fix.scan_id] = fix if kept is None or fix.accuracy_m < kept.accuracy_m else kept
+        fixes[fix.scan_id] = fix if kept is None or (fix.accuracy_m, fix.slot) < (kept.accuracy_m, kept.slot) else kept
     standing = standing_judgements(session, list(near))
     return [
         Known(

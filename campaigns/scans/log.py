@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 import psycopg
@@ -88,7 +89,7 @@ class Tally:
     def __init__(self, writer: int) -> None:
         self.writer = writer
         self._ceiling: dict[tuple[str, int], int] = {}
-        self._offered: Counter[tuple[str, int]] = Counter()
+        self._offered: dict[tuple[str, int], int] = {}
 
     def counters(self, scans: Sequence[ScanRow]) -> list[tuple[Any, ...]]:
         """(token, hour, phase, verdict, writer, scans), sorted so that two processes lock in one order."""
@@ -108,14 +109,23 @@ class Tally:
 
     def crowded(self, visitors: Sequence[tuple[str, int, int]]) -> list[tuple[str, int]]:
         """The (token, day) pairs whose sample may have outgrown its size since it was last cut."""
-        self._offered.update(one[:2] for one in visitors)
-        grown = [pair for pair, number in self._offered.items() if number >= VISITOR_SAMPLE]
-        for pair in grown:
-            del self._offered[pair]
+        grown = []
+        for token_id, day, _ in visitors:
+            pair = (token_id, day)
+            offered = self._offered.get(pair, 0) + 1
+            if offered == VISITOR_SAMPLE:
+                grown.append(pair)
+                offered = 0
+            self._offered[pair] = offered
         if len(self._offered) > 50_000:
             self._offered.clear()
             self._ceiling.clear()
         return grown
+
+    def forget(self) -> None:
+        """After a rollback: a ceiling seen among keys that were never stored would refuse keys that count."""
+        self._offered.clear()
+        self._ceiling.clear()
 
     def cut(self, pair: tuple[str, int], ceiling: int) -> None:
         """Remember the largest key worth storing for a token and day."""
@@ -134,6 +144,9 @@ def _split(batch: Sequence[Entry]) -> tuple[list[ScanRow], list[tuple[int, Confi
 
 
 _COLUMNS = ", ".join(ScanRow._fields)
+# Rows a statement, largest first. `executemany` gives the interpreter away and takes it back for every row, and the
+# event loop, busy with the next batch, lets each of them wait.
+_SIZES = (256, 64, 16, 4, 1)
 _COUNT = (
     "INSERT INTO scan_counters (token_id, hour, phase, verdict, writer, scans, confirmed) "
     "VALUES ({0}, {0}, {0}, {0}, {0}, {0}, 0) ON CONFLICT (token_id, hour, phase, verdict, writer) "
@@ -141,8 +154,7 @@ _COUNT = (
 )
 _VISITOR = "INSERT INTO scan_visitors (token_id, day, visitor_key) VALUES ({0}, {0}, {0}) ON CONFLICT DO NOTHING"
 _CEILING = (
-    "SELECT visitor_key FROM scan_visitors WHERE token_id = {0} AND day = {0} "
-    "ORDER BY visitor_key LIMIT 1 OFFSET " + str(VISITOR_SAMPLE - 1)
+    "SELECT visitor_key FROM scan_visitors WHERE token_id = {0} AND day = {0} ORDER BY visitor_key LIMIT 1 OFFSET {1}"
 )
 _CUT = "DELETE FROM scan_visitors WHERE token_id = {0} AND day = {0} AND visitor_key > {0}"
 _CONFIRM = (
@@ -162,11 +174,14 @@ class _Statements:
     """The same statements with the placeholder of a driver."""
 
     def __init__(self, mark: str) -> None:
-        self.count, self.visitor, self.ceiling = (s.format(mark) for s in (_COUNT, _VISITOR, _CEILING))
+        self.count, self.visitor, self.ceiling = (
+            s.format(mark, VISITOR_SAMPLE - 1) for s in (_COUNT, _VISITOR, _CEILING)
+        )
         self.cut, self.confirm, self.fixes = (s.format(mark) for s in (_CUT, _CONFIRM, _FIXES))
         self.fix, self.event = _FIX.format(mark), _EVENT.format(mark)
         marks = ", ".join([mark] * len(ScanRow._fields))
         self.scan = f"INSERT INTO scans ({_COLUMNS}) VALUES ({marks})"  # noqa: S608  # names of our own columns
+        self.scans = {size: f"{self.scan}{f', ({marks})' * (size - 1)}" for size in _SIZES}
 
 
 class _Batch:
@@ -241,6 +256,7 @@ class SqliteWriter:
                 results = self._write(batch)
                 self._connection.execute("COMMIT")
             except BaseException:
+                self._tally.forget()
                 with suppress(Exception):  # SQLite rolls back by itself on a full disk
                     self._connection.execute("ROLLBACK")
                 raise
@@ -258,7 +274,7 @@ class SqliteWriter:
         inside = _Batch(self._connection, self._sql, _sqlite_instant)
         if scans:
             visitors = self._tally.visitors(scans)
-            self._connection.executemany(self._sql.scan, scans)
+            self._insert(scans)
             self._connection.executemany(self._sql.count, self._tally.counters(scans))
             if visitors:
                 self._connection.executemany(self._sql.visitor, visitors)
@@ -267,6 +283,14 @@ class SqliteWriter:
             results[index] = inside.apply(entry)
         inside.finish(scans, now)
         return results
+
+    def _insert(self, scans: Sequence[ScanRow]) -> None:
+        start = 0
+        for size in _SIZES:
+            while len(scans) - start >= size:
+                values = list(chain.from_iterable(scans[start : start + size]))
+                self._connection.execute(self._sql.scans[size], values)
+                start += size
 
 
 class PostgresWriter:
@@ -282,19 +306,26 @@ class PostgresWriter:
 
     def write(self, batch: Sequence[Entry]) -> list[Result]:
         try:
-            return self._write(batch, uncertain=False)
+            return self._write_or_forget(batch, uncertain=False)
         except psycopg.OperationalError:
             # Nobody can tell whether the commit arrived: reconnect, and store each scan only if it is not there.
             with suppress(psycopg.Error):
                 self._connection.close()
             self._connection = self._connect()
-            return self._write(batch, uncertain=True)
+            return self._write_or_forget(batch, uncertain=True)
 
     def close(self) -> None:
         self._connection.close()
 
     def _connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self._dsn, options="-c timezone=utc", connect_timeout=5, autocommit=True)
+
+    def _write_or_forget(self, batch: Sequence[Entry], *, uncertain: bool) -> list[Result]:
+        try:
+            return self._write(batch, uncertain=uncertain)
+        except BaseException:
+            self._tally.forget()
+            raise
 
     def _write(self, batch: Sequence[Entry], *, uncertain: bool) -> list[Result]:
         scans, others = _split(batch)

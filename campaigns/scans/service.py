@@ -81,29 +81,23 @@ def sight(
     now: datetime,
 ) -> tuple[ScanRow, Judgement]:
     """The row and first verdict of a GET. `entry` is None for an unknown code, `asked` what the phone asked for."""
-    state = entry.state_at(now) if entry else None
-    is_open = entry is None or entry.place is None or entry.place.is_open(now)
-    judgement = judge_request(
-        agent=agent.kind,
-        prefetch=prefetch,
-        state=state,
-        revoked=entry is not None and entry.is_revoked,
-        is_open=is_open,
-    )
+    id = ids.uuid7_hex(ids.milliseconds(now))
+    state, is_open = entry.standing.at(now) if entry else (None, True)
+    judgement = judge_request(agent.kind, prefetch, state, entry is not None and entry.is_revoked, is_open)
     row = ScanRow(
-        id=f"{ids.uuid7_int(ids.milliseconds(now)):032x}",
-        campaign_id=entry.campaign_hex if entry else None,
-        token_id=entry.token_hex if entry else None,
-        place_id=entry.place_hex if entry else None,
-        code=None if entry else asked,
-        visitor_key=visitor_key,
-        phase=phase_of(state),
-        verdict=judgement.verdict.value,
-        score=judgement.score,
-        reasons=judgement.reasons_text,
-        rules_version=RULES_VERSION,
-        device=agent.device,
-        language=language,
+        id,
+        entry.campaign_hex if entry else None,
+        entry.token_hex if entry else None,
+        entry.place_hex if entry else None,
+        None if entry else asked,
+        visitor_key,
+        phase_of(state),
+        judgement.verdict.value,
+        judgement.score,
+        judgement.reasons_text,
+        RULES_VERSION,
+        agent.device,
+        language,
     )
     return row, judgement
 
@@ -222,7 +216,9 @@ def confirm(session: Session, receipt: Receipt, *, now: datetime) -> None:
 def best_fix(session: Session, scan_id: UUID) -> ScanPosition | None:
     """Of the positions given for a scan, the one with the smaller error circle."""
     return session.exec(
-        select(ScanPosition).where(ScanPosition.scan_id == scan_id).order_by(col(ScanPosition.accuracy_m))
+        select(ScanPosition)
+        .where(ScanPosition.scan_id == scan_id)
+        .order_by(col(ScanPosition.accuracy_m), col(ScanPosition.slot))
     ).first()
 
 

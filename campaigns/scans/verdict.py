@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 
 from campaigns.places.geofence import Geofence
@@ -79,7 +80,8 @@ class Located:
     refused: bool
 
 
-def judge_request(*, agent: AgentKind, prefetch: bool, state: State | None, revoked: bool, is_open: bool) -> Judgement:
+@lru_cache(512)  # there are 144 different requests, and each costs 5 µs to judge
+def judge_request(agent: AgentKind, prefetch: bool, state: State | None, revoked: bool, is_open: bool) -> Judgement:
     """The first verdict, from the request alone. `state` is None for an unknown code."""
     reasons: list[str] = []
     if agent is AgentKind.BOT:

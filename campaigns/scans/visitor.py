@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import secrets
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,14 +33,18 @@ class VisitorKeys:
         self._load_salt = load_salt
         self._day = -1
         self._salt = b""
+        self._lock = threading.Lock()
 
     def is_ready(self, day: int) -> bool:
-        return day == self._day
+        """Whether the salt is that of this UTC day, or of the next: a straggler at midnight does not go back."""
+        return day <= self._day
 
     def prepare(self, day: int) -> None:
-        """Fetch the salt of a UTC day (days since 1970)."""
-        self._salt = self._load_salt(day)
-        self._day = day
+        """Fetch the salt of a UTC day (days since 1970), once, whoever asks first."""
+        with self._lock:
+            if not self.is_ready(day):
+                self._salt = self._load_salt(day)
+                self._day = day
 
     def key(self, address: str, agent: str) -> int:
         """The 63-bit key of a visitor today. The address is used here and nowhere else."""
@@ -58,24 +63,26 @@ def salt_of_day(database: Database, day: int) -> bytes:
 def _salt_in_file(path: Path, day: int) -> bytes:
     try:
         kept = json.loads(path.read_text())
-        if kept["day"] == day:
+        if kept["day"] >= day:
             return bytes.fromhex(kept["salt"])
     except FileNotFoundError:
         log.info("a new visitor salt begins for day %s", day)
     except (ValueError, KeyError, TypeError) as error:
         log.warning("the visitor salt was unreadable and is made anew: %s", type(error).__name__)
     salt = secrets.token_bytes(SALT_BYTES)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump({"day": day, "salt": salt.hex()}, file)
         file.flush()
         os.fsync(file.fileno())
+    fresh.replace(path)  # a reader sees the old salt or the new one, never half of one
     return salt
 
 
 def _salt_in_table(session: Session, day: int) -> bytes:
     insert_once(session, VisitorSalt, day=day, salt=secrets.token_bytes(SALT_BYTES))
-    session.execute(delete(VisitorSalt).where(col(VisitorSalt.day) != day))
+    session.execute(delete(VisitorSalt).where(col(VisitorSalt.day) < day))
     kept = session.exec(select(VisitorSalt.salt).where(VisitorSalt.day == day)).first()
     if kept is None:
         raise Invalid("The visitor salt vanished between two statements.")

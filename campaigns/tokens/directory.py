@@ -4,10 +4,11 @@ Loaded on demand, bounded, unknown codes remembered for a minute. An announcemen
 an announcement overtook is used once and thrown away (generation number).
 """
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlmodel import Session, select
@@ -19,6 +20,35 @@ from campaigns.tokens.models import Token, TokenState
 UNKNOWN_S = 60.0
 UNKNOWN_LIMIT = 20_000
 ENTRY_LIMIT = 200_000
+
+
+class Standing:
+    """A campaign's state and a place's opening now, reckoned once a second for all their tokens.
+
+    What was reckoned holds from that instant to the next full second, or to the start or end of the flight when
+    that comes first.
+    """
+
+    __slots__ = ("_campaign", "_place", "_reckoned")
+
+    def __init__(self, campaign: Campaign, place: Place | None) -> None:
+        self._campaign = campaign
+        self._place = place
+        self._reckoned = self._reckon(campaign.created_at)
+
+    def at(self, now: datetime) -> tuple[State, bool]:
+        """The state a visitor meets, and whether the place is open."""
+        since, until, state, is_open = self._reckoned
+        if since <= now < until:
+            return state, is_open
+        self._reckoned = self._reckon(now)
+        return self._reckoned[2:]
+
+    def _reckon(self, now: datetime) -> tuple[datetime, datetime, State, bool]:
+        flight = (self._campaign.starts_at, self._campaign.ends_at)
+        next_second = now.replace(microsecond=0) + timedelta(seconds=1)
+        until = min([next_second, *(edge for edge in flight if edge and edge > now)])
+        return now, until, self._campaign.state_at(now), self._place is None or self._place.is_open(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +67,11 @@ class Entry:
     place: Place | None
     destination: str | None
     is_revoked: bool
+    standing: Standing
 
     def state_at(self, now: datetime) -> State:
         """The state of the campaign a visitor meets now."""
-        return self.campaign.state_at(now)
+        return self.standing.at(now)[0]
 
 
 class Directory:
@@ -48,11 +79,14 @@ class Directory:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._entries: dict[str, Entry] = {}
+        self._codes: dict[UUID, str] = {}
         self._unknown: dict[str, float] = {}
         self._campaigns: dict[UUID, Campaign] = {}
         self._places: dict[UUID, Place] = {}
+        self._standings: dict[tuple[UUID, UUID | None], Standing] = {}
         self._clock = clock
         self._generation = 0
+        self._lock = threading.Lock()  # of keeping against dropping; look-ups take none
 
     def find(self, code: str) -> Entry | None:
         """The known entry of a canonical code."""
@@ -66,21 +100,41 @@ class Directory:
         """Read a code from the database and keep what was found, unless something changed meanwhile."""
         generation = self._generation
         entry = self._read(session, code)
-        if generation == self._generation:
-            self._keep(code, entry)
+        with self._lock:
+            if generation == self._generation:
+                self._keep(code, entry)
         return entry
 
     def hear(self, kind: str, id: UUID) -> None:
-        """Drop what a committed change touched; `kind` is campaign, place, token or code (a new one)."""
-        self._generation += 1
-        if kind == "code":
-            self._unknown.clear()
-            return
+        """Drop what a committed change touched.
+
+        `kind` is campaign, place, token, code (a new one), or everything, when changes may have been missed.
+        """
+        with self._lock:
+            self._generation += 1
+            if kind in ("code", "everything"):
+                self._unknown.clear()
+            if kind == "everything":
+                for kept in (self._entries, self._codes, self._campaigns, self._places, self._standings):
+                    kept.clear()
+            elif kind == "token":
+                self._entries.pop(self._codes.pop(id, ""), None)
+            elif kind != "code":
+                self._drop_all_of(id)
+
+    def _drop_all_of(self, id: UUID) -> None:
         self._campaigns.pop(id, None)
         self._places.pop(id, None)
+        for key in [key for key in self._standings if id in key]:
+            del self._standings[key]
         for code, entry in list(self._entries.items()):
-            if id in (entry.token_id, entry.campaign.id) or (entry.place is not None and entry.place.id == id):
-                self._entries.pop(code, None)
+            if entry.campaign.id == id or (entry.place is not None and entry.place.id == id):
+                self._forget(code)
+
+    def _forget(self, code: str) -> None:
+        entry = self._entries.pop(code, None)
+        if entry is not None:
+            self._codes.pop(entry.token_id, None)
 
     def _read(self, session: Session, code: str) -> Entry | None:
         token = session.exec(select(Token).where(Token.code == code)).first()
@@ -90,8 +144,6 @@ class Directory:
         place = None
         if token.place_id is not None:
             place = self._places.get(token.place_id) or session.get_one(Place, token.place_id)
-            self._places[place.id] = place
-        self._campaigns[campaign.id] = campaign
         session.expunge_all()
         return Entry(
             code=code,
@@ -103,14 +155,20 @@ class Directory:
             place=place,
             destination=token.destination or campaign.destination,
             is_revoked=token.state == TokenState.REVOKED,
+            standing=self._standings.get((campaign.id, token.place_id)) or Standing(campaign, place),
         )
 
     def _keep(self, code: str, entry: Entry | None) -> None:
         if entry is not None:
             self._unknown.pop(code, None)
             self._entries[code] = entry
+            self._codes[entry.token_id] = code
+            self._campaigns[entry.campaign.id] = entry.campaign
+            if entry.place is not None:
+                self._places[entry.place.id] = entry.place
+            self._standings[(entry.campaign.id, entry.place.id if entry.place else None)] = entry.standing
             if len(self._entries) > ENTRY_LIMIT:
-                self._entries.pop(next(iter(self._entries)), None)
+                self._forget(next(iter(self._entries)))
             return
         self._unknown[code] = self._clock() + UNKNOWN_S
         if len(self._unknown) > UNKNOWN_LIMIT:

@@ -48,7 +48,7 @@ class Token(Row, table=True):
     channel: str | None = None
     destination: str | None = None
     created_at: datetime
-    changed_at: datetime
+    changed_at: datetime = Field(index=True)
 
     def url(self, base_url: str) -> str:
         """The URL to print: upper case, so that it fits the QR alphanumeric mode, when nothing but a host is in it."""

@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid, NotFound
-from campaigns.events import announce, record_event
+from campaigns.events import record_event
 from campaigns.ids import uuid7_at
 from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts, State

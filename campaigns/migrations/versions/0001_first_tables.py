@@ -179,6 +179,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),
         sa.UniqueConstraint("organisation_id", "external_id", name=op.f("uq_campaigns_organisation_id_external_id")),
     )
+    op.create_index(op.f("ix_campaigns_changed_at"), "campaigns", ["changed_at"], unique=False)
     op.create_table(
         "idempotent_answers",
         sa.Column("organisation_id", sa.Uuid(), nullable=False),
@@ -234,6 +235,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_places")),
         sa.UniqueConstraint("organisation_id", "external_id", name=op.f("uq_places_organisation_id_external_id")),
     )
+    op.create_index(op.f("ix_places_changed_at"), "places", ["changed_at"], unique=False)
     op.create_table(
         "missions",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -329,6 +331,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("campaign_id", "external_id", name=op.f("uq_tokens_campaign_id_external_id")),
         sa.UniqueConstraint("code", name=op.f("uq_tokens_code")),
     )
+    op.create_index(op.f("ix_tokens_changed_at"), "tokens", ["changed_at"], unique=False)
     op.create_index(op.f("ix_tokens_campaign_id"), "tokens", ["campaign_id"], unique=False)
     op.create_index(op.f("ix_tokens_place_id"), "tokens", ["place_id"], unique=False)
     op.create_table(

@@ -1,0 +1,59 @@
+"""`ETag`, `If-None-Match` and `If-Match` (RFC 9110, sections 8.8.3 and 13) for single resources.
+
+The tag is a hash of what is shown, so that nothing has to be kept and a state that time alone changes changes it too.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel
+from sqlmodel import Session, SQLModel
+
+from campaigns.errors import Conflict
+
+Shown = TypeVar("Shown", bound=BaseModel)
+Row = TypeVar("Row", bound=SQLModel)
+
+
+class Tags:
+    """The preconditions of one request, and the tag of its answer."""
+
+    def __init__(self, request: Request, response: Response) -> None:
+        self._wanted = request.headers.get("if-match")
+        self._known = request.headers.get("if-none-match")
+        self._response = response
+
+    def read(self, shown: Shown) -> Shown | Response:
+        """What a GET answers: the object with its tag, or 304 when the client has it already."""
+        tag = tag_of(shown)
+        if self._known is not None and _names(self._known.replace("W/", ""), tag):
+            return Response(status_code=304, headers={"ETag": tag})
+        self._response.headers["ETag"] = tag
+        return shown
+
+    def changed(self, shown: Shown) -> Shown:
+        """What a PATCH answers: the object with its new tag."""
+        self._response.headers["ETag"] = tag_of(shown)
+        return shown
+
+    def require(self, session: Session, row: Row, show: Callable[[Row], BaseModel]) -> None:
+        """Conflict when `If-Match` names another state of the object. Locks the row, so that it stays so."""
+        if self._wanted is None:
+            return
+        session.refresh(row, with_for_update=True)
+        if not _names(self._wanted, tag_of(show(row))):
+            raise Conflict("The object changed since you read it. Read it again.", code="precondition_failed")
+
+
+Tagged = Annotated[Tags, Depends(Tags)]
+
+
+def tag_of(shown: BaseModel) -> str:
+    """The strong tag of an answer."""
+    return f'"{hashlib.sha256(shown.model_dump_json().encode()).hexdigest()[:24]}"'
+
+
+def _names(header: str, tag: str) -> bool:
+    return any(one.strip() in ("*", tag) for one in header.split(","))

@@ -1,0 +1,85 @@
+"""The hosted page of a campaign: the same for everybody but for code and receipt, so made once a second at most."""
+
+import asyncio
+import time
+from uuid import UUID
+
+from api.dependencies import Services
+from api.pages import views
+from api.pages.render import Spliced
+from campaigns import missions
+from campaigns.planning import State
+from campaigns.scans.service import phase_of
+from campaigns.tokens.directory import Entry
+
+PAGE_LIFE_S = 1.0  # a hosted page is made again at most once a second
+PAGE_LIMIT = 5_000
+
+_Key = tuple[str, str | None, State, str]  # campaign, place, state, language
+
+
+class HostedPages:
+    """The hosted page of each campaign, place, state and language: made in a thread, kept a second, served stale."""
+
+    def __init__(self, core: Services) -> None:
+        self._core = core
+        self._pages: dict[_Key, tuple[float, Spliced]] = {}
+        self._making: dict[_Key, asyncio.Task[Spliced]] = {}
+
+    async def page(self, entry: Entry, state: State, language: str) -> Spliced:
+        """The page to splice a visitor's form into."""
+        key = (entry.campaign_hex, entry.place_hex, state, language)
+        kept = self._pages.get(key)
+        if kept is not None and (time.monotonic() - kept[0] < PAGE_LIFE_S or key in self._making):
+            return kept[1]
+        task = self._making.get(key)
+        if task is None:
+            task = asyncio.create_task(self._make(key, entry, state, language))
+            self._making[key] = task
+        return kept[1] if kept is not None else await asyncio.shield(task)
+
+    def hear(self, kind: str, id: UUID) -> None:
+        """Drop the pages of a campaign or place that changed; no page depends on a token."""
+        if kind in ("token", "code"):
+            return
+        for key in [key for key in list(self._pages) if kind == "everything" or id.hex in key[:2]]:
+            self._pages.pop(key, None)
+
+    async def _make(self, key: _Key, entry: Entry, state: State, language: str) -> Spliced:
+        try:
+            page = await asyncio.to_thread(self.render, entry, state, language)
+            self._pages[key] = (time.monotonic(), page)
+            if len(self._pages) > PAGE_LIMIT:
+                self._pages.pop(next(iter(self._pages)))
+            return page
+        finally:
+            self._making.pop(key, None)
+
+    def render(
+        self, entry: Entry, state: State, language: str, *, till_error: str = "", till_value: str = ""
+    ) -> Spliced:
+        """Read what the page shows and make it. With an error it stands at another address than the scan's."""
+        renderer = self._core.renderer
+        with self._core.database.snapshot() as session:
+            mission = missions.mission_of(session, entry.campaign.id)
+            view = None
+            if mission is not None:
+                ideas = views.IDEAS_ON_SCAN_PAGE
+                view = views.mission_view(session, mission, phase=phase_of(state), ideas=ideas)
+            brand = views.brand(session, entry.campaign.organisation_id)
+        return renderer.spliced(
+            "scan.html",
+            language,
+            brand=brand,
+            js=renderer.script("shopper.js"),
+            state=state.value,
+            preview=state is State.DRAFT,
+            place=entry.place,
+            mission=view,
+            accepts_position=entry.place is not None and entry.place.lat is not None,
+            accepts_till_code=entry.place is not None,
+            outcome="",
+            till_error=till_error,
+            till_value=till_value,
+            other_lang_url=f"{f'/t/{entry.code}' if till_error else ''}?lang={'en' if language == 'fr' else 'fr'}",
+        )

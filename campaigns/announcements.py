@@ -1,0 +1,80 @@
+"""How a change reaches every process on PostgreSQL: NOTIFY inside the transaction, and a sweep as the net.
+
+A thread of its own listens. When its connection is lost, or was just made, changes may have been missed: every cache
+is emptied. On SQLite one process writes, so it hears itself after the commit and needs none of this.
+"""
+
+import logging
+import threading
+from datetime import datetime
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import text
+from sqlmodel import Session
+
+from campaigns.storage import Database
+
+CHANNEL = "passerelle"
+SWEEP_S = 1.0  # between two sweeps
+_OVERLAP = "60 seconds"  # longer than a transaction may take between its clock and its commit
+_SWEPT = {"campaigns": ("campaign",), "places": ("place",), "tokens": ("token", "code")}
+
+log = logging.getLogger("passerelle.announcements")
+
+
+def announce(session: Session, kind: str, id: UUID) -> None:
+    """Tell the caches of every process, after the commit, that an object changed."""
+    session.info.setdefault("announcements", []).append((kind, id))
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_notify(:channel, :what)"), {"channel": CHANNEL, "what": f"{kind} {id.hex}"})
+
+
+class Listener:
+    """Hears what other processes announce, and passes it on to this one's caches."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._dsn = database.url.replace("postgresql+psycopg://", "postgresql://", 1)
+        self._swept: dict[UUID, datetime] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="announcements", daemon=True)
+
+    def start(self) -> None:
+        if not self._database.is_sqlite:
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5) as connection:
+                    connection.execute(f"LISTEN {CHANNEL}")
+                    self._database.forget_all()
+                    self._listen(connection)
+            except psycopg.Error as error:
+                self._database.forget_all()
+                log.warning("the listening connection was lost, again in a moment: %s", type(error).__name__)
+                self._stopping.wait(1.0)
+
+    def _listen(self, connection: psycopg.Connection) -> None:
+        while not self._stopping.is_set():
+            for notify in connection.notifies(timeout=SWEEP_S):
+                kind, _, hex_id = notify.payload.partition(" ")
+                self._database.tell(kind, UUID(hex_id))
+            self._sweep(connection)
+
+    def _sweep(self, connection: psycopg.Connection) -> None:
+        # Each change once: told at every sweep, one edited campaign would empty the directory each second for a minute.
+        found: dict[UUID, datetime] = {}
+        for table, kinds in _SWEPT.items():
+            changed = f"SELECT id, changed_at FROM {table} WHERE changed_at > now() - interval '{_OVERLAP}'"  # noqa: S608  # our own names
+            for id, changed_at in connection.execute(changed):
+                found[id] = changed_at
+                for kind in kinds if self._swept.get(id) != changed_at else ():
+                    self._database.tell(kind, id)
+        self._swept = found

@@ -1,0 +1,51 @@
+"""Servers that all tests of the contract share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.api.helpers import Shop, make_shop, two_brands
+from tests.conftest import Server, new_postgres_url, running_server
+
+
+@dataclass(frozen=True)
+class House:
+    """A server with two organisations, its database's address, and a live shop of the first one."""
+
+    server: Server
+    other_key: str
+    database_url: str
+    shop: Shop
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One server on each database. Tests that change the shop's state make a shop of their own."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('house')}/passerelle.db"
+    else:
+        url = new_postgres_url(request.getfixturevalue("postgres"))
+    with two_brands(url) as (server, other_key):
+        yield House(server, other_key, url, make_shop(server))
+
+
+@pytest.fixture
+def server(house: House) -> Server:
+    """The shared server: here no test needs one of its own."""
+    return house.server
+
+
+@pytest.fixture
+def shop(house: House) -> Shop:
+    """The live shop of the shared server."""
+    return house.shop
+
+
+@pytest.fixture(scope="session")
+def https_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose base URL is https, as behind a proxy."""
+    folder: Path = tmp_path_factory.mktemp("https")
+    with running_server(f"sqlite:///{folder}/passerelle.db", PASSERELLE_BASE_URL="https://shop.example") as server:
+        yield server

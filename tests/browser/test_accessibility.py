@@ -1,0 +1,145 @@
+"""Every page without a violation of axe-core's rules, in light and dark, and nothing wider than a small phone."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tests.browser.conftest import Phone, Shop, open_shop, sign_in, till_code
+from tests.conftest import Server
+
+pytestmark = pytest.mark.browser
+
+Show = Callable[[Page, Shop], None]
+
+
+@pytest.fixture(scope="module")
+def closed(house: Server) -> dict[str, Shop]:
+    """Shops whose campaigns take nothing now, by state."""
+    shops = {"draft": open_shop(house, launch=False), "paused": open_shop(house), "ended": open_shop(house)}
+    shops["paused"].post(f"/v1/campaigns/{shops['paused'].campaign_id}/pause")
+    shops["ended"].post(f"/v1/campaigns/{shops['ended'].campaign_id}/end")
+    return shops
+
+
+def at(path: str) -> Show:
+    """The page at a path; `{code}` and `{slug}` are the shop's."""
+    return lambda page, shop: open_path(page, shop, path)
+
+
+def open_path(page: Page, shop: Shop, path: str) -> None:
+    page.goto(shop.server.url + path.format(code=shop.qr["code"], slug=shop.mission["slug"]))
+
+
+def after_check_in(page: Page, shop: Shop) -> None:
+    page.goto(shop.scan_url)
+    page.locator("main .go").first.click()
+    page.wait_for_url("**/m/**")
+
+
+def with_proof(page: Page, shop: Shop) -> None:
+    console = page.context.new_page()
+    sign_in(console, shop)
+    page.goto(shop.scan_url)
+    page.locator("#till").fill(till_code(console))
+    page.locator("#till").press("Enter")
+    page.locator("#text").wait_for()
+
+
+def with_an_idea_error(page: Page, shop: Shop) -> None:
+    with_proof(page, shop)
+    page.locator("#text").fill("  ")
+    page.locator("#text ~ button").click()
+    page.locator("#errors").wait_for()
+
+
+def with_a_till_error(page: Page, shop: Shop) -> None:
+    page.goto(f"{shop.server.url}/t/{shop.another_code()}")
+    page.locator("#till").fill("000 000")
+    page.locator("#till").press("Enter")
+    page.locator("#till-error").wait_for()
+
+
+def with_an_idea(page: Page, shop: Shop) -> None:
+    with_proof(page, shop)
+    page.locator("#text").fill("Un pommier")
+    page.locator("#text ~ button").click()
+    page.locator(".ideas").wait_for()
+
+
+def my_page(page: Page, shop: Shop) -> None:
+    with_an_idea(page, shop)
+    open_path(page, shop, "/me")
+
+
+def staff_link(page: Page, shop: Shop) -> None:
+    page.goto(shop.staff_link())
+
+
+def staff_page(page: Page, shop: Shop) -> None:
+    shop.scan()
+    sign_in(page.context.new_page(), shop)  # another session, to be signed out
+    sign_in(page, shop)
+    page.locator("summary").click()
+
+
+PAGES: dict[str, Show] = {
+    "home": at("/"),
+    "home with an error": at("/find?code=7K3Q"),
+    "scan, live": at("/t/{code}"),
+    "scan, till code wrong": with_a_till_error,
+    "mission, before joining": at("/m/{slug}"),
+    "mission, checked in": after_check_in,
+    "mission, with proof": with_proof,
+    "mission, idea refused": with_an_idea_error,
+    "mission, idea given": with_an_idea,
+    "me, empty": at("/me"),
+    "me": my_page,
+    "message, unknown code": at("/t/7K3Q9XABZZ"),
+    "message, no page": at("/nothing/here"),
+    "staff, not signed in": at("/staff"),
+    "staff, link": staff_link,
+    "staff, link unknown": at("/staff/sign-in/not-a-link"),
+    "staff": staff_page,
+    "poster": at("/posters/{code}"),
+    "docs": at("/docs"),
+    "problem": at("/problems/not_found"),
+}
+STATES = ("draft", "paused", "ended")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")  # contrast may pass in one and fail in the other
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_no_violation_and_fits_a_small_phone(phone: Phone, shop: Shop, name: str) -> None:
+    page = phone()
+    PAGES[name](page, shop)
+    require_accessible(page)
+    require_narrow(page)
+
+
+@pytest.mark.parametrize("path", ["/t/{code}", "/m/{slug}"], ids=["scan", "mission"])
+@pytest.mark.parametrize("state", STATES)
+def test_a_campaign_that_is_not_live_has_no_violation(
+    phone: Phone, closed: dict[str, Shop], state: str, path: str
+) -> None:
+    page = phone(language="en-GB")
+    open_path(page, closed[state], path)
+    require_accessible(page)
+    require_narrow(page)
+
+
+def require_accessible(page: Page) -> None:
+    """No violation of axe-core's rules, best practices included, in light and in dark."""
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        faults = [f"{one['id']}: {node['html']} {node['failureSummary']}" for one in found for node in one["nodes"]]
+        assert faults == [], scheme
+
+
+def require_narrow(page: Page) -> None:
+    """Nothing to scroll sideways at 320 pixels, the width of a small phone and of 400 % zoom (WCAG 1.4.10)."""
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320

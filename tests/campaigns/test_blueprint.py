@@ -1,0 +1,202 @@
+"""A whole campaign from one description, on both databases."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from sqlmodel import Session, select
+
+from campaigns import missions, planning, tokens
+from campaigns.blueprint import Blueprint, Difference, apply
+from campaigns.errors import CampaignError, Conflict, Invalid
+from campaigns.identity import Organisation
+from campaigns.places import Place
+from campaigns.planning import Campaign, LaunchFacts
+from campaigns.storage import Database
+from campaigns.tokens import Token
+from tests.factories import NOON, make_organisation
+from tests.scene import minutes
+
+FILE: dict[str, Any] = {
+    "external_id": "verger",
+    "name": "Verger",
+    "objective": "cause",
+    "targets": [{"kpi": "check_ins", "value": 2000}, {"kpi": "ideas", "value": 50}],
+    "places": [
+        {"external_id": "bellecour", "name": "Bellecour", "lat": 45.7578, "lon": 4.8320},
+        {"external_id": "part-dieu", "name": "Part-Dieu", "address": "17 rue du Docteur Bouchut, Lyon"},
+    ],
+    "mission": {
+        "external_id": "orchard",
+        "title": {"fr": "Un verger", "en": "An orchard"},
+        "promise": "A tree for each hundred visits",
+        "goal": {"metric": "check_ins", "value": 2000},
+        "steps": [{"kind": "scan", "min_presence": 1, "repeat": "daily"}, {"kind": "idea", "title": "Say it"}],
+    },
+    "tokens": [{"media": ["qr", "nfc"], "label": "Window"}],
+}
+
+
+def plan(**changes: Any) -> Blueprint:
+    return Blueprint.model_validate(FILE | changes)
+
+
+class Town:
+    """An organisation and the geocoder of its town, which notes what it was asked."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.asked: list[str] = []
+        with database.transaction() as session:
+            self.organisation: Organisation = make_organisation(session)
+
+    def geocode(self, address: str) -> tuple[float, float]:
+        self.asked.append(address)
+        return 45.7605, 4.8593
+
+    def apply(self, blueprint: Blueprint, *, minute: int = 0) -> Difference:
+        with self.database.transaction() as session:
+            return apply(session, self.organisation.id, blueprint, geocode=self.geocode, now=minutes(minute))
+
+    def stored(self) -> list[Any]:
+        with self.database.snapshot() as session:
+            kinds: tuple[Any, ...] = (
+                Place,
+                Campaign,
+                Token,
+                missions.Mission,
+                missions.Step,
+                planning.Target,
+            )
+            return [sorted(map(repr, session.exec(select(kind)).all())) for kind in kinds]
+
+
+def test_a_file_makes_places_campaign_mission_and_tokens(database: Database) -> None:
+    town = Town(database)
+    difference = town.apply(plan())
+    assert difference.created == [
+        "place bellecour",
+        "place part-dieu",
+        "campaign verger",
+        "mission orchard",
+        "token bellecour-qr",
+        "token bellecour-nfc",
+        "token part-dieu-qr",
+        "token part-dieu-nfc",
+    ]
+    assert (difference.changed, difference.unchanged, town.asked) == ([], 0, ["17 rue du Docteur Bouchut, Lyon"])
+    with database.snapshot() as session:
+        (mission,) = session.exec(select(missions.Mission)).all()
+        assert (mission.title, mission.promise) == (FILE["mission"]["title"], {"": FILE["mission"]["promise"]})
+        assert [step.kind for step in missions.steps_of(session, mission.id)] == ["scan", "idea"]
+        assert tokens.launch_facts(session, mission.campaign_id, missions=1) == LaunchFacts(4, 0, 2, 1)
+
+
+def test_applying_a_file_twice_changes_nothing(database: Database) -> None:
+    town = Town(database)
+    first = town.apply(plan())
+    before = town.stored()
+    again = town.apply(plan(), minute=5)
+    assert (again.created, again.changed, again.unchanged) == ([], [], 8)
+    assert again.campaign_id == first.campaign_id
+    assert town.stored() == before
+    assert len(town.asked) == 1  # an address that did not change is not looked up again
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"name": "Le verger"}, ["campaign verger: name"]),
+        ({"targets": [{"kpi": "ideas", "value": 60}]}, ["campaign verger: targets"]),
+        (
+            {"objective": "sales", "targets": [{"kpi": "conversions", "value": 60}]},
+            ["campaign verger: objective, targets"],
+        ),
+        (
+            {"places": [FILE["places"][0] | {"radius_m": 50, "name": "Place Bellecour"}, FILE["places"][1]]},
+            ["place bellecour: name, radius_m"],
+        ),
+        ({"mission": FILE["mission"] | {"goal": {"metric": "check_ins", "value": 9}}}, ["mission orchard: goal_value"]),
+        ({"mission": FILE["mission"] | {"steps": [{"kind": "scan"}]}}, ["mission orchard: steps"]),
+        (
+            {"tokens": [{"media": ["qr"], "label": "Door"}]},
+            ["token bellecour-qr: label", "token part-dieu-qr: label"],
+        ),
+    ],
+)
+def test_an_edited_file_changes_what_was_edited_and_says_so(
+    database: Database, changes: dict[str, Any], shown: list[str]
+) -> None:
+    town = Town(database)
+    town.apply(plan())
+    difference = town.apply(plan(**changes), minute=5)
+    assert (difference.created, difference.changed) == ([], shown)
+    assert town.apply(plan(**changes), minute=6).changed == []
+
+
+def test_targets_are_locked_after_the_launch(database: Database) -> None:
+    town = Town(database)
+    made = town.apply(plan())
+    with database.transaction() as session:
+        campaign = session.get_one(Campaign, made.campaign_id)
+        planning.launch(session, campaign, LaunchFacts(4, 0, 2, 1), now=NOON)
+    before = town.stored()
+    assert town.apply(plan(), minute=5).changed == []
+    for changes in ({"targets": [{"kpi": "ideas", "value": 60}]}, {"objective": "image"}):
+        with pytest.raises(Conflict) as refusal:
+            town.apply(plan(name="Le verger", **changes))
+        assert refusal.value.code == "targets_locked"
+    assert town.stored() == before
+
+
+def test_a_dry_run_shows_the_difference_and_leaves_nothing(database: Database) -> None:
+    town = Town(database)
+    with database.engine.connect() as connection, connection.begin() as transaction:
+        with Session(connection) as session:
+            shown = apply(session, town.organisation.id, plan(), geocode=town.geocode, now=NOON)
+        transaction.rollback()
+    assert len(shown.created) == 8
+    assert town.stored() == [[]] * 6
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tokens": [{"places": ["elsewhere"]}]},
+        {"destination": "javascript:alert(1)"},
+        {"mission": FILE["mission"] | {"steps": [{"kind": "idea", "mode": "offline"}]}},
+        {"targets": [{"kpi": "likes", "value": 1}]},
+        {"places": [FILE["places"][0] | {"lat": 91}]},
+        {"time_zone": "Europe/Lyon"},
+    ],
+)
+def test_a_refused_file_leaves_nothing(database: Database, changes: dict[str, Any]) -> None:
+    town = Town(database)
+    with pytest.raises(CampaignError) as refusal:
+        town.apply(plan(**changes))
+    assert isinstance(refusal.value, Invalid)
+    assert town.stored() == [[]] * 6
+
+
+def test_a_place_with_an_address_only_needs_a_geocoder(database: Database) -> None:
+    town = Town(database)
+    with database.transaction() as session, pytest.raises(Invalid, match="no geocoder"):
+        apply(session, town.organisation.id, plan(), geocode=None, now=NOON)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"targets": []},
+        {"colour": "green"},
+        {"objective": "fame"},
+        {"starts_at": "2026-10-14T10:00:00"},
+        {"places": [FILE["places"][0]] * 2},
+        {"places": [FILE["places"][0] | {"lat": float("nan")}]},
+        {"languages": ["de"]},
+        {"external_id": ""},
+    ],
+)
+def test_a_file_that_is_not_one_is_refused_before_anything_is_written(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        plan(**changes)

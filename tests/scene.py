@@ -1,0 +1,147 @@
+"""One shop, one live campaign, one mission, one code, all committed: what most tests of acts begin with."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from campaigns import community, missions, scans, worker
+from campaigns.community import Posted
+from campaigns.missions import CheckedIn, Mission
+from campaigns.participants import Participant
+from campaigns.planning import Campaign
+from campaigns.scans import Figures, Position, Receipt
+from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow
+from campaigns.storage import Database
+from campaigns.tokens import Token
+from campaigns.tokens.directory import Entry
+from campaigns.verify import verify
+from tests.factories import (
+    BELLECOUR,
+    NOON,
+    make_campaign,
+    make_entry,
+    make_mission,
+    make_organisation,
+    make_place,
+    make_receipt,
+    make_scan,
+    make_token,
+    write,
+)
+
+INSIDE = Position(*BELLECOUR, accuracy_m=10)
+FAR = Position(BELLECOUR[0] + 0.05, BELLECOUR[1], accuracy_m=20)
+VAGUE = Position(*BELLECOUR, accuracy_m=300)
+
+
+@dataclass
+class Scene:
+    """Every method is one committed act."""
+
+    database: Database
+    campaign: Campaign
+    mission: Mission
+    token: Token
+    entry: Entry
+
+    def scan(self, *, at: datetime = NOON, **overrides: Any) -> ScanRow:
+        row = make_scan(overrides.pop("entry", self.entry), at=at, **overrides)
+        write(self.database, row, now=at)
+        return row
+
+    def confirm(self, row: ScanRow, *, at: datetime = NOON) -> bool:
+        (is_new,) = write(self.database, confirmation(row, at), now=at)
+        return bool(is_new)
+
+    def scan_and_confirm(self, **options: Any) -> ScanRow:
+        row = self.scan(**options)
+        self.confirm(row, at=options.get("at", NOON))
+        return row
+
+    def locate(self, row: ScanRow, position: Position, *, at: datetime = NOON) -> BestFix | None:
+        fence, distance = position.fence(self.entry.place)
+        fix = PositionFix(confirmation(row, at), fence, distance, scans.accuracy_up(position.accuracy_m), b"sealed")
+        (best,) = write(self.database, fix, now=at)
+        assert best is None or isinstance(best, BestFix)
+        return best
+
+    def receipt(self, row: ScanRow) -> Receipt:
+        return make_receipt(self.entry, row)
+
+    def check_in(self, row: ScanRow, *, now: datetime = NOON, **overrides: Any) -> CheckedIn:
+        fields: dict[str, Any] = {
+            "cookie": None,
+            "language": "fr",
+            "position": None,
+            "seal": lambda _: b"sealed",
+            "till_code_was_right": False,
+            "occurred_at": None,
+            **overrides,
+        }
+        entry = fields.pop("entry", self.entry)
+        with self.database.transaction() as session:
+            return missions.check_in(session, make_receipt(entry, row), entry, now=now, **fields)
+
+    def post_idea(self, person: Participant, **overrides: Any) -> Posted:
+        fields: dict[str, Any] = {
+            "text": "Plant pear trees",
+            "client_id": "phone-1",
+            "language": "en",
+            "now": NOON,
+            **overrides,
+        }
+        with self.database.transaction() as session:
+            campaign = session.get_one(Campaign, self.campaign.id)
+            return community.post_idea(session, self.mission, campaign, person, **fields)
+
+    def drain(self, *, now: datetime = NOON) -> None:
+        while worker.drain(self.database, now=now):
+            pass
+
+    def figures(self) -> Figures:
+        with self.database.snapshot() as session:
+            return scans.totals(session, [self.token.id])
+
+    def counters(self, phase: str = "live") -> dict[str, int]:
+        with self.database.snapshot() as session:
+            return missions.counters(session, self.mission.id, phase=phase)
+
+    def verdict(self, row: ScanRow) -> str:
+        with self.database.snapshot() as session:
+            standing = scans.standing_judgements(session, [UUID(row.id)])
+        return standing[UUID(row.id)].verdict if standing else row.verdict
+
+    def problems(self) -> list[str]:
+        return verify(self.database)
+
+
+def set_scene(database: Database, *, live: bool = True, **overrides: Any) -> Scene:
+    """Overrides are those of the mission, but `place` and `campaign`, which are dicts of their own."""
+    with database.transaction() as session:
+        organisation = make_organisation(session)
+        place = make_place(session, organisation, **overrides.pop("place", {}))
+        campaign = make_campaign(session, organisation, live=live, **overrides.pop("campaign", {}))
+        mission = make_mission(session, campaign, **overrides)
+        token = make_token(session, campaign, place)
+    with database.snapshot() as session:
+        entry = make_entry(session, token)
+    return Scene(database, campaign, mission, token, entry)
+
+
+def another_token(scene: Scene) -> Entry:
+    """A second code of the same campaign and place."""
+    with scene.database.transaction() as session:
+        token = make_token(session, scene.campaign, scene.entry.place)
+    with scene.database.snapshot() as session:
+        return make_entry(session, token)
+
+
+def confirmation(row: ScanRow, at: datetime) -> Confirmation:
+    assert row.token_id is not None
+    return Confirmation(row.id, row.token_id, row.visitor_key, at)
+
+
+def minutes(number: float) -> datetime:
+    """So many minutes after noon."""
+    return NOON + timedelta(minutes=number)
