@@ -6,7 +6,6 @@ A scan is on disk before it is answered. Enrichment never breaks the answer: a p
 import asyncio
 import json
 import logging
-import math
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -19,8 +18,9 @@ from api import problems
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.pages.render import Renderer, act_form, kept_language, language_of
+from api.scan_fields import position_of, read_fields, text_of
 from campaigns import clock, ids, missions, scans
-from campaigns.errors import CampaignError, Conflict, Invalid, NotFound
+from campaigns.errors import CampaignError, Conflict, NotFound
 from campaigns.planning import State
 from campaigns.scans import Judgement, Position, Receipt
 from campaigns.scans.agents import LONGEST_AGENT, Agent, classify
@@ -31,8 +31,6 @@ from campaigns.scans.visitor import VisitorKeys
 from campaigns.tokens import codes
 from campaigns.tokens.directory import Entry
 
-BODY_LIMIT = 16_384  # bytes of a confirm or position
-BODY_DEADLINE_S = 10.0
 ASKED_LIMIT = 64  # characters of an unknown code that are kept
 LONGEST_LANGUAGES = 200  # characters of Accept-Language that are read
 PURPOSES = frozenset((b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"))
@@ -159,11 +157,11 @@ class ScanPath:
     async def _add(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, asked: str, act: str
     ) -> None:
-        fields = await _read_fields(headers, receive)
+        fields = await read_fields(headers, receive)
         entry = self._core.directory.find(asked) or await self._find(asked)
         if entry is None:
             raise NotFound("We do not know this code.", code="unknown_code")
-        receipt = self._core.receipts.read(_text(fields, "receipt"), token_id=entry.token_id)
+        receipt = self._core.receipts.read(text_of(fields, "receipt"), token_id=entry.token_id)
         now = self._core.clock()
         receipt.require_fresh(now, ACT_LIFE if act == "confirm" else PRESENCE_LIFE)
         confirmation = Confirmation(receipt.scan_id.hex, entry.token_hex, receipt.visitor_key, now)
@@ -293,17 +291,6 @@ class ScanPath:
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-def position_of(fields: dict[str, Any]) -> Position:
-    """The position of a form or JSON body. Invalid names the field that is missing or out of its range."""
-    lat = _number(fields, "lat", -90, 90)
-    lon = _number(fields, "lon", -180, 180)
-    accuracy = _number(fields, "accuracy_m", 0, 50_000_000)
-    if accuracy <= 0:
-        raise Invalid("accuracy_m is above 0 metres.", pointer="/accuracy_m")
-    age = _number(fields, "age_s", 0, 86_400 * 30) if fields.get("age_s") not in (None, "") else 0.0
-    return Position(lat, lon, accuracy, age)
-
-
 def seal_position(core: Services, position: Position) -> bytes:
     """The precise fix, encrypted: it is dropped after 72 hours."""
     plain = json.dumps([position.lat, position.lon, position.accuracy_m, position.age_s])
@@ -313,55 +300,6 @@ def seal_position(core: Services, position: Position) -> bytes:
 def is_scan_path(path: str) -> bool:
     """Whether a path belongs here: `/t/...` or `/T/...`, check-in excepted."""
     return path[:3] in ("/t/", "/T/") and not path.endswith("/check-in")
-
-
-def _number(fields: dict[str, Any], name: str, low: float, high: float) -> float:
-    value = fields.get(name)
-    try:
-        if isinstance(value, bool) or value is None or (isinstance(value, str) and len(value) > 40):
-            raise ValueError(name)
-        number = float(value)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise Invalid(f"{name} is a number from {low:g} to {high:g}.", pointer=f"/{name}") from error
-    if not math.isfinite(number) or not low <= number <= high:
-        raise Invalid(f"{name} is a number from {low:g} to {high:g}.", pointer=f"/{name}")
-    return number
-
-
-def _text(fields: dict[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str):
-        raise Invalid(f"{name} is missing.", pointer=f"/{name}")
-    return value
-
-
-async def _read_fields(headers: dict[bytes, bytes], receive: Receive) -> dict[str, Any]:
-    """The fields of a small form or JSON object. Invalid for anything else."""
-    body = b""
-    more = True
-    try:
-        async with asyncio.timeout(BODY_DEADLINE_S):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Invalid("The request ended before its body.")
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-                if len(body) > BODY_LIMIT:
-                    raise Invalid("This body is too large.", code="too_large")
-    except TimeoutError as error:
-        raise Invalid("The body did not arrive in time.") from error
-    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-    try:
-        if kind == b"application/json":
-            fields = json.loads(body)
-            if not isinstance(fields, dict):
-                raise ValueError("object")
-            return fields
-        pairs = parse_qs(body.decode("utf-8"), strict_parsing=bool(body), max_num_fields=20, keep_blank_values=True)
-    except (ValueError, RecursionError) as error:
-        raise Invalid("The body is neither a form nor a JSON object.") from error
-    return {name: values[0] for name, values in pairs.items()}
 
 
 def _wants_json(headers: dict[bytes, bytes]) -> bool:

@@ -1,23 +1,29 @@
 """Racing clients: threads that start at a barrier."""
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import TypeVar
 
 Result = TypeVar("Result")
+PATIENCE_S = 60.0
 
 
 def race(number: int, act: Callable[[int], Result]) -> list[Result | Exception]:
     """Run `act(0)` to `act(number - 1)` at once; what each returned or raised, in that order."""
-    barrier = Barrier(number)
+    barrier = threading.Barrier(number)
+    outcomes: dict[int, Result | Exception] = {}
 
-    def run(index: int) -> Result | Exception:
-        barrier.wait(timeout=30)
+    def run(index: int) -> None:
+        barrier.wait(timeout=PATIENCE_S)
         try:
-            return act(index)
+            outcomes[index] = act(index)
         except Exception as error:
-            return error
+            outcomes[index] = error
 
-    with ThreadPoolExecutor(number) as threads:
-        return list(threads.map(run, range(number)))
+    threads = [threading.Thread(target=run, args=(index,), daemon=True) for index in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=PATIENCE_S)
+    assert not any(thread.is_alive() for thread in threads), "a racing client hangs"
+    return [outcomes[index] for index in range(number)]

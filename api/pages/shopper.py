@@ -18,7 +18,8 @@ from api.forms import read_fields, require_same_site, wants_json
 from api.pages import views
 from api.pages.render import act_form, kept_language, language_of, local
 from api.problems import PROBLEMS, status_of, status_of_code
-from api.scan import position_of, seal_position
+from api.scan import seal_position
+from api.scan_fields import position_of
 from campaigns import community, ids, missions, participants, planning, scans, tokens
 from campaigns.clock import zone
 from campaigns.errors import CampaignError, Invalid, NotFound

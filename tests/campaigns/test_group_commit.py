@@ -3,7 +3,8 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 import pytest
 from sqlmodel import select
@@ -13,6 +14,8 @@ from campaigns.scans.log import Confirmation, Entry, Result, ScanRow, open_write
 from campaigns.scans.models import Scan
 from campaigns.storage import Database
 from tests.factories import NOON, make_scan
+
+Told = TypeVar("Told")
 
 
 def scan() -> ScanRow:
@@ -37,6 +40,11 @@ class GatedWriter:
 
     def close(self) -> None:
         self.closed = True
+
+
+def in_time(story: Coroutine[Any, Any, Told]) -> Told:
+    """Run a story; a waiter that nobody wakes is a failure, not a test that hangs."""
+    return asyncio.run(asyncio.wait_for(story, 20))
 
 
 async def first_in_hand(log: GroupCommit) -> "asyncio.Task[Result]":
@@ -64,7 +72,7 @@ def test_what_arrives_while_a_batch_is_written_is_the_next_batch() -> None:
         await log.close()
         assert writer.closed
 
-    asyncio.run(story())
+    in_time(story())
 
 
 def test_beyond_its_limit_the_queue_refuses_and_loses_nobody() -> None:
@@ -80,7 +88,7 @@ def test_beyond_its_limit_the_queue_refuses_and_loses_nobody() -> None:
         assert await log.append(scan()) is True
         await log.close()
 
-    asyncio.run(story())
+    in_time(story())
 
 
 def test_a_request_that_leaves_does_not_take_the_others_with_it() -> None:
@@ -98,7 +106,7 @@ def test_a_request_that_leaves_does_not_take_the_others_with_it() -> None:
         assert sum(len(batch) for batch in writer.batches) == 5
         await log.close()
 
-    asyncio.run(story())
+    in_time(story())
 
 
 def test_a_database_that_does_not_answer_makes_the_log_unavailable_until_it_does() -> None:
@@ -113,7 +121,7 @@ def test_a_database_that_does_not_answer_makes_the_log_unavailable_until_it_does
         assert await log.append(scan()) is True
         await log.close()
 
-    asyncio.run(story())
+    in_time(story())
 
 
 def test_closing_writes_what_is_waiting() -> None:
@@ -128,7 +136,7 @@ def test_closing_writes_what_is_waiting() -> None:
         await closing
         assert await asyncio.gather(*tasks) == [True] * 8
 
-    asyncio.run(story())
+    in_time(story())
 
 
 def test_one_entry_that_cannot_be_stored_costs_the_others_nothing(database: Database) -> None:
@@ -144,7 +152,7 @@ def test_one_entry_that_cannot_be_stored_costs_the_others_nothing(database: Data
         await log.close()
         return results
 
-    results = asyncio.run(story())
+    results = in_time(story())
     assert [isinstance(one, LogUnavailable) for one in results] == [
         False,
         False,
@@ -173,4 +181,4 @@ def test_a_scan_that_was_answered_can_be_read(database: Database) -> None:
         assert await asyncio.gather(*map(ask, rows)) == [True] * 40
         await log.close()
 
-    asyncio.run(story())
+    in_time(story())

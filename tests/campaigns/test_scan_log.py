@@ -1,7 +1,6 @@
 """The scan log's writer, on both databases."""
 
 import random
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +26,6 @@ from campaigns.scans.log import (
 from campaigns.scans.models import Scan, ScanConfirmation, ScanCounter, ScanPosition, ScanVisitor
 from campaigns.scans.recount import recount
 from campaigns.storage import Database
-from tests.conftest import new_postgres_url
 from tests.factories import NOON, make_scan, write
 from tests.racing import race
 
@@ -232,13 +230,6 @@ def test_several_writers_of_one_hot_code_lose_nothing(database: Database) -> Non
         assert len(session.exec(select(ScanConfirmation.scan_id)).all()) == 144
         assert sample(session) == list(range(20))
     assert problems(database) == []
-
-
-@pytest.fixture
-def postgres_database(postgres: str, migrated_postgres: str) -> Iterator[Database]:
-    database = Database(new_postgres_url(postgres, migrated_postgres))
-    yield database
-    database.close()
 
 
 class CommitThenLost(psycopg.Connection[Any]):
