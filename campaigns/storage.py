@@ -133,7 +133,7 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Generator[Session, None, None]:
-        """A read-only session that waits for nobody and sees one moment of the database."""
+        """A read-only session that waits for nobody. SQLite shows it one moment, PostgreSQL a moment a statement."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
 

@@ -1,7 +1,8 @@
 """What a shopper's phone sees beyond the scan itself: typing a code, checking in, the mission, ideas, and `/me`."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID, uuid4
 
 from babel.dates import format_date, format_datetime
@@ -20,19 +21,21 @@ from api.pages.render import act_form, kept_language, language_of, local
 from api.problems import PROBLEMS, status_of, status_of_code
 from api.scan import seal_position
 from api.scan_fields import position_of
-from campaigns import community, ids, missions, participants, planning, scans, tokens
+from campaigns import community, ids, missions, participants, scans, tokens
 from campaigns.clock import zone
-from campaigns.errors import CampaignError, Invalid, NotFound
+from campaigns.errors import CampaignError, Conflict, Invalid, NotFound
 from campaigns.missions import CheckedIn, Mission, StepOutcome
 from campaigns.participants import Participant
 from campaigns.places import Place
 from campaigns.planning import Campaign
 from campaigns.scans import CheckIn, Position, Receipt
+from campaigns.scans.service import phase_of
 from campaigns.tokens import codes, qr
 from campaigns.tokens.directory import Entry
 from campaigns.tokens.models import Medium, Token
 
 router = APIRouter(tags=["phones"])
+Answer = TypeVar("Answer")
 COOKIE_LIFE_S = 400 * 86_400  # what browsers allow at most
 ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
@@ -113,19 +116,23 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
             right = scans.try_till_code(session, receipt, entry.place, asked.till_code, key=core.till_key, now=now)
         if not right:
             return _wrong_till_code(request, core, entry, asked, language, now)
-    with core.database.transaction() as session:
-        done = missions.check_in(
-            session,
-            receipt,
-            entry,
-            cookie=_cookie(request, entry.campaign.organisation_id),
-            language=language,
-            position=position,
-            seal=lambda fix: seal_position(core, fix),
-            till_code_was_right=right,
-            occurred_at=asked.occurred_at,
-            now=now,
-        )
+
+    def act() -> CheckedIn:
+        with core.database.transaction() as session:
+            return missions.check_in(
+                session,
+                receipt,
+                entry,
+                cookie=_cookie(request, entry.campaign.organisation_id),
+                language=language,
+                position=position,
+                seal=lambda fix: seal_position(core, fix),
+                till_code_was_right=right,
+                occurred_at=asked.occurred_at,
+                now=now,
+            )
+
+    done = _after_its_twin("already_checked_in", act)
     answer = _checked_in(request, done)
     if done.secret:
         _set_cookie(answer, core, entry.campaign.organisation_id, done.secret)
@@ -181,23 +188,22 @@ async def post_idea(request: Request, core: Core, mission: MissionName, now: Now
 
 
 def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate, now: datetime) -> Response:
-    try:
+    client_id = asked.client_id or str(uuid4())
+    language = _language(request, None)
+
+    def act() -> tuple[Mission, Participant, str | None, community.Posted]:
         with core.database.transaction() as session:
             found = _mission(session, mission)
             campaign = session.get_one(Campaign, found.campaign_id)
             cookie = _cookie(request, found.organisation_id)
-            language = _language(request, None)
             person, secret = missions.recognise_or_join(session, campaign, cookie, language=language, now=now)
             posted = community.post_idea(
-                session,
-                found,
-                campaign,
-                person,
-                text=asked.text,
-                client_id=asked.client_id or str(uuid4()),
-                language=language,
-                now=now,
+                session, found, campaign, person, text=asked.text, client_id=client_id, language=language, now=now
             )
+            return found, person, secret, posted
+
+    try:
+        found, person, secret, posted = _after_its_twin("already_posted", act)
     except CampaignError as error:
         if wants_json(request) or isinstance(error, NotFound):
             raise
@@ -267,6 +273,16 @@ def problem_page(request: Request, core: Core, code: str, lang: Tongue = None) -
         status=status_of_code(code),
     )
     return HTMLResponse(page)
+
+
+def _after_its_twin(code: str, act: Callable[[], Answer]) -> Answer:
+    """Act; when the same act arrived twice at once and the other was first, again, for the answer it got."""
+    try:
+        return act()
+    except Conflict as error:
+        if error.code != code:
+            raise
+    return act()
 
 
 def _earlier(core: Services, receipt: Receipt) -> bool:
@@ -340,10 +356,10 @@ def _mission_page(
 ) -> HTMLResponse:
     language = _language(request, lang)
     campaign = session.get_one(Campaign, mission.campaign_id)
-    phase = "draft" if campaign.state == planning.State.DRAFT else "live"
+    phase = phase_of(campaign.state)
     person = participants.recognise(session, _cookie(request, mission.organisation_id))
     steps = list(missions.steps_of(session, mission.id))
-    view, standing = views.person_view(session, mission, person) if person else (None, None)
+    view, standing = views.person_view(session, mission, person, phase=phase) if person else (None, None)
     missing, ways = views.still_missing(core.renderer, language, steps, standing) if standing else ([], [])
     presence = standing.presence if standing else None
     page = core.renderer.page(
@@ -395,15 +411,13 @@ def _holdings(core: Services, session: DbSession, people: list[Participant], lan
                 "presence_words": views.presence_words(core.renderer, language, act.presence),
             }
         )
-    joined = session.exec(
-        select(Mission)
-        .join(missions.Membership, col(missions.Membership.mission_id) == Mission.id)
-        .where(col(missions.Membership.participant_id).in_(wanted))
-    ).all()
+    taking_part = select(missions.Membership.mission_id).where(col(missions.Membership.participant_id).in_(wanted))
+    joined = session.exec(select(Mission).where(col(Mission.id).in_(taking_part))).all()
     held = []
     for mission in joined:
         owner = next(person for person in people if person.organisation_id == mission.organisation_id)
-        done = missions.standing(session, mission, owner).done
+        phase = phase_of(session.get_one(Campaign, mission.campaign_id).state)
+        done = missions.standing(session, mission, owner, phase=phase).done
         total = len(missions.steps_of(session, mission.id))
         held.append(
             {

@@ -92,9 +92,9 @@ def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) 
     )
 
 
-def person_view(session: Session, mission: Mission, person: Participant) -> tuple[PersonView, Standing]:
+def person_view(session: Session, mission: Mission, person: Participant, *, phase: str) -> tuple[PersonView, Standing]:
     """Where a person stands, for a page and for what is missing."""
-    standing = missions.standing(session, mission, person)
+    standing = missions.standing(session, mission, person, phase=phase)
     mine = [idea for idea in community.ideas_of(session, person.id) if idea.mission_id == mission.id]
     view = PersonView(
         pseudonym=person.pseudonym,

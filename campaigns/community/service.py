@@ -54,7 +54,7 @@ def post_idea(
     step = next((s for s in missions.steps_of(session, mission.id) if s.kind == StepKind.IDEA), None)
     if step is None:
         raise Conflict("This mission does not ask for ideas.", code="no_such_step")
-    presence = _require_standing(session, mission, step, person)
+    presence = _require_standing(session, mission, step, person, phase=phase)
     missions.take_part(session, mission, person, phase=phase, now=now)
     id = uuid7_at(now)
     is_new = insert_once(
@@ -134,8 +134,8 @@ def recount(session: Session) -> list[str]:
     return missions.differences(session, counted, ("ideas",))
 
 
-def _require_standing(session: Session, mission: Mission, step: Step, person: Participant) -> int:
-    best = missions.standing(session, mission, person).presence
+def _require_standing(session: Session, mission: Mission, step: Step, person: Participant, *, phase: str) -> int:
+    best = missions.standing(session, mission, person, phase=phase).presence
     if step.min_presence > (best if best is not None else -1) and step.min_presence > 0:
         raise Forbidden(
             "This step is for people who showed that they were in the shop. Scan a code there and check in first.",

@@ -89,10 +89,13 @@ class Step(Row, table=True):
 
 
 class StepCompletion(Row, table=True):
-    """A person did a step in a period (I10). `source_id` is the check-in or the idea it rests on."""
+    """A person did a step in a period (I10). `source_id` is the check-in or the idea it rests on.
+
+    The phase is part of the key: who tried the printer's proof in a draft can still do the step for real.
+    """
 
     __tablename__ = "step_completions"
-    __table_args__ = (UniqueConstraint("step_id", "participant_id", "period"),)
+    __table_args__ = (UniqueConstraint("step_id", "participant_id", "period", "phase"),)
 
     step_id: UUID = Field(foreign_key="steps.id")
     mission_id: UUID = Field(foreign_key="missions.id", index=True)
@@ -106,13 +109,13 @@ class StepCompletion(Row, table=True):
 
 
 class Membership(SQLModel, table=True):
-    """A person takes part in a mission, once."""
+    """A person takes part in a mission, once a phase."""
 
     __tablename__ = "memberships"
 
     mission_id: UUID = Field(foreign_key="missions.id", primary_key=True)
     participant_id: UUID = Field(foreign_key="participants.id", primary_key=True)
-    phase: str
+    phase: str = Field(primary_key=True)
     joined_at: datetime
 
 

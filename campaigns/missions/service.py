@@ -277,9 +277,12 @@ def complete(
     return StepOutcome(step, state.value)
 
 
+_COMPLETION_KEY = ("step_id", "participant_id", "period", "phase")
+
+
 def _replaces_pending(session: Session, fields: dict[str, Any]) -> bool:
     """A verified act takes the place of one of the same period that still waits for its verdict."""
-    key = [col(getattr(StepCompletion, name)) == fields[name] for name in ("step_id", "participant_id", "period")]
+    key = [col(getattr(StepCompletion, name)) == fields[name] for name in _COMPLETION_KEY]
     waiting = col(StepCompletion.state) == CompletionState.PENDING
     return changed(session, update(StepCompletion).where(*key, waiting).values(**fields)) > 0
 
@@ -363,20 +366,21 @@ class Standing:
     check_ins: int
 
 
-def standing(session: Session, mission: Mission, person: Participant) -> Standing:
-    """What this person did in this mission."""
-    member = session.get(Membership, (mission.id, person.id)) is not None
+def standing(session: Session, mission: Mission, person: Participant, *, phase: str = "live") -> Standing:
+    """What this person did in this mission, in a phase: what was tried in a draft is not there once it is live."""
+    member = session.get(Membership, (mission.id, person.id, phase)) is not None
     presence, number = session.execute(
         select(func.max(col(CheckIn.presence)), func.count()).where(
             CheckIn.participant_id == person.id,
             CheckIn.campaign_id == mission.campaign_id,
+            CheckIn.phase == phase,
             col(CheckIn.verdict).in_([*scans.EARNING, scans.Verdict.TEST]),
         )
     ).one()
     rows = session.execute(
         select(col(Step.position), col(StepCompletion.state))
         .join(StepCompletion, col(StepCompletion.step_id) == Step.id)
-        .where(StepCompletion.participant_id == person.id, Step.mission_id == mission.id)
+        .where(StepCompletion.participant_id == person.id, Step.mission_id == mission.id, StepCompletion.phase == phase)
     )
     return Standing(member, presence, dict(rows.all()), number)
 

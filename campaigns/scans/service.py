@@ -102,9 +102,9 @@ def sight(
     return row, judgement
 
 
-def phase_of(state: State | None) -> str:
+def phase_of(state: str | None) -> str:
     """`draft` acts are tests and enter no figure; the others are `live`."""
-    return "draft" if state is State.DRAFT else "live"
+    return "draft" if state == State.DRAFT else "live"
 
 
 def try_till_code(

@@ -10,10 +10,12 @@ from campaigns.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from campaigns.missions import CheckedIn, Repeat, StepKind, StepPlan
 from campaigns.missions.models import StepCompletion
 from campaigns.missions.service import free_slug
-from campaigns.scans import CheckIn
+from campaigns.planning import Campaign, LaunchFacts
+from campaigns.scans import CheckIn, Receipt
 from campaigns.scans.log import ScanRow
 from campaigns.scans.models import ScanConfirmation, ScanPosition, Visit
 from campaigns.storage import Database
+from campaigns.tokens.directory import Entry
 from tests.factories import (
     NOON,
     make_campaign,
@@ -21,7 +23,10 @@ from tests.factories import (
     make_mission,
     make_organisation,
     make_place,
+    make_receipt,
+    make_scan,
     make_token,
+    write,
 )
 from tests.racing import race
 from tests.scene import FAR, INSIDE, VAGUE, Scene, another_token, minutes, set_scene
@@ -356,3 +361,44 @@ def test_a_failed_check_in_leaves_nothing(database: Database) -> None:
     with database.snapshot() as session:
         assert session.exec(select(ScanConfirmation)).all() == []
         assert session.exec(select(participants.Participant)).all() == []
+
+
+def test_who_tried_the_draft_can_still_do_it_for_real(database: Database) -> None:
+    with database.transaction() as session:
+        organisation = make_organisation(session)
+        place = make_place(session, organisation)
+        campaign = make_campaign(session, organisation, live=False)
+        mission = make_mission(session, campaign)
+        token = make_token(session, campaign, place)
+        entry = make_entry(session, token)
+    tried = make_scan(entry)
+    write(database, tried)
+    with database.transaction() as session:
+        proof = _check_in(session, make_receipt(entry, tried), entry, cookie=None, now=NOON)
+        assert [one.outcome for one in proof.outcomes] == ["verified"]
+        planning.launch(session, session.get_one(Campaign, campaign.id), LaunchFacts(1, 0, 1, 1), now=minutes(1))
+    with database.transaction() as session:
+        entry = make_entry(session, token)
+    real = make_scan(entry, at=minutes(2))
+    write(database, real, now=minutes(2))
+    with database.transaction() as session:
+        done = _check_in(session, make_receipt(entry, real), entry, cookie=proof.secret, now=minutes(3))
+        assert [one.outcome for one in done.outcomes] == ["verified"]
+        standing = missions.standing(session, mission, done.person)
+        assert (standing.member, standing.check_ins) == (True, 1)
+        assert missions.counters(session, mission.id) == {"participants": 1, "check_ins": 1, "completions": 1}
+
+
+def _check_in(session: Session, receipt: Receipt, entry: Entry, *, cookie: str | None, now: datetime) -> CheckedIn:
+    return missions.check_in(
+        session,
+        receipt,
+        entry,
+        cookie=cookie,
+        language="fr",
+        position=INSIDE,
+        seal=lambda _: b"sealed",
+        till_code_was_right=False,
+        occurred_at=None,
+        now=now,
+    )

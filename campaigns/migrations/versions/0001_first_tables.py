@@ -402,7 +402,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["participant_id"], ["participants.id"], name=op.f("fk_memberships_participant_id_participants")
         ),
-        sa.PrimaryKeyConstraint("mission_id", "participant_id", name=op.f("pk_memberships")),
+        sa.PrimaryKeyConstraint("mission_id", "participant_id", "phase", name=op.f("pk_memberships")),
     )
     op.create_table(
         "mission_counters",
@@ -453,7 +453,8 @@ def upgrade() -> None:
             "step_id",
             "participant_id",
             "period",
-            name=op.f("uq_step_completions_step_id_participant_id_period"),
+            "phase",
+            name=op.f("uq_step_completions_step_id_participant_id_period_phase"),
         ),
     )
     op.create_index(op.f("ix_step_completions_mission_id"), "step_completions", ["mission_id"], unique=False)
