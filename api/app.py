@@ -26,8 +26,8 @@ from campaigns.places.geocode import geocoder
 from campaigns.scans import ReceiptBook, take_writer_number
 from campaigns.scans.agents import classify
 from campaigns.scans.group_commit import GroupCommit
-from campaigns.scans.log import open_writer
 from campaigns.scans.visitor import VisitorKeys, salt_of_day
+from campaigns.scans.writers import open_writer
 from campaigns.sealing import Keyring, keep_secret_file
 from campaigns.settings import Settings
 from campaigns.storage import Database

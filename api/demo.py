@@ -19,7 +19,7 @@ from api.dependencies import Services
 from api.scan import seal_position
 from campaigns import clock, demo, places
 from campaigns.demo import History, Town
-from campaigns.scans.log import open_writer
+from campaigns.scans.writers import open_writer
 from campaigns.settings import Settings
 from campaigns.storage import sole_process
 from campaigns.tokens import qr

@@ -35,7 +35,7 @@ class Listener:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._dsn = database.url.replace("postgresql+psycopg://", "postgresql://", 1)
+        self._dsn = database.dsn
         self._swept: dict[UUID, datetime] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="announcements", daemon=True)

@@ -99,6 +99,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.dsn = url.replace("postgresql+psycopg://", "postgresql://", 1)  # for psycopg itself
         self.is_sqlite = url.startswith("sqlite")
         self.path = Path(url.removeprefix("sqlite:///")) if self.is_sqlite else None
         self.write_lock = WriteLock()
