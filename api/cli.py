@@ -17,6 +17,7 @@ from campaigns import clock, identity, ids, migrations
 from campaigns import verify as verification
 from campaigns.errors import CampaignError
 from campaigns.identity import Role
+from campaigns.scans import partitions
 from campaigns.sealing import Keyring
 from campaigns.settings import Settings
 from campaigns.storage import Database, sole_process
@@ -44,6 +45,8 @@ app = typer.Typer(
 )
 campaigns_app = typer.Typer(help="Campaigns, through the HTTP API.", no_args_is_help=True)
 app.add_typer(campaigns_app, name="campaigns")
+scans_app = typer.Typer(help="The scan log.", no_args_is_help=True)
+app.add_typer(scans_app, name="scans")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
@@ -153,6 +156,18 @@ def demo(
     from api.demo import show
 
     show(seed=seed, speed=speed, host=host, port=port, seconds=seconds, keep=keep)
+
+
+@scans_app.command("detach")
+def detach_months(
+    before: Annotated[str, typer.Option(help="The first month that stays, e.g. 2026-01.")],
+) -> None:
+    """Take old months out of the log without stopping scans (PostgreSQL); their tables stay, to archive and drop."""
+    settings = read_settings()
+    if settings.sqlite_path is not None:
+        refuse("On SQLite the scan log is one table. Months can be detached on PostgreSQL.")
+    done = partitions.detach(Database(settings.database_url).dsn, partitions.parse_month(before))
+    say("\n".join(f"detached {name}" for name in done) if done else f"No month is older than {before}.")
 
 
 @campaigns_app.command("apply")

@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from campaigns.events import Event
 from campaigns.reactions import REACTIONS, Reaction
+from campaigns.scans import partitions
 from campaigns.scans.models import ScanPosition
 from campaigns.storage import Database, changed
 
@@ -61,6 +62,13 @@ def purge(database: Database, *, now: datetime) -> None:
         )
 
 
+def make_months(database: Database, *, now: datetime) -> None:
+    """Make the coming months of the scan log (PostgreSQL)."""
+    if not database.is_sqlite:
+        with database.engine.begin() as connection:
+            partitions.make_months(connection.exec_driver_sql, partitions.months_ahead(now))
+
+
 class Worker:
     """A thread that drains until it is stopped."""
 
@@ -92,6 +100,7 @@ class Worker:
                 done = drain(self._database, now=now)
                 if purged_at is None or now - purged_at > timedelta(hours=1):
                     purge(self._database, now=now)
+                    make_months(self._database, now=now)
                     purged_at = now
             except Exception:
                 log.exception("a worker's round failed; it goes on in a moment")

@@ -9,10 +9,12 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
+from uuid import UUID
 
 import psycopg
 
 from campaigns import ids
+from campaigns.scans import partitions
 from campaigns.scans.log import (
     COLUMNS,
     Confirmation,
@@ -93,9 +95,19 @@ class PostgresWriter:
     def _write_or_forget(self, batch: Sequence[Entry], *, once: bool) -> list[Result]:
         try:
             return self._write(batch, once=once)
+        except psycopg.errors.CheckViolation:
+            # The month of a scan has no partition yet: past scans of a demonstration, a worker that never ran.
+            self._tally.forget()
+            self._make_months(batch)
+            return self._write(batch, once=once)
         except BaseException:
             self._tally.forget()
             raise
+
+    def _make_months(self, batch: Sequence[Entry]) -> None:
+        months = {partitions.month_of(UUID(entry.id)) for entry in batch if isinstance(entry, ScanRow)}
+        with self._connection.transaction():
+            partitions.make_months(self._connection.execute, months)
 
     def _write(self, batch: Sequence[Entry], *, once: bool) -> list[Result]:
         scans, others = split(batch)
