@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, or_, text, update
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from campaigns.events import Event
@@ -102,6 +103,9 @@ class Worker:
                     purge(self._database, now=now)
                     make_months(self._database, now=now)
                     purged_at = now
+            except OperationalError as error:
+                log.warning("the database does not answer the worker: %s", type(error.orig).__name__)
+                self._stopping.wait(1)
             except Exception:
                 log.exception("a worker's round failed; it goes on in a moment")
                 self._stopping.wait(2)

@@ -4,6 +4,7 @@ Rows travel as one array a column and are unfolded by the server. COPY cannot sh
 for the fifty rows of a usual batch it costs more time than the rows themselves.
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -32,6 +33,9 @@ _TYPES = ("uuid", "uuid", "uuid", "uuid", "text", "int8", "text", "text", "int4"
 _IS_TEXT = tuple(kind == "text" for kind in _TYPES)
 # The plan never depends on the values: planning a batch anew costs as much as running it.
 _OPTIONS = "-c timezone=utc -c plan_cache_mode=force_generic_plan"
+
+# A host that vanished without a word is noticed after five seconds, not after two hours.
+_LIVENESS: dict[str, Any] = {"tcp_user_timeout": 5000, "keepalives_idle": 5, "keepalives_interval": 2}
 
 _SCANS = f"INSERT INTO scans ({COLUMNS}) SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in _TYPES)})"  # noqa: S608  # names of our own columns
 _MISSING = f"{_SCANS} ON CONFLICT DO NOTHING RETURNING id"
@@ -80,6 +84,10 @@ class PostgresWriter:
             self.reconnect()
             return self._write_or_forget(batch, once=True)
 
+    def store_once(self, batch: Sequence[Entry]) -> None:
+        """Store entries of which some may be there already; they are counted once."""
+        self._write_or_forget(batch, once=True)
+
     def reconnect(self) -> None:
         """A new connection in the place of one that was lost."""
         with suppress(psycopg.Error):
@@ -90,7 +98,7 @@ class PostgresWriter:
         self._connection.close()
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self._dsn, options=_OPTIONS, connect_timeout=5, autocommit=True)
+        return psycopg.connect(self._dsn, options=_OPTIONS, connect_timeout=5, autocommit=True, **_LIVENESS)
 
     def _write_or_forget(self, batch: Sequence[Entry], *, once: bool) -> list[Result]:
         try:
@@ -118,7 +126,7 @@ class PostgresWriter:
         if once or fixes:
             with self._connection.transaction():
                 visitors = self._add(scans, confirmations, results, now, once=once)
-                self._locate(fixes, results, now)
+                self._locate([one for one in fixes if not (once and self._is_kept(one[1]))], results, now)
         else:
             visitors = self._add(scans, confirmations, results, now, once=False)
         self._keep(visitors)
@@ -137,7 +145,9 @@ class PostgresWriter:
         values: list[Any] = []
         if once and scans:
             stored = {row[0].hex for row in self._connection.execute(_MISSING, _scan_columns(scans))}
-            scans = [row for row in scans if row.id in stored]
+            scans = [row for row in {row.id: row for row in scans}.values() if row.id in stored]
+            if scans:
+                self._remind(scans, now)
         elif scans:
             values += _scan_columns(scans)
         visitors = self._tally.visitors(scans)
@@ -161,6 +171,23 @@ class PostgresWriter:
                 results[index] = one.scan_id in first
                 first.discard(one.scan_id)
         return visitors
+
+    def _remind(self, scans: Sequence[ScanRow], now: datetime) -> None:
+        """Scans that came after their confirmation, from another process, are judged now."""
+        early = self._connection.execute(
+            "SELECT scan_id FROM scan_confirmations WHERE scan_id = ANY(%s::uuid[]) AND NOT is_judged",
+            (_plain(row.id for row in scans),),
+        ).fetchall()
+        if early:
+            payload = json.dumps({"scan_ids": [row[0].hex for row in early]})
+            self._connection.execute(self._sql.event, (_new_id(now), "scans.confirmed", payload, now))
+
+    def _is_kept(self, fix: PositionFix) -> bool:
+        one = fix.confirmation
+        found = self._connection.execute(
+            "SELECT 1 FROM scan_positions WHERE scan_id = %s AND located_at = %s", (one.scan_id, one.at)
+        )
+        return found.fetchone() is not None
 
     def _locate(self, fixes: Sequence[tuple[int, PositionFix]], results: list[Result], now: datetime) -> None:
         if fixes:
