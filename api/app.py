@@ -1,6 +1,7 @@
 """Wiring: settings in, one ASGI application out."""
 
 import asyncio
+import gc
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,8 +27,9 @@ from campaigns.places.geocode import geocoder
 from campaigns.scans import ReceiptBook, take_writer_number
 from campaigns.scans.agents import classify
 from campaigns.scans.group_commit import GroupCommit
-from campaigns.scans.log import open_writer
+from campaigns.scans.spool import SpoolPlace
 from campaigns.scans.visitor import VisitorKeys, salt_of_day
+from campaigns.scans.writers import open_writer
 from campaigns.sealing import Keyring, keep_secret_file
 from campaigns.settings import Settings
 from campaigns.storage import Database
@@ -43,14 +45,29 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = clocks.utc
     return wire(make_services(settings, clock))
 
 
+def from_environment() -> ASGIApp:
+    """The same, of the settings in the environment: what each process of `serve --workers` makes for itself."""
+    app = create_app(Settings())
+    settle_memory()
+    return app
+
+
+def settle_memory() -> None:
+    """What start-up made stays: the collector need not walk it again, nor run every 700 objects of a busy second."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 def wire(services: Services) -> ASGIApp:
     """The scan path outside, FastAPI inside. Migrates and starts the worker when it is started."""
     settings, clock = services.settings, services.clock
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        number = await asyncio.to_thread(prepare, services)
-        queue = GroupCommit(open_writer(services.database, number, clock), settings.queue_limit)
+        number, mark = await asyncio.to_thread(prepare, services)
+        spool = SpoolPlace(settings.spool_dir, mark)
+        queue = GroupCommit(open_writer(services.database, number, clock, spool), settings.queue_limit)
         visitors = VisitorKeys(lambda day: salt_of_day(services.database, day))
         pages = HostedPages(services)
         services.database.listen(services.directory.hear)
@@ -114,14 +131,14 @@ def secret_of(settings: Settings) -> str:
     return keep_secret_file(settings.sqlite_path.with_name(settings.sqlite_path.name + ".key"))
 
 
-def prepare(services: Services) -> int:
-    """Migrate, check the secret key, and take this process's writer number."""
+def prepare(services: Services) -> tuple[int, str]:
+    """Migrate, check the secret key, take this process's writer number; the number, and the mark of the database."""
     migrations.upgrade(services.database)
     classify("Mozilla/5.0")  # the first look-up compiles the tables of agents
     now = services.clock()
     with services.database.transaction() as session:
         identities.recognise_secret_key(session, services.keyring.fingerprint(), now=now)
-        return take_writer_number(session, now=now)
+        return take_writer_number(session, now=now), identities.mark_of_database(session)
 
 
 def _add_plain_routes(app: FastAPI, services: Services) -> None:

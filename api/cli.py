@@ -1,6 +1,5 @@
 """The `passerelle` command."""
 
-import gc
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ from campaigns import clock, identity, ids, migrations
 from campaigns import verify as verification
 from campaigns.errors import CampaignError
 from campaigns.identity import Role
+from campaigns.scans import partitions
 from campaigns.sealing import Keyring
 from campaigns.settings import Settings
 from campaigns.storage import Database, sole_process
@@ -44,6 +44,8 @@ app = typer.Typer(
 )
 campaigns_app = typer.Typer(help="Campaigns, through the HTTP API.", no_args_is_help=True)
 app.add_typer(campaigns_app, name="campaigns")
+scans_app = typer.Typer(help="The scan log.", no_args_is_help=True)
+app.add_typer(scans_app, name="scans")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
@@ -52,27 +54,38 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (PASSERELLE_HOST).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (PASSERELLE_PORT).")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes (PostgreSQL).")] = 1,
 ) -> None:
     """Serve pages and API. Migrates the database by itself; runs the worker inside."""
     settings = read_settings()
     settings = settings.model_copy(
         update={"host": host or settings.host, "port": port if port is not None else settings.port}
     )
+    if workers > 1 and settings.sqlite_path is not None:
+        refuse(
+            "One process writes a SQLite file, so --workers needs PostgreSQL: set "
+            "PASSERELLE_DATABASE_URL=postgresql://..., or serve without --workers."
+        )
     with _alone(settings):
-        run_server(settings)
+        run_server(settings, workers)
 
 
-def run_server(settings: Settings) -> None:
-    """Run uvicorn until it is told to stop."""
+def run_server(settings: Settings, workers: int = 1) -> None:
+    """Run uvicorn until it is told to stop. Several workers read their settings from the environment."""
     import uvicorn
 
-    from api.app import create_app
+    from api.app import create_app, secret_of, settle_memory
 
-    app = create_app(settings)
-    # What start-up made stays: the collector need not walk it again, nor run every 700 objects of a busy second.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    if workers == 1:
+        app: Any = create_app(settings)
+        settle_memory()
+        more: dict[str, Any] = {}
+    else:
+        secret_of(settings)  # refused here, in words, not by each of them
+        database = Database(settings.database_url)
+        migrations.upgrade(database)
+        database.close()
+        app, more = "api.app:from_environment", {"factory": True, "workers": workers}
     uvicorn.run(
         app,
         host=settings.host,
@@ -80,6 +93,7 @@ def run_server(settings: Settings) -> None:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or None,
         **SERVER_FLAGS,
+        **more,
     )
 
 
@@ -153,6 +167,18 @@ def demo(
     from api.demo import show
 
     show(seed=seed, speed=speed, host=host, port=port, seconds=seconds, keep=keep)
+
+
+@scans_app.command("detach")
+def detach_months(
+    before: Annotated[str, typer.Option(help="The first month that stays, e.g. 2026-01.")],
+) -> None:
+    """Take old months out of the log without stopping scans (PostgreSQL); their tables stay, to archive and drop."""
+    settings = read_settings()
+    if settings.sqlite_path is not None:
+        refuse("On SQLite the scan log is one table. Months can be detached on PostgreSQL.")
+    done = partitions.detach(Database(settings.database_url).dsn, partitions.parse_month(before))
+    say("\n".join(f"detached {name}" for name in done) if done else f"No month is older than {before}.")
 
 
 @campaigns_app.command("apply")

@@ -19,7 +19,7 @@ from api.dependencies import Services
 from api.scan import seal_position
 from campaigns import clock, demo, places
 from campaigns.demo import History, Town
-from campaigns.scans.log import open_writer
+from campaigns.scans.writers import open_writer
 from campaigns.settings import Settings
 from campaigns.storage import sole_process
 from campaigns.tokens import qr
@@ -45,7 +45,7 @@ def show(*, seed: int, speed: float, host: str, port: int, seconds: float, keep:
             database_url=f"sqlite:///{path}", base_url=base_url, host=host, port=port, worker=False, secret_key=None
         )
         services = make_services(settings, clock.utc_now)
-        number = prepare(services)
+        number, _ = prepare(services)
         now = clock.utc_now()
         town = demo.found_town(services.database, now=now)
         stack.enter_context(_served(services))

@@ -1,6 +1,7 @@
 """The hosted page of a campaign: the same for everybody but for code and receipt, so made once a second at most."""
 
 import asyncio
+import logging
 import time
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from campaigns.tokens.directory import Entry
 
 PAGE_LIFE_S = 1.0  # a hosted page is made again at most once a second
 PAGE_LIMIT = 5_000
+
+log = logging.getLogger("passerelle.hosted_pages")
 
 _Key = tuple[str, str | None, State, str]  # campaign, place, state, language
 
@@ -30,11 +33,14 @@ class HostedPages:
         """The page to splice a visitor's form into."""
         key = (entry.campaign_hex, entry.place_hex, state, language)
         kept = self._pages.get(key)
+        if kept is not None and self._core.database.is_away:
+            return kept[1]
         if kept is not None and (time.monotonic() - kept[0] < PAGE_LIFE_S or key in self._making):
             return kept[1]
         task = self._making.get(key)
         if task is None:
             task = asyncio.create_task(self._make(key, entry, state, language))
+            task.add_done_callback(_note_failure)
             self._making[key] = task
         return kept[1] if kept is not None else await asyncio.shield(task)
 
@@ -83,3 +89,9 @@ class HostedPages:
             till_value=till_value,
             other_lang_url=f"{f'/t/{entry.code}' if till_error else ''}?lang={'en' if language == 'fr' else 'fr'}",
         )
+
+
+def _note_failure(task: asyncio.Task[Spliced]) -> None:
+    """A page that could not be made while an older one was served: nobody waits for it."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("a hosted page could not be made: %s", type(error).__name__)

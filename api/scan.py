@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from sqlalchemy.exc import OperationalError
 from starlette.types import Receive, Scope, Send
 
 from api import problems
@@ -20,7 +21,8 @@ from api.hosted_pages import HostedPages
 from api.pages.render import Renderer, act_form, kept_language, language_of
 from api.scan_fields import position_of, read_fields, text_of
 from campaigns import clock, ids, missions, scans
-from campaigns.errors import CampaignError, Conflict, NotFound
+from campaigns.errors import CampaignError, Conflict, NotFound, StorageAway
+from campaigns.missions import Mission
 from campaigns.planning import State
 from campaigns.scans import Judgement, Position, Receipt
 from campaigns.scans.agents import LONGEST_AGENT, Agent, classify
@@ -131,7 +133,12 @@ class ScanPath:
             await send({"type": "http.response.start", "status": 302, "headers": self._redirect(entry.destination)})
             await send({"type": "http.response.body", "body": b""})
         else:
-            page = await self._pages.page(entry, state, row.language)
+            try:
+                page = await self._pages.page(entry, state, row.language)
+            except OperationalError:  # the scan is in the spool; its page was not needed before
+                html = self._renderer.message(row.language, "page_away")
+                await self._send(scope, send, 200, html.encode(), b"text/html; charset=utf-8")
+                return
             kept = _kept_language(row.language, headers.get(b"accept-language", b"")[:LONGEST_LANGUAGES])
             form = act_form(entry.code, self._receipt(entry, row, judgement), kept)
             if b"gzip" in headers.get(b"accept-encoding", b""):
@@ -191,12 +198,19 @@ class ScanPath:
         return self._core.directory.find(code) or await asyncio.to_thread(self._load, code)
 
     def _load(self, code: str) -> Entry | None:
+        if self._core.database.is_away:  # nobody knows whether there is such a code: neither answered nor logged
+            raise StorageAway
+        try:
+            return self._read(code)
+        except OperationalError as error:
+            raise StorageAway from error
+
+    def _read(self, code: str) -> Entry | None:
         with self._core.database.snapshot() as session:
             return self._core.directory.load(session, code)
 
     def _as_json(self, entry: Entry, scan_hex: str, receipt: bytes, judgement: Judgement) -> bytes:
-        with self._core.database.snapshot() as session:
-            mission = missions.mission_of(session, entry.campaign.id)
+        mission = self._mission(entry)
         body = {
             "scan_id": f"scn_{scan_hex}",
             "receipt": receipt.decode(),
@@ -207,6 +221,14 @@ class ScanPath:
             "mission": {"id": ids.show("mis", mission.id), "slug": mission.slug} if mission else None,
         }
         return json.dumps(body).encode()
+
+    def _mission(self, entry: Entry) -> Mission | None:
+        """The campaign's mission; None also while the database is away, for the scan is stored all the same."""
+        if self._core.database.is_away:
+            return None
+        with suppress(OperationalError), self._core.database.snapshot() as session:
+            return missions.mission_of(session, entry.campaign.id)
+        return None
 
     async def _unavailable(
         self,
@@ -269,8 +291,7 @@ class ScanPath:
         await self._send(scope, send, 303, b"", None, [(b"location", url.encode())])
 
     def _mission_url(self, entry: Entry) -> str:
-        with self._core.database.snapshot() as session:
-            mission = missions.mission_of(session, entry.campaign.id)
+        mission = self._mission(entry)
         return f"/m/{mission.slug}" if mission else "/"
 
     async def _send(

@@ -1,7 +1,8 @@
 """How a change reaches every process on PostgreSQL: NOTIFY inside the transaction, and a sweep as the net.
 
-A thread of its own listens. When its connection is lost, or was just made, changes may have been missed: every cache
-is emptied. On SQLite one process writes, so it hears itself after the commit and needs none of this.
+A thread of its own listens. When its connection was made anew, changes may have been missed: every cache is emptied.
+While the database is away they keep what they have, so that phones are still answered.
+On SQLite one process writes, so it hears itself after the commit and needs none of this.
 """
 
 import logging
@@ -35,7 +36,7 @@ class Listener:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._dsn = database.url.replace("postgresql+psycopg://", "postgresql://", 1)
+        self._dsn = database.dsn
         self._swept: dict[UUID, datetime] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="announcements", daemon=True)
@@ -51,15 +52,17 @@ class Listener:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            was_connected = False
             try:
                 with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
+                    was_connected = True
+                    self._swept = {}
                     self._database.forget_all()
                     self._listen(connection)
             except psycopg.Error as error:
-                self._database.forget_all()
                 log.warning("the listening connection was lost, again in a moment: %s", type(error).__name__)
-                self._stopping.wait(1.0)
+                self._stopping.wait(0.0 if was_connected else 0.5)
 
     def _listen(self, connection: psycopg.Connection) -> None:
         while not self._stopping.is_set():

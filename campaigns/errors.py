@@ -50,3 +50,14 @@ class TooMany(CampaignError):
     """A limit was reached. `retry_after_s` in the context says when to come back."""
 
     code = "too_many"
+
+
+class StorageAway(TooMany):
+    """The database does not answer, and this cannot be done without it."""
+
+    code = "storage_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database does not answer just now. Nothing was done; try again in a moment.", retry_after_s=5
+        )

@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     geocoder: str | None = Field(None, description="A geopy geocoder, e.g. nominatim or photon. None: no look-ups.")
     geocoder_agent: str = Field("passerelle", description="The user agent sent to the geocoder.")
     queue_limit: int = Field(20_000, ge=1, description="Scans that may wait for the disk before the answer is 503.")
+    spool_dir: Path = Field(
+        Path("passerelle-spool"), description="Where scans wait on this host while PostgreSQL is away. Keep it."
+    )
     worker: bool = Field(True, description="Run the worker inside the server.")
 
     @field_validator("database_url")

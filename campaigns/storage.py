@@ -99,9 +99,11 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.dsn = url.replace("postgresql+psycopg://", "postgresql://", 1)  # for psycopg itself
         self.is_sqlite = url.startswith("sqlite")
         self.path = Path(url.removeprefix("sqlite:///")) if self.is_sqlite else None
         self.write_lock = WriteLock()
+        self.is_away = False  # the scan log goes to the spool (PostgreSQL): nothing else need try
         self.engine = self._sqlite_engine() if self.is_sqlite else _postgres_engine(url)
         self._reading = self.engine.execution_options(passerelle_reading=True)
         self._listeners: list[Callable[[str, UUID], None]] = []

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, or_, text, update
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from campaigns.events import Event
 from campaigns.reactions import REACTIONS, Reaction
+from campaigns.scans import partitions
 from campaigns.scans.models import ScanPosition
 from campaigns.storage import Database, changed
 
@@ -61,6 +63,13 @@ def purge(database: Database, *, now: datetime) -> None:
         )
 
 
+def make_months(database: Database, *, now: datetime) -> None:
+    """Make the coming months of the scan log (PostgreSQL)."""
+    if not database.is_sqlite:
+        with database.engine.begin() as connection:
+            partitions.make_months(connection.exec_driver_sql, partitions.months_ahead(now))
+
+
 class Worker:
     """A thread that drains until it is stopped."""
 
@@ -92,7 +101,11 @@ class Worker:
                 done = drain(self._database, now=now)
                 if purged_at is None or now - purged_at > timedelta(hours=1):
                     purge(self._database, now=now)
+                    make_months(self._database, now=now)
                     purged_at = now
+            except OperationalError as error:
+                log.warning("the database does not answer the worker: %s", type(error.orig).__name__)
+                self._stopping.wait(1)
             except Exception:
                 log.exception("a worker's round failed; it goes on in a moment")
                 self._stopping.wait(2)

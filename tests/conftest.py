@@ -152,7 +152,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(database_url: str, **settings: str) -> Iterator[Server]:
+def running_server(database_url: str, *arguments: str, **settings: str) -> Iterator[Server]:
     """Start a server on a free port of 127.0.0.1, with one organisation; stop it at the end."""
     port = free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PASSERELLE_")}
@@ -166,7 +166,7 @@ def running_server(database_url: str, **settings: str) -> Iterator[Server]:
     made = run_passerelle(environment, "init", "--name", "La Halle", "--json")
     assert made.returncode == 0, made.stderr
     key = json.loads(made.stdout)["api_key"]
-    process = subprocess.Popen([sys.executable, "-m", "api", "serve"], env=environment, cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-m", "api", "serve", *arguments], env=environment, cwd=ROOT)
     try:
         wait_until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), seconds=30)
         yield Server(f"http://127.0.0.1:{port}", key, process, environment)

@@ -14,9 +14,10 @@ from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts
 from campaigns.scans import ReceiptBook
 from campaigns.scans.agents import classify
-from campaigns.scans.log import ScanRow, open_writer
+from campaigns.scans.log import ScanRow
 from campaigns.scans.receipt import Receipt
 from campaigns.scans.service import sight
+from campaigns.scans.writers import open_writer
 from campaigns.storage import Database
 from campaigns.tokens import Kind, Medium, Token
 from campaigns.tokens.directory import Directory, Entry

@@ -146,6 +146,11 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "The shop has replaced it.",
         "Look for a newer code in the shop, or ask the staff.",
     ),
+    "page_away": (
+        "Your scan is noted",
+        "The page of this mission cannot be shown just now.",
+        "Come back in a few minutes: your scan is kept.",
+    ),
     "log_unavailable": (
         "Please try again in a moment",
         "Too many people are scanning at once, and we do not want to lose your scan.",

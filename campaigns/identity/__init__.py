@@ -5,6 +5,7 @@ from campaigns.identity.service import (
     found_organisation,
     issue_key,
     key_by_secret,
+    mark_of_database,
     organisation_by_id,
     recognise_secret_key,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "found_organisation",
     "issue_key",
     "key_by_secret",
+    "mark_of_database",
     "organisation_by_id",
     "recognise_secret_key",
 ]

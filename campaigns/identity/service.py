@@ -1,5 +1,6 @@
 """Who acts: organisations, and API keys of the form `psr_live_<secret><checksum>`."""
 
+import hashlib
 import zlib
 from datetime import datetime
 from uuid import UUID
@@ -73,3 +74,9 @@ def recognise_secret_key(session: Session, fingerprint: str, *, now: datetime) -
     insert_once(session, KeyFingerprint, id=NIL, fingerprint=fingerprint, created_at=now)
     if session.get_one(KeyFingerprint, NIL).fingerprint != fingerprint:
         raise Conflict("PASSERELLE_SECRET_KEY is not the key this database was made with.")
+
+
+def mark_of_database(session: Session) -> str:
+    """Sixteen characters that name this database: the same for all its processes, another for every other one."""
+    first = session.get_one(KeyFingerprint, NIL)
+    return hashlib.blake2b(f"{first.fingerprint} {first.created_at.isoformat()}".encode(), digest_size=8).hexdigest()

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
 
+from campaigns import clock
 from campaigns.errors import Conflict
+from campaigns.scans import partitions
 from campaigns.storage import Database
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ _LOCK = 0x5053524D  # "PSRM": the advisory lock of migrations on PostgreSQL
 def upgrade(database: Database) -> None:
     """Bring the schema to the newest version; nothing happens when it is there already.
 
+    On PostgreSQL the months of the scan log are made ahead.
+
     A SQLite file that holds data is copied to `<file>.before-<version>` first. Conflict when a foreign key is
     broken afterwards: nothing is kept then.
     """
@@ -31,6 +35,7 @@ def upgrade(database: Database) -> None:
         with database.engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             _run(connection)
+            partitions.make_months(connection.exec_driver_sql, partitions.months_ahead(clock.utc_now()))
 
 
 def current_version(connection: Connection) -> str | None:

@@ -10,11 +10,12 @@ import campaigns.places.models
 import campaigns.planning.models
 import campaigns.scans.models
 import campaigns.tokens.models
+from campaigns.scans import partitions
 
 
 def is_ours(name: str | None, type_: str) -> bool:
-    """Whether a reflected object belongs to the schema; Alembic's own table does not."""
-    return not (type_ == "table" and name == "alembic_version")
+    """Whether a reflected object belongs to the schema; Alembic's own table and the months of the log do not."""
+    return not (type_ == "table" and (name == "alembic_version" or partitions.is_month(name or "")))
 
 
 __all__ = ["campaigns", "is_ours"]

@@ -2,7 +2,7 @@
 
 Three kinds of entries go through it: scans, confirmations and positions. In the same transaction go one counter row
 a scan's key (token, hour, phase, verdict, writer), the visitor's key and one outbox event a batch. On SQLite it uses
-only `execute` and `executemany` of the connection handed to it; on PostgreSQL scans go by COPY.
+only `execute` and `executemany` of the connection handed to it; `postgres_log` does the same for PostgreSQL.
 """
 
 import json
@@ -14,13 +14,12 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
-import psycopg
-
 from campaigns import ids
-from campaigns.storage import Database, WriteLock, connect_sqlite
+from campaigns.storage import WriteLock
 
 VISITOR_SAMPLE = 4096  # smallest keys kept of a token and day; the error above is 1 / sqrt(4096) = 1.6 %
-_NO_TOKEN = "0" * 32
+NO_TOKEN = "0" * 32
+STORED_LIMIT = 50_000  # visitors remembered as stored: some 10 MB
 
 
 class ScanRow(NamedTuple):
@@ -90,11 +89,12 @@ class Tally:
         self.writer = writer
         self._ceiling: dict[tuple[str, int], int] = {}
         self._offered: dict[tuple[str, int], int] = {}
+        self._stored: set[tuple[str | None, int, int]] = set()
 
     def counters(self, scans: Sequence[ScanRow]) -> list[tuple[Any, ...]]:
         """(token, hour, phase, verdict, writer, scans), sorted so that two processes lock in one order."""
         sums = Counter(
-            (row.token_id or _NO_TOKEN, int(row.id[:12], 16) // 3_600_000, row.phase, row.verdict) for row in scans
+            (row.token_id or NO_TOKEN, int(row.id[:12], 16) // 3_600_000, row.phase, row.verdict) for row in scans
         )
         return [(*key, self.writer, number) for key, number in sorted(sums.items())]
 
@@ -105,7 +105,14 @@ class Tally:
             for row in scans
             if row.token_id is not None and row.verdict not in ("bot", "test")
         }
+        seen -= self._stored
         return sorted(one for one in seen if one[2] <= self._ceiling.get(one[:2], 1 << 63))
+
+    def keep(self, visitors: Sequence[tuple[str, int, int]]) -> None:
+        """After a commit: these visitors are stored, and need not be offered again."""
+        self._stored.update(visitors)
+        if len(self._stored) > STORED_LIMIT:
+            self._stored.clear()
 
     def crowded(self, visitors: Sequence[tuple[str, int, int]]) -> list[tuple[str, int]]:
         """The (token, day) pairs whose sample may have outgrown its size since it was last cut."""
@@ -132,7 +139,7 @@ class Tally:
         self._ceiling[pair] = ceiling
 
 
-def _split(batch: Sequence[Entry]) -> tuple[list[ScanRow], list[tuple[int, Confirmation | PositionFix]]]:
+def split(batch: Sequence[Entry]) -> tuple[list[ScanRow], list[tuple[int, Confirmation | PositionFix]]]:
     scans: list[ScanRow] = []
     others: list[tuple[int, Confirmation | PositionFix]] = []
     for index, entry in enumerate(batch):
@@ -143,7 +150,7 @@ def _split(batch: Sequence[Entry]) -> tuple[list[ScanRow], list[tuple[int, Confi
     return scans, others
 
 
-_COLUMNS = ", ".join(ScanRow._fields)
+COLUMNS = ", ".join(ScanRow._fields)
 # Rows a statement, largest first. `executemany` gives the interpreter away and takes it back for every row, and the
 # event loop, busy with the next batch, lets each of them wait.
 _SIZES = (256, 64, 16, 4, 1)
@@ -170,7 +177,7 @@ _FIX = (
 _EVENT = "INSERT INTO events (id, name, payload, recorded_at, attempts) VALUES ({0}, {0}, {0}, {0}, 0)"
 
 
-class _Statements:
+class Statements:
     """The same statements with the placeholder of a driver."""
 
     def __init__(self, mark: str) -> None:
@@ -180,14 +187,14 @@ class _Statements:
         self.cut, self.confirm, self.fixes = (s.format(mark) for s in (_CUT, _CONFIRM, _FIXES))
         self.fix, self.event = _FIX.format(mark), _EVENT.format(mark)
         marks = ", ".join([mark] * len(ScanRow._fields))
-        self.scan = f"INSERT INTO scans ({_COLUMNS}) VALUES ({marks})"  # noqa: S608  # names of our own columns
+        self.scan = f"INSERT INTO scans ({COLUMNS}) VALUES ({marks})"  # noqa: S608  # names of our own columns
         self.scans = {size: f"{self.scan}{f', ({marks})' * (size - 1)}" for size in _SIZES}
 
 
-class _Batch:
+class InBatch:
     """One batch inside its transaction. `execute` is the driver's; `instant` turns a time into what it stores."""
 
-    def __init__(self, connection: Any, statements: _Statements, instant: Callable[[datetime], Any]) -> None:
+    def __init__(self, connection: Any, statements: Statements, instant: Callable[[datetime], Any]) -> None:
         self.connection = connection
         self.sql = statements
         self.instant = instant
@@ -240,7 +247,7 @@ class _Batch:
 class SqliteWriter:
     """Writes batches to a SQLite connection, in its turn on the write lock and always next."""
 
-    _sql = _Statements("?")
+    _sql = Statements("?")
 
     def __init__(self, connection: Any, lock: WriteLock, number: int, clock: Callable[[], datetime]) -> None:
         self._connection = connection
@@ -253,7 +260,7 @@ class SqliteWriter:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                results = self._write(batch)
+                results, visitors = self._write(batch)
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._tally.forget()
@@ -262,18 +269,19 @@ class SqliteWriter:
                 raise
         finally:
             self._lock.release()
+        self._tally.keep(visitors)
         return results
 
     def close(self) -> None:
         self._connection.close()
 
-    def _write(self, batch: Sequence[Entry]) -> list[Result]:
-        scans, others = _split(batch)
+    def _write(self, batch: Sequence[Entry]) -> tuple[list[Result], list[tuple[str, int, int]]]:
+        scans, others = split(batch)
         results: list[Result] = [None] * len(batch)
         now = self._clock()
-        inside = _Batch(self._connection, self._sql, _sqlite_instant)
+        inside = InBatch(self._connection, self._sql, _sqlite_instant)
+        visitors = self._tally.visitors(scans)
         if scans:
-            visitors = self._tally.visitors(scans)
             self._insert(scans)
             self._connection.executemany(self._sql.count, self._tally.counters(scans))
             if visitors:
@@ -282,7 +290,7 @@ class SqliteWriter:
         for index, entry in others:
             results[index] = inside.apply(entry)
         inside.finish(scans, now)
-        return results
+        return results, visitors
 
     def _insert(self, scans: Sequence[ScanRow]) -> None:
         start = 0
@@ -291,78 +299,6 @@ class SqliteWriter:
                 values = list(chain.from_iterable(scans[start : start + size]))
                 self._connection.execute(self._sql.scans[size], values)
                 start += size
-
-
-class PostgresWriter:
-    """Writes batches to PostgreSQL by COPY; after a lost connection, again, counting only what was not there."""
-
-    _sql = _Statements("%s")
-
-    def __init__(self, dsn: str, number: int, clock: Callable[[], datetime]) -> None:
-        self._dsn = dsn
-        self._clock = clock
-        self._tally = Tally(number)
-        self._connection = self._connect()
-
-    def write(self, batch: Sequence[Entry]) -> list[Result]:
-        try:
-            return self._write_or_forget(batch, uncertain=False)
-        except psycopg.OperationalError:
-            # Nobody can tell whether the commit arrived: reconnect, and store each scan only if it is not there.
-            with suppress(psycopg.Error):
-                self._connection.close()
-            self._connection = self._connect()
-            return self._write_or_forget(batch, uncertain=True)
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self._dsn, options="-c timezone=utc", connect_timeout=5, autocommit=True)
-
-    def _write_or_forget(self, batch: Sequence[Entry], *, uncertain: bool) -> list[Result]:
-        try:
-            return self._write(batch, uncertain=uncertain)
-        except BaseException:
-            self._tally.forget()
-            raise
-
-    def _write(self, batch: Sequence[Entry], *, uncertain: bool) -> list[Result]:
-        scans, others = _split(batch)
-        results: list[Result] = [None] * len(batch)
-        now = self._clock()
-        with self._connection.transaction(), self._connection.cursor() as cursor:
-            inside = _Batch(cursor, self._sql, lambda instant: instant)
-            stored = self._insert_missing(cursor, scans) if uncertain else self._copy(cursor, scans)
-            visitors = self._tally.visitors(stored)
-            if stored:
-                cursor.executemany(self._sql.count, self._tally.counters(stored))
-            if visitors:
-                cursor.executemany(self._sql.visitor, visitors)
-                inside.cut_visitors(self._tally, visitors)
-            for index, entry in others:
-                results[index] = inside.apply(entry)
-            inside.finish(stored, now)
-        return results
-
-    def _copy(self, cursor: psycopg.Cursor[Any], scans: list[ScanRow]) -> list[ScanRow]:
-        if not scans:
-            return scans
-        with cursor.copy(f"COPY scans ({_COLUMNS}) FROM STDIN") as copy:
-            for row in scans:
-                copy.write_row(row)
-        return scans
-
-    def _insert_missing(self, cursor: psycopg.Cursor[Any], scans: list[ScanRow]) -> list[ScanRow]:
-        statement = f"{self._sql.scan} ON CONFLICT DO NOTHING RETURNING 1"
-        return [row for row in scans if cursor.execute(statement, row).fetchone() is not None]
-
-
-def open_writer(database: Database, number: int, clock: Callable[[], datetime]) -> Writer:
-    """The writer that fits a database. `number` is this process's own (see `scans.take_writer_number`)."""
-    if database.path is not None:
-        return SqliteWriter(connect_sqlite(database.path), database.write_lock, number, clock)
-    return PostgresWriter(database.url.replace("postgresql+psycopg://", "postgresql://", 1), number, clock)
 
 
 def _sqlite_instant(instant: datetime) -> str:

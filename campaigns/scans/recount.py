@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from heapq import nsmallest
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns import ids
+from campaigns.scans import partitions
 from campaigns.scans.log import VISITOR_SAMPLE
 from campaigns.scans.models import (
     CheckIn,
@@ -25,7 +27,11 @@ _SHOWN = 5  # differences spelled out of each kind
 
 
 def recount(session: Session) -> list[str]:
-    """What does not add up, in words; an empty list when all does. Reads one snapshot."""
+    """What does not add up, in words; an empty list when all does. Reads one snapshot.
+
+    On PostgreSQL what is older than the oldest attached month is left out: its scans are elsewhere.
+    """
+    since = _oldest_month(session)
     verdicts: dict[UUID, str] = {}
     for scan_id, verdict in session.execute(
         select(col(ScanJudgement.scan_id), col(ScanJudgement.verdict)).order_by(col(ScanJudgement.id))
@@ -46,10 +52,19 @@ def recount(session: Session) -> list[str]:
         if token_id is not None and first not in ("bot", "test"):
             keys[(token_id, at_ms // 86_400_000)].add(visitor_key)
     return [
-        *_counter_problems(session, scans, proven),
-        *_visitor_problems(session, keys),
-        *_act_problems(session, confirmed - known),
+        *_counter_problems(session, scans, proven, since),
+        *_visitor_problems(session, keys, since),
+        *_act_problems(session, confirmed - known, since),
     ]
+
+
+def _oldest_month(session: Session) -> datetime:
+    connection = session.connection()
+    months: list[date] = []
+    if connection.dialect.name == "postgresql":
+        months = partitions.attached(connection.exec_driver_sql)
+    first = months[0] if months else date(1970, 1, 1)
+    return datetime(first.year, first.month, 1, tzinfo=UTC)
 
 
 def _scans(session: Session) -> Iterator[tuple[UUID, UUID | None, str, str, int]]:
@@ -61,10 +76,10 @@ def _scans(session: Session) -> Iterator[tuple[UUID, UUID | None, str, str, int]
     yield from rows.all()
 
 
-def _counter_problems(session: Session, scans: Counter[_Key], proven: Counter[_Key]) -> Iterator[str]:
+def _counter_problems(session: Session, scans: Counter[_Key], proven: Counter[_Key], since: datetime) -> Iterator[str]:
     stored_scans: Counter[_Key] = Counter()
     stored_proven: Counter[_Key] = Counter()
-    for row in session.exec(select(ScanCounter)):
+    for row in session.exec(select(ScanCounter).where(ScanCounter.hour >= since.timestamp() // 3600)):
         key = (row.token_id, row.hour, row.phase, row.verdict)
         stored_scans[key] += row.scans
         stored_proven[key] += row.confirmed
@@ -79,20 +94,23 @@ def _counter_problems(session: Session, scans: Counter[_Key], proven: Counter[_K
             yield f"counter {name}: {len(wrong) - _SHOWN} more rows differ"
 
 
-def _visitor_problems(session: Session, keys: dict[tuple[UUID, int], set[int]]) -> Iterator[str]:
+def _visitor_problems(session: Session, keys: dict[tuple[UUID, int], set[int]], since: datetime) -> Iterator[str]:
     stored: dict[tuple[UUID, int], set[int]] = defaultdict(set)
-    for row in session.exec(select(ScanVisitor)):
+    for row in session.exec(select(ScanVisitor).where(ScanVisitor.day >= since.timestamp() // 86_400)):
         stored[(row.token_id, row.day)].add(row.visitor_key)
     for pair in keys.keys() | stored.keys():
         if nsmallest(VISITOR_SAMPLE, stored[pair]) != nsmallest(VISITOR_SAMPLE, keys[pair]):
             yield f"visitors of token {ids.show('tok', pair[0])} on day {pair[1]} differ from the log"
 
 
-def _act_problems(session: Session, lost: set[UUID]) -> Iterator[str]:
-    for id in list(lost)[:_SHOWN]:
+def _act_problems(session: Session, lost: set[UUID], since: datetime) -> Iterator[str]:
+    first = ids.first_of(since)
+    for id in [id for id in lost if id >= first][:_SHOWN]:
         yield f"scan {ids.show('scn', id)} was confirmed but is not in the log"
     missing = session.exec(
-        select(CheckIn.scan_id).where(~select(Scan.id).where(Scan.id == CheckIn.scan_id).exists())
+        select(CheckIn.scan_id).where(
+            CheckIn.scan_id >= first, ~select(Scan.id).where(Scan.id == CheckIn.scan_id).exists()
+        )
     ).all()
     for id in missing[:_SHOWN]:
         yield f"scan {ids.show('scn', id)} was checked in on but is not in the log"

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import delete
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from campaigns.errors import Invalid
@@ -56,8 +57,12 @@ def salt_of_day(database: Database, day: int) -> bytes:
     """Today's salt, made at the first call of the day; salts of other days are destroyed."""
     if database.path is not None:
         return _salt_in_file(database.path.with_name(database.path.name + ".salt"), day)
-    with database.transaction() as session:
-        return _salt_in_table(session, day)
+    try:
+        with database.transaction() as session:
+            return _salt_in_table(session, day)
+    except OperationalError:
+        log.warning("the database is away: this process takes a visitor salt of its own for day %s", day)
+        return secrets.token_bytes(SALT_BYTES)
 
 
 def _salt_in_file(path: Path, day: int) -> bytes:

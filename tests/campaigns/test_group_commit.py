@@ -10,8 +10,9 @@ import pytest
 from sqlmodel import select
 
 from campaigns.scans.group_commit import GroupCommit, LogUnavailable
-from campaigns.scans.log import Confirmation, Entry, Result, ScanRow, open_writer
+from campaigns.scans.log import Confirmation, Entry, Result, ScanRow
 from campaigns.scans.models import Scan
+from campaigns.scans.writers import open_writer
 from campaigns.storage import Database
 from tests.factories import NOON, make_scan
 

@@ -67,7 +67,7 @@ def test_salts_live_where_backups_do_not_reach(postgres: str) -> None:
     database = Database(new_postgres_url(postgres))
     migrations.upgrade(database)
     with database.engine.connect() as connection:
-        rows = connection.execute(text("SELECT relname, relpersistence FROM pg_class WHERE relkind = 'r'"))
+        rows = connection.execute(text("SELECT relname, relpersistence FROM pg_class WHERE relkind IN ('r', 'p')"))
         kinds = {row[0]: row[1] for row in rows}
     database.close()
     assert kinds["visitor_salts"] == "u"

@@ -18,13 +18,13 @@ from campaigns.scans.log import (
     BestFix,
     Confirmation,
     PositionFix,
-    PostgresWriter,
     ScanRow,
     Tally,
-    open_writer,
 )
 from campaigns.scans.models import Scan, ScanConfirmation, ScanCounter, ScanPosition, ScanVisitor
+from campaigns.scans.postgres_log import PostgresWriter
 from campaigns.scans.recount import recount
+from campaigns.scans.writers import open_writer
 from campaigns.storage import Database
 from tests.factories import NOON, make_scan, write
 from tests.racing import race
@@ -81,6 +81,14 @@ def test_a_batch_is_counted_by_phase_and_verdict_under_its_writers_number(databa
         assert stored[0].scanned_at.date() == NOON.date()
         assert scans.totals(session, [UUID(TOKEN)]).raw == 7
     assert problems(database) == []
+
+
+@pytest.mark.parametrize("code", ['a"b', "a\\", "{a,b}", "NULL", "", " ", "a'b\t\n", "é🍏"])
+def test_what_a_phone_asked_for_is_stored_as_it_was(database: Database, code: str) -> None:
+    write(database, row(1, token_id=None, verdict="orphan", code=code, reasons="a,b", language=code), row(2))
+    with database.snapshot() as session:
+        stored = session.exec(select(Scan).order_by(Scan.id)).all()  # type: ignore[arg-type]  # a column
+        assert [(one.code, one.reasons, one.language) for one in stored] == [(code, "a,b", code), (None, "", "fr")]
 
 
 def test_scans_of_two_hours_are_counted_apart(database: Database) -> None:
