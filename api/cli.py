@@ -27,6 +27,7 @@ EXIT_DIFFERENT = 3  # `verify` found something that does not add up
 SERVER_FLAGS: dict[str, Any] = {
     "http": "httptools",
     "loop": "uvloop",
+    "ws": "none",
     "log_level": "warning",
     "access_log": False,
     "server_header": False,
@@ -66,9 +67,12 @@ def run_server(settings: Settings) -> None:
     """Run uvicorn until it is told to stop."""
     import uvicorn
 
-    from api.app import create_app
+    from api import deadlines
+    from api.app import make_services, wire
 
-    app = create_app(settings)
+    services = make_services(settings, clock.utc_now)
+    app = wire(services)
+    http = deadlines.protocol(settings.head_deadline_s, settings.body_deadline_s, services.renderer.headers)
     # What start-up made stays: the collector need not walk it again, nor run every 700 objects of a busy second.
     gc.collect()
     gc.freeze()
@@ -79,7 +83,7 @@ def run_server(settings: Settings) -> None:
         port=settings.port,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or None,
-        **SERVER_FLAGS,
+        **{**SERVER_FLAGS, "http": http},
     )
 
 

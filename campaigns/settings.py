@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     geocoder: str | None = Field(None, description="A geopy geocoder, e.g. nominatim or photon. None: no look-ups.")
     geocoder_agent: str = Field("passerelle", description="The user agent sent to the geocoder.")
     queue_limit: int = Field(20_000, ge=1, description="Scans that may wait for the disk before the answer is 503.")
+    head_deadline_s: float = Field(10, gt=0, le=600, description="Seconds for a request's line and headers to arrive.")
+    body_deadline_s: float = Field(20, gt=0, le=600, description="Seconds for a request's body to arrive.")
     worker: bool = Field(True, description="Run the worker inside the server.")
 
     @field_validator("database_url")
@@ -43,6 +45,13 @@ class Settings(BaseSettings):
         if not url.lower().startswith(("http://", "https://")):
             raise ValueError("PASSERELLE_BASE_URL begins with http:// or https://")
         return url.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _named_proxies(cls, proxies: str) -> str:
+        if "*" in proxies:  # then anybody could say any address
+            raise ValueError("PASSERELLE_TRUSTED_PROXIES names addresses or networks, never *")
+        return proxies
 
     @property
     def sqlite_path(self) -> Path | None:
