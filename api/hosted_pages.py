@@ -25,6 +25,7 @@ class HostedPages:
         self._core = core
         self._pages: dict[_Key, tuple[float, Spliced]] = {}
         self._making: dict[_Key, asyncio.Task[Spliced]] = {}
+        self._urls: dict[str, str] = {}  # campaign -> its mission's page, whose address never changes
 
     async def page(self, entry: Entry, state: State, language: str) -> Spliced:
         """The page to splice a visitor's form into."""
@@ -37,6 +38,21 @@ class HostedPages:
             task = asyncio.create_task(self._make(key, entry, state, language))
             self._making[key] = task
         return kept[1] if kept is not None else await asyncio.shield(task)
+
+    async def url_of(self, entry: Entry) -> str:
+        """The page of the campaign's mission, or the front page: where a scan leads when its own page cannot be had."""
+        known = self._urls.get(entry.campaign_hex)
+        return known if known is not None else await asyncio.to_thread(self._read_url, entry)
+
+    def _read_url(self, entry: Entry) -> str:
+        with self._core.database.snapshot() as session:
+            mission = missions.mission_of(session, entry.campaign.id)
+        return self._keep_url(entry, mission.slug) if mission else "/"
+
+    def _keep_url(self, entry: Entry, slug: str) -> str:
+        if len(self._urls) >= PAGE_LIMIT:
+            self._urls.pop(next(iter(self._urls)), None)
+        return self._urls.setdefault(entry.campaign_hex, f"/m/{slug}")
 
     def hear(self, kind: str, id: UUID) -> None:
         """Drop the pages of a campaign or place that changed; no page depends on a token."""
@@ -64,6 +80,7 @@ class HostedPages:
             mission = missions.mission_of(session, entry.campaign.id)
             view = None
             if mission is not None:
+                self._keep_url(entry, mission.slug)
                 ideas = views.IDEAS_ON_SCAN_PAGE
                 view = views.mission_view(session, mission, phase=phase_of(state), ideas=ideas)
             brand = views.brand(session, entry.campaign.organisation_id)
