@@ -27,6 +27,7 @@ EXIT_DIFFERENT = 3  # `verify` found something that does not add up
 SERVER_FLAGS: dict[str, Any] = {
     "http": "httptools",
     "loop": "uvloop",
+    "ws": "none",
     "log_level": "warning",
     "access_log": False,
     "server_header": False,
@@ -74,17 +75,18 @@ def run_server(settings: Settings, workers: int = 1) -> None:
     """Run uvicorn until it is told to stop. Several workers read their settings from the environment."""
     import uvicorn
 
-    from api.app import create_app, secret_of, settle_memory
+    from api import deadlines
+    from api.app import make_services, settle_memory, wire
 
+    services = make_services(settings, clock.utc_now)
+    http = deadlines.protocol(settings.head_deadline_s, settings.body_deadline_s, services.renderer.headers)
     if workers == 1:
-        app: Any = create_app(settings)
+        app: Any = wire(services)
         settle_memory()
         more: dict[str, Any] = {}
     else:
-        secret_of(settings)  # refused here, in words, not by each of them
-        database = Database(settings.database_url)
-        migrations.upgrade(database)
-        database.close()
+        migrations.upgrade(services.database)
+        services.database.close()
         app, more = "api.app:from_environment", {"factory": True, "workers": workers}
     uvicorn.run(
         app,
@@ -92,8 +94,7 @@ def run_server(settings: Settings, workers: int = 1) -> None:
         port=settings.port,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or None,
-        **SERVER_FLAGS,
-        **more,
+        **{**SERVER_FLAGS, "http": http, **more},
     )
 
 

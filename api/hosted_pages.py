@@ -3,7 +3,10 @@
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from uuid import UUID
+
+from sqlalchemy.exc import OperationalError
 
 from api.dependencies import Services
 from api.pages import views
@@ -28,6 +31,7 @@ class HostedPages:
         self._core = core
         self._pages: dict[_Key, tuple[float, Spliced]] = {}
         self._making: dict[_Key, asyncio.Task[Spliced]] = {}
+        self._urls: dict[str, str] = {}  # campaign -> its mission's page, whose address never changes
 
     async def page(self, entry: Entry, state: State, language: str) -> Spliced:
         """The page to splice a visitor's form into."""
@@ -43,6 +47,23 @@ class HostedPages:
             task.add_done_callback(_note_failure)
             self._making[key] = task
         return kept[1] if kept is not None else await asyncio.shield(task)
+
+    async def url_of(self, entry: Entry) -> str:
+        """The page of the campaign's mission, or the front page: where a scan leads when its own page cannot be had."""
+        known = self._urls.get(entry.campaign_hex)
+        return known if known is not None else await asyncio.to_thread(self._read_url, entry)
+
+    def _read_url(self, entry: Entry) -> str:
+        if not self._core.database.is_away:
+            with suppress(OperationalError), self._core.database.snapshot() as session:
+                mission = missions.mission_of(session, entry.campaign.id)
+                return self._keep_url(entry, mission.slug) if mission else "/"
+        return "/"
+
+    def _keep_url(self, entry: Entry, slug: str) -> str:
+        if len(self._urls) >= PAGE_LIMIT:
+            self._urls.pop(next(iter(self._urls)), None)
+        return self._urls.setdefault(entry.campaign_hex, f"/m/{slug}")
 
     def hear(self, kind: str, id: UUID) -> None:
         """Drop the pages of a campaign or place that changed; no page depends on a token."""
@@ -70,6 +91,7 @@ class HostedPages:
             mission = missions.mission_of(session, entry.campaign.id)
             view = None
             if mission is not None:
+                self._keep_url(entry, mission.slug)
                 ideas = views.IDEAS_ON_SCAN_PAGE
                 view = views.mission_view(session, mission, phase=phase_of(state), ideas=ideas)
             brand = views.brand(session, entry.campaign.organisation_id)

@@ -1,13 +1,17 @@
 """Refusals as RFC 9457 problem details, or as a page for people. The only file with status numbers."""
 
+import errno
 import json
 import logging
+import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -32,6 +36,9 @@ STATUS_OF_CODE = {
     "method_not_allowed": 405,
     "precondition_failed": 412,
     "too_large": 413,
+    "too_slow": 408,
+    "head_too_large": 431,
+    "malformed": 400,
     "error": 400,
     "internal": 500,
     "log_unavailable": 503,
@@ -94,6 +101,9 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "cross_site": ("Foreign form", "This form was sent from another site and was not taken."),
     "too_many": ("Too many requests", "Wait as long as `Retry-After` says."),
     "too_large": ("Body too large", "A request body has at most 1 MB."),
+    "too_slow": ("Too slow", "The request did not arrive in time. Send it again."),
+    "head_too_large": ("Headers too large", "Request line and headers have at most 64 kB together."),
+    "malformed": ("Not a request", "What arrived is not an HTTP request, or one that can be read in two ways."),
     "log_unavailable": ("Try again in a moment", "The scan could not be stored just now, so it was not answered."),
     "storage_unavailable": (
         "Try again in a moment",
@@ -111,6 +121,10 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "error": ("Refused", "The request was refused; the detail says why."),
 }
 _CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 412: "precondition_failed"}
+
+# What a database or a disk throws, wrapped by SQLAlchemy or not; `is_passing` tells those that are not our mistake.
+STORAGE_FAULTS = (DatabaseError, InterfaceError, PoolTimeoutError, sqlite3.Error, psycopg.Error, OSError)
+_DISK_ERRORS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE))
 
 
 def status_of(error: CampaignError) -> int:
@@ -206,8 +220,22 @@ def refuse_twin(request: Request, error: Exception) -> Response:
     raise error
 
 
+def is_passing(error: BaseException) -> bool:
+    """Whether the database or the disk failed, not what we asked of it."""
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, OSError):
+        return cause.errno in _DISK_ERRORS
+    if isinstance(
+        cause, (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError, PoolTimeoutError)
+    ):
+        return True
+    return type(cause) is sqlite3.DatabaseError  # the file is damaged or no database; its subclasses are our mistakes
+
+
 def refuse_for_now(request: Request, error: Exception) -> Response:
     """The database does not answer, or its disk is full -> the declared 503: nothing was done, come back."""
+    if not is_passing(error):
+        raise error
     log.error("the database refused: %s", type(getattr(error, "orig", error)).__name__)
     detail = PROBLEMS["storage_unavailable"][1]
     return answer(request, 503, "storage_unavailable", detail, headers={"Retry-After": "5"})
@@ -224,7 +252,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, refuse_input)
     app.add_exception_handler(HTTPException, refuse_http)
     app.add_exception_handler(IntegrityError, refuse_twin)
-    app.add_exception_handler(OperationalError, refuse_for_now)
+    for fault in STORAGE_FAULTS:
+        app.add_exception_handler(fault, refuse_for_now)
     app.add_exception_handler(Exception, refuse_failure)
 
 

@@ -76,6 +76,11 @@ class ScanPath:
             extra = [(k.lower().encode(), v.encode()) for k, v in problems.headers_of(error).items()]
             status = problems.status_of(error)
             await self._refuse(scope, headers, send, status, error.code, error.detail, extra=extra, error=error)
+        except problems.STORAGE_FAULTS as fault:
+            if not problems.is_passing(fault):
+                raise
+            log.error("the storage refused: %s", type(fault).__name__)
+            await self._refuse(scope, headers, send, 503, "storage_unavailable", extra=[(b"retry-after", b"5")])
 
     async def _scan(self, scope: Scope, headers: dict[bytes, bytes], send: Send, asked: str) -> None:
         now = self._core.clock()
@@ -86,7 +91,12 @@ class ScanPath:
         language = _language(scope, headers, entry)
         day = clock.day_of(now)
         if not self._visitors.is_ready(day):
-            await asyncio.to_thread(self._visitors.prepare, day)
+            try:
+                await asyncio.to_thread(self._visitors.prepare, day)
+            except problems.STORAGE_FAULTS as fault:  # no room for today's salt: none for the scan either
+                log.error("the visitor salt could not be kept: %s", type(fault).__name__)
+                await self._unavailable(scope, headers, send, language, entry, LogUnavailable())
+                return
         client = scope.get("client")
         visitor_key = self._visitors.key(client[0] if client else "", agent_text)
         row, judgement = scans.sight(
@@ -241,7 +251,7 @@ class ScanPath:
     ) -> None:
         """The declared 503: a page with a link to where the scan leads, so the visitor still arrives."""
         extra = [(b"retry-after", str(error.context["retry_after_s"]).encode())]
-        if entry is None or not entry.destination or _wants_json(headers):
+        if entry is None or _wants_json(headers):
             await self._refuse(scope, headers, send, 503, error.code, error.detail, extra=extra, language=language)
             return
         html = self._renderer.page(
@@ -252,7 +262,7 @@ class ScanPath:
                 language, "Too many people are scanning at once, and we do not want to lose your scan."
             ),
             next_step="",
-            action_url=entry.destination,
+            action_url=entry.destination or await self._pages.url_of(entry),
             action_label=self._renderer.word(language, "Continue"),
             mission=None,
             other_lang_url="",
@@ -287,12 +297,8 @@ class ScanPath:
         if body is not None:
             await self._send(scope, send, status, body, b"application/json" if body else None)
             return
-        url = await asyncio.to_thread(self._mission_url, entry)
+        url = await self._pages.url_of(entry)
         await self._send(scope, send, 303, b"", None, [(b"location", url.encode())])
-
-    def _mission_url(self, entry: Entry) -> str:
-        mission = self._mission(entry)
-        return f"/m/{mission.slug}" if mission else "/"
 
     async def _send(
         self,

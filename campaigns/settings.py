@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     spool_dir: Path = Field(
         Path("passerelle-spool"), description="Where scans wait on this host while PostgreSQL is away. Keep it."
     )
+    head_deadline_s: float = Field(10, gt=0, le=600, description="Seconds for a request's line and headers to arrive.")
+    body_deadline_s: float = Field(20, gt=0, le=600, description="Seconds for a request's body to arrive.")
     worker: bool = Field(True, description="Run the worker inside the server.")
 
     @field_validator("database_url")
@@ -46,6 +48,13 @@ class Settings(BaseSettings):
         if not url.lower().startswith(("http://", "https://")):
             raise ValueError("PASSERELLE_BASE_URL begins with http:// or https://")
         return url.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _named_proxies(cls, proxies: str) -> str:
+        if "*" in proxies:  # then anybody could say any address
+            raise ValueError("PASSERELLE_TRUSTED_PROXIES names addresses or networks, never *")
+        return proxies
 
     @property
     def sqlite_path(self) -> Path | None:

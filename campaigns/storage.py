@@ -144,7 +144,11 @@ class Database:
 
     def _sqlite_engine(self) -> Engine:
         engine = create_engine(
-            self.url, pool_size=24, max_overflow=24, connect_args={"check_same_thread": False, "timeout": 10}
+            self.url,
+            pool_size=24,
+            max_overflow=24,
+            hide_parameters=True,  # a message of a failed statement is logged: what people gave stays out of it
+            connect_args={"check_same_thread": False, "timeout": 10},
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", self._begin_sqlite)
@@ -254,5 +258,6 @@ def _postgres_engine(url: str) -> Engine:
         pool_size=16,
         max_overflow=32,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args={"options": "-c timezone=utc", "connect_timeout": 10},
     )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from campaigns.errors import TooMany
+from campaigns.errors import Conflict, TooMany
 from campaigns.scans.log import Entry, Result, Writer
 
 
@@ -45,12 +45,15 @@ class GroupCommit:
         self._loop = asyncio.get_running_loop()
         self._growing = _Batch()
         self._is_writing = False
+        self._is_closed = False
         self._handed: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_batches, name="scan-log", daemon=True)
         self._thread.start()
 
     async def append(self, entry: Entry) -> Result:
-        """Store an entry; returns after its commit. LogUnavailable when the queue is full or the write failed."""
+        """Store an entry; returns after its commit. LogUnavailable when the queue is full or closed, or it failed."""
+        if self._is_closed:
+            raise LogUnavailable("The server is stopping. Try again in a moment.")
         batch = self._growing
         if len(batch.entries) >= self._limit:
             raise LogUnavailable
@@ -64,7 +67,8 @@ class GroupCommit:
         return await future
 
     async def close(self) -> None:
-        """Write what is waiting, then stop the thread."""
+        """Write what is waiting, then stop the thread. What comes from now on is refused."""
+        self._is_closed = True
         while self._is_writing:
             await asyncio.sleep(0.005)
         self._handed.put(None)
@@ -94,7 +98,8 @@ class GroupCommit:
     def _write(self, entries: Sequence[Entry]) -> Sequence[Result | Exception]:
         try:
             return self._writer.write(entries)
-        except (sqlite3.OperationalError, psycopg.OperationalError, TimeoutError) as error:
+        except (sqlite3.OperationalError, psycopg.OperationalError, OSError, Conflict) as error:
+            # The disk, the server or the write lock: each entry alone would fare no better, and wait as long.
             return [error] * len(entries)
         except Exception as error:
             if len(entries) == 1:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pytest
 from sqlmodel import select
 
+from campaigns.errors import Conflict
 from campaigns.scans.group_commit import GroupCommit, LogUnavailable
 from campaigns.scans.log import Confirmation, Entry, Result, ScanRow
 from campaigns.scans.models import Scan
@@ -138,6 +139,41 @@ def test_closing_writes_what_is_waiting() -> None:
         assert await asyncio.gather(*tasks) == [True] * 8
 
     in_time(story())
+
+
+def test_what_comes_after_closing_is_refused_and_not_kept_waiting() -> None:
+    async def story() -> None:
+        writer = GatedWriter()
+        log = GroupCommit(writer, 10)
+        tasks = [await first_in_hand(log), *await waiting(log, 10)]  # a full queue
+        closing = asyncio.create_task(log.close())
+        await asyncio.sleep(0)
+        with pytest.raises(LogUnavailable):
+            await log.append(scan())
+        writer.leave.release(100)
+        await closing
+        assert await asyncio.gather(*tasks) == [True] * 11
+        with pytest.raises(LogUnavailable):
+            await log.append(scan())
+        assert sum(len(batch) for batch in writer.batches) == 11
+
+    in_time(story())
+
+
+@pytest.mark.parametrize("failure", [Conflict("busy", code="busy"), OSError(28, "No space left on device")])
+def test_a_failure_of_the_whole_batch_is_not_tried_entry_by_entry(failure: Exception) -> None:
+    """Each would wait as long for the lock as all of them did together."""
+
+    async def story() -> None:
+        writer = GatedWriter()
+        writer.failure = failure
+        log = GroupCommit(writer, 100)
+        writer.leave.release(1)  # for one try: a second would wait 10 s for leave
+        results = await asyncio.gather(*(log.append(scan()) for _ in range(5)), return_exceptions=True)
+        assert [type(one) for one in results] == [LogUnavailable] * 5
+        await log.close()
+
+    asyncio.run(asyncio.wait_for(story(), 5))
 
 
 def test_one_entry_that_cannot_be_stored_costs_the_others_nothing(database: Database) -> None:
