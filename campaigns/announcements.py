@@ -14,7 +14,7 @@ import psycopg
 from sqlalchemy import text
 from sqlmodel import Session
 
-from campaigns.storage import Database
+from campaigns.storage import LIVENESS, Database
 
 CHANNEL = "passerelle"
 SWEEP_S = 1.0  # between two sweeps
@@ -54,10 +54,11 @@ class Listener:
         while not self._stopping.is_set():
             was_connected = False
             try:
-                with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5) as connection:
+                with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5, **LIVENESS) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
                     was_connected = True
                     self._swept = {}
+                    self._database.is_away = False  # before the caches are empty: what they lack is loaded again
                     self._database.forget_all()
                     self._listen(connection)
             except psycopg.Error as error:

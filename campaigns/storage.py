@@ -39,6 +39,9 @@ SQLITE_PRAGMAS = (
 )
 LOCK_PATIENCE_S = 30.0  # longer than any transaction we know; beyond it something is wrong and saying so is better
 
+# A host that vanished without a word is noticed after seconds, not after two hours.
+LIVENESS: dict[str, Any] = {"tcp_user_timeout": 5000, "keepalives_idle": 5, "keepalives_interval": 2}
+
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -103,7 +106,7 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         self.path = Path(url.removeprefix("sqlite:///")) if self.is_sqlite else None
         self.write_lock = WriteLock()
-        self.is_away = False  # the scan log goes to the spool (PostgreSQL): nothing else need try
+        self.is_away = False  # PostgreSQL was away when it was last asked: the scan path need not ask again
         self.engine = self._sqlite_engine() if self.is_sqlite else _postgres_engine(url)
         self._reading = self.engine.execution_options(passerelle_reading=True)
         self._listeners: list[Callable[[str, UUID], None]] = []
@@ -259,5 +262,5 @@ def _postgres_engine(url: str) -> Engine:
         max_overflow=32,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"options": "-c timezone=utc", "connect_timeout": 10},
+        connect_args={"options": "-c timezone=utc", "connect_timeout": 10, **LIVENESS},
     )

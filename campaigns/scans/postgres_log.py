@@ -28,14 +28,12 @@ from campaigns.scans.log import (
     Tally,
     split,
 )
+from campaigns.storage import LIVENESS
 
 _TYPES = ("uuid", "uuid", "uuid", "uuid", "text", "int8", "text", "text", "int4", "text", "int4", "text", "text")
 _IS_TEXT = tuple(kind == "text" for kind in _TYPES)
 # The plan never depends on the values: planning a batch anew costs as much as running it.
 _OPTIONS = "-c timezone=utc -c plan_cache_mode=force_generic_plan"
-
-# A host that vanished without a word is noticed after five seconds, not after two hours.
-_LIVENESS: dict[str, Any] = {"tcp_user_timeout": 5000, "keepalives_idle": 5, "keepalives_interval": 2}
 
 _SCANS = f"INSERT INTO scans ({COLUMNS}) SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in _TYPES)})"  # noqa: S608  # names of our own columns
 _MISSING = f"{_SCANS} ON CONFLICT DO NOTHING RETURNING id"
@@ -98,7 +96,7 @@ class PostgresWriter:
         self._connection.close()
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self._dsn, options=_OPTIONS, connect_timeout=5, autocommit=True, **_LIVENESS)
+        return psycopg.connect(self._dsn, options=_OPTIONS, connect_timeout=5, autocommit=True, **LIVENESS)
 
     def _write_or_forget(self, batch: Sequence[Entry], *, once: bool) -> list[Result]:
         try:

@@ -136,13 +136,14 @@ class SpoolingWriter:
                 return self._inner.write(batch)
             except psycopg.OperationalError as error:
                 log.warning("the database is away, scans go to the spool: %s", type(error).__name__)
+                self._database.is_away = True
         with self._mutex:
             if self._spool is None:
                 self._spool = Spool.open(self._place.file_of(self._number))
             if self._spool is None:
                 raise TimeoutError("the spool is locked by another process")
             self._spool.append(batch)
-            self._is_away = self._database.is_away = True
+            self._is_away = True
         self._wake.set()
         return [_supposed(entry) for entry in batch]
 
@@ -171,15 +172,16 @@ class SpoolingWriter:
         """Drain this process's own spool. Nobody else uses the inner writer while the database is away."""
         try:
             self._inner.reconnect()
+            self._database.is_away = False
             while not self._is_closing:
                 with self._mutex:
                     if self._spool is None or not self._spool.first(1):
-                        self._is_away = self._database.is_away = False
+                        self._is_away = False
                         log.warning("the database is back and the spool is drained")
                         return
                 self._drain_some(self._spool, self._inner, self._mutex)
         except psycopg.OperationalError:
-            return  # not yet
+            self._database.is_away = True
         except Exception:
             log.exception("the spool could not be drained; again in a moment")
 

@@ -102,15 +102,16 @@ def test_what_comes_while_the_database_is_away_enters_the_log_once(
     writer.write(rows[:10])
     fragile.is_away = True
     assert writer.write(rows[10:300]) == [None] * 290
-    assert postgres_database.is_away
+    wait_until(lambda: postgres_database.is_away)
     confirmation = fix(rows[0]).confirmation
     assert writer.write([confirmation, fix(rows[1])]) == [True, BestFix("inside", None, 12)]
     writer.write(rows[290:])  # ten of them again
     assert logged(postgres_database) == {row.id for row in rows[:10]}
     fragile.loses_answers = 2  # stored, but the spool does not hear of it
     fragile.is_away = False
-    wait_until(lambda: not postgres_database.is_away)
+    wait_until(lambda: not writer._is_away)
     assert logged(postgres_database) == {row.id for row in rows}
+    wait_until(lambda: not postgres_database.is_away)
     writer.write([scan(900)])
     with postgres_database.snapshot() as session:
         assert sum(session.exec(select(ScanCounter.scans))) == 701
@@ -149,7 +150,7 @@ def test_an_entry_the_log_refuses_holds_up_no_other(
     fragile.is_away = True
     writer.write([scan(1), scan(2)._replace(code="a\x00b"), scan(3)])
     fragile.is_away = False
-    wait_until(lambda: not postgres_database.is_away)
+    wait_until(lambda: not writer._is_away)
     assert len(logged(postgres_database)) == 2
     writer.close()
     assert place.files() != [], "what was refused is kept for the operator"
