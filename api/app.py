@@ -24,6 +24,7 @@ from campaigns import migrations
 from campaigns.announcements import Listener
 from campaigns.errors import Invalid, NotFound
 from campaigns.places.geocode import geocoder
+from campaigns.places.network import NetworkMap
 from campaigns.scans import ReceiptBook, take_writer_number
 from campaigns.scans.agents import classify
 from campaigns.scans.group_commit import GroupCommit
@@ -116,6 +117,7 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         directory=Directory(),
         renderer=Renderer(is_https=settings.is_https),
         geocode=geocoder(settings.geocoder, settings.geocoder_agent),
+        network=NetworkMap(settings.geoip_file),
         till_key=keyring.derive("till-code"),
         clock=clock,
     )

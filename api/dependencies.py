@@ -12,6 +12,7 @@ from sqlmodel import Session as DbSession
 from api.pages.render import Renderer
 from campaigns import identity
 from campaigns.errors import Forbidden
+from campaigns.places.network import NetworkMap
 from campaigns.places.service import Geocode
 from campaigns.scans import ReceiptBook
 from campaigns.sealing import Keyring
@@ -31,6 +32,7 @@ class Services:
     directory: Directory
     renderer: Renderer
     geocode: Geocode | None
+    network: NetworkMap
     till_key: bytes
     clock: Callable[[], datetime]
 

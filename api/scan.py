@@ -23,6 +23,7 @@ from api.scan_fields import position_of, read_fields, text_of
 from campaigns import clock, ids, missions, scans
 from campaigns.errors import CampaignError, Conflict, NotFound, StorageAway
 from campaigns.missions import Mission
+from campaigns.places.network import NOWHERE
 from campaigns.planning import State
 from campaigns.scans import Judgement, Position, Receipt
 from campaigns.scans.agents import LONGEST_AGENT, Agent, classify
@@ -98,7 +99,12 @@ class ScanPath:
                 await self._unavailable(scope, headers, send, language, entry, LogUnavailable())
                 return
         client = scope.get("client")
-        visitor_key = self._visitors.key(client[0] if client else "", agent_text)
+        address = client[0] if client else ""
+        objects = _objects(headers)
+        # An objection: the key differs by campaign, so that nothing links a person's scans across them.
+        scope_of_key = f"{agent_text}|{entry.campaign_hex}" if objects and entry else agent_text
+        visitor_key = self._visitors.key(address, scope_of_key)
+        located = self._core.network.is_there and not objects
         row, judgement = scans.sight(
             entry,
             asked="" if entry else _printable(asked),
@@ -107,6 +113,7 @@ class ScanPath:
             visitor_key=visitor_key,
             language=language,
             now=now,
+            whereabouts=self._core.network.of(address) if located else NOWHERE,
         )
         if scope["method"] != "HEAD":
             try:
@@ -199,7 +206,7 @@ class ScanPath:
         fence, distance = position.fence(entry.place)
         sealed = seal_position(self._core, position)
         accuracy = scans.accuracy_up(position.accuracy_m)
-        return PositionFix(confirmation, fence.value, distance, accuracy, sealed)
+        return PositionFix(confirmation, fence.value, distance, accuracy, sealed, position.cell)
 
     async def _find(self, asked: str) -> Entry | None:
         code = codes.normalise(unquote(asked))
@@ -340,6 +347,11 @@ def _wants_json(headers: dict[bytes, bytes]) -> bool:
 def _agent(sent: bytes) -> tuple[str, Agent]:
     text = sent.decode("latin-1")
     return text, classify(text)
+
+
+def _objects(headers: dict[bytes, bytes]) -> bool:
+    """Global Privacy Control or Do Not Track: one objection (DOMAIN section 7)."""
+    return headers.get(b"sec-gpc") == b"1" or headers.get(b"dnt") == b"1"
 
 
 def _is_prefetch(headers: dict[bytes, bytes]) -> bool:

@@ -38,6 +38,8 @@ class ScanRead(BaseModel):
     device: str
     language: str
     location_source: str | None
+    country: str | None
+    city: str | None
 
 
 class StatsRead(BaseModel):
@@ -157,5 +159,7 @@ def _read(scan: Scan, judged: Any, confirmed: bool) -> ScanRead:
         confirmed=confirmed,
         device=scan.device,
         language=scan.language,
-        location_source="place" if scan.place_id else None,
+        location_source="place" if scan.place_id else ("network" if scan.country or scan.city else None),
+        country=scan.country,
+        city=scan.city,
     )

@@ -266,7 +266,7 @@ class History:
             return
         fence, distance = one.position.fence(one.entry.place)
         accuracy = scans.accuracy_up(one.position.accuracy_m)
-        yield PositionFix(seen, fence.value, distance, accuracy, self.seal(one.position))
+        yield PositionFix(seen, fence.value, distance, accuracy, self.seal(one.position), one.position.cell)
 
     def _act(self, acting: list[Sighting]) -> None:
         with self.database.transaction() as session:

@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65535)
     trusted_proxies: str = Field("", description="Comma-separated addresses whose X-Forwarded-For is believed.")
+    geoip_file: Path | None = Field(None, description="A .mmdb file: scans then carry country and city of the address.")
     geocoder: str | None = Field(None, description="A geopy geocoder, e.g. nominatim or photon. None: no look-ups.")
     geocoder_agent: str = Field("passerelle", description="The user agent sent to the geocoder.")
     queue_limit: int = Field(20_000, ge=1, description="Scans that may wait for the disk before the answer is 503.")

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ SQLITE_PRAGMAS = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA busy_timeout=10000",
     "PRAGMA mmap_size=0",
+    # What is deleted is overwritten with zeros, where that costs no further write.
+    "PRAGMA secure_delete=FAST",
     "PRAGMA cache_size=-32000",
     "PRAGMA temp_store=MEMORY",
     # 16 MB of WAL, not 4: over 10,000 codes the same pages are copied back less often (a sixth less CPU a scan).
@@ -141,6 +143,17 @@ class Database:
         """A read-only session that waits for nobody. SQLite shows it one moment, PostgreSQL a moment a statement."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
+
+    def forget_overwritten(self) -> None:
+        """Empty SQLite's WAL, which still holds pages as they were. A reader at work puts it off to another time."""
+        if self.path is None:
+            return
+        self.write_lock.acquire()
+        try:
+            with closing(sqlite3.connect(self.path, timeout=0)) as connection, suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self.write_lock.release()
 
     def close(self) -> None:
         self.engine.dispose()

@@ -14,10 +14,12 @@ from sqlalchemy import delete, or_, text, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
+from campaigns import clock
 from campaigns.events import Event
 from campaigns.reactions import REACTIONS, Reaction
 from campaigns.scans import partitions
 from campaigns.scans.models import ScanPosition
+from campaigns.scans.visitor import destroy_salts
 from campaigns.storage import Database, changed
 
 ROUND_S = 0.4  # between two looks at an empty outbox; a confirmed scan is judged well within 5 s
@@ -54,13 +56,17 @@ def drain(database: Database, *, now: datetime) -> int:
 
 
 def purge(database: Database, *, now: datetime) -> None:
-    """Drop what has reached its term: precise positions after 72 hours."""
+    """Drop what has reached its term: precise positions after 72 hours, visitor salts after their day."""
     with database.transaction() as session:
-        session.execute(
+        dropped = changed(
+            session,
             update(ScanPosition)
             .where(col(ScanPosition.located_at) < now - POSITION_LIFE, col(ScanPosition.sealed).is_not(None))
-            .values(sealed=None)
+            .values(sealed=None),
         )
+    if dropped:
+        database.forget_overwritten()
+    destroy_salts(database, before=clock.day_of(now))
 
 
 def make_months(database: Database, *, now: datetime) -> None:

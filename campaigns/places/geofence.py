@@ -5,7 +5,7 @@ Pure arithmetic: degrees are WGS84 in the order `lat, lon`, distances and accura
 
 from bisect import bisect_left
 from enum import StrEnum
-from math import cos, radians
+from math import cos, floor, radians
 from typing import Final
 
 # An accuracy worse than this says nothing about a shop, however small its geofence.
@@ -18,6 +18,10 @@ BUCKETS_M: Final = (50, 100, 250, 500, 1_000, 5_000, 25_000, 20_100_000)
 _SHORTEST_LAT_DEGREE_M: Final = 110_574.0
 _EQUATORIAL_RADIUS_M: Final = 6_378_137.0
 _ROUNDING_M: Final = 0.01
+
+# The grid of coarse cells: rows of 0.05 degrees, 5.5 km, cut into columns about as wide.
+_CELL_DEGREES: Final = 0.05
+_ROWS: Final = round(180 / _CELL_DEGREES)
 
 
 class Geofence(StrEnum):
@@ -71,3 +75,16 @@ def near(lat: float, lon: float, place_lat: float, place_lon: float, within_m: f
 def bucket(distance_m: float) -> int:
     """The upper bound in metres of the bucket a distance falls in: what is kept when the position is not."""
     return BUCKETS_M[min(bisect_left(BUCKETS_M, distance_m), len(BUCKETS_M) - 1)]
+
+
+def cell(lat: float, lon: float) -> str:
+    """The grid cell a position falls in, as `row-column`: some 5 km wide everywhere, what is kept beside the bucket.
+
+    A geohash of five characters would be half as wide in Oslo as in Quito, and tell twice as much.
+    """
+    row = min(floor((lat + 90) / _CELL_DEGREES), _ROWS - 1)
+    # The row's edge nearer the equator, where it is widest; around a pole six columns are left.
+    edge = min(abs(row * _CELL_DEGREES - 90), abs((row + 1) * _CELL_DEGREES - 90))
+    columns = floor(360 * cos(radians(edge)) / _CELL_DEGREES)
+    column = floor((lon + 180) / 360 * columns) % columns
+    return f"{row}-{column}"

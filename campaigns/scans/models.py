@@ -32,6 +32,8 @@ class Scan(SQLModel, table=True):
     rules_version: int
     device: str
     language: str
+    country: str | None = Field(default=None, description="of the address, when the operator gave a file of addresses")
+    city: str | None = None
 
     @property
     def scanned_at(self) -> datetime:
@@ -88,6 +90,7 @@ class ScanPosition(SQLModel, table=True):
     slot: int = Field(primary_key=True, description="1 or 2")
     geofence: str
     distance_m: int | None = Field(default=None, description="upper bound of a coarse bucket")
+    cell: str | None = Field(default=None, description="of a grid of some 5 km")
     accuracy_m: int = Field(description="radius of the 95 % error circle, rounded up")
     located_at: datetime
     sealed: bytes | None = Field(default=None, sa_type=LargeBinary)

@@ -13,7 +13,8 @@ from campaigns.errors import Conflict, Invalid, NotFound, TooMany
 from campaigns.events import record_event
 from campaigns.participants import Participant
 from campaigns.places import Place, till
-from campaigns.places.geofence import Geofence, bucket, distance_m, judge
+from campaigns.places.geofence import Geofence, bucket, cell, distance_m, judge
+from campaigns.places.network import NOWHERE, Whereabouts
 from campaigns.planning import State
 from campaigns.scans.agents import Agent
 from campaigns.scans.log import ScanRow
@@ -60,6 +61,11 @@ class Position:
             fence = Geofence.MAYBE  # an old fix says where the phone was, not where it is
         return fence, bucket(distance)
 
+    @property
+    def cell(self) -> str:
+        """The coarse cell that is kept when the position is not."""
+        return cell(self.lat, self.lon)
+
 
 def take_writer_number(session: Session, *, now: datetime) -> int:
     """A number no other process has or had, for the counter rows of this one. From 1; 0 is the judge's."""
@@ -79,6 +85,7 @@ def sight(
     visitor_key: int,
     language: str,
     now: datetime,
+    whereabouts: Whereabouts = NOWHERE,
 ) -> tuple[ScanRow, Judgement]:
     """The row and first verdict of a GET. `entry` is None for an unknown code, `asked` what the phone asked for."""
     id = ids.uuid7_hex(ids.milliseconds(now))
@@ -98,6 +105,7 @@ def sight(
         RULES_VERSION,
         agent.device,
         language,
+        *whereabouts,
     )
     return row, judgement
 
@@ -290,6 +298,7 @@ def _keep_position(
             slot=given + 1,
             geofence=fence.value,
             distance_m=distance,
+            cell=position.cell,
             accuracy_m=accuracy_up(position.accuracy_m),
             located_at=now,
             sealed=sealed,

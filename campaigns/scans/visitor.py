@@ -22,6 +22,7 @@ from campaigns.scans.models import VisitorSalt
 from campaigns.storage import Database, insert_once
 
 SALT_BYTES = 32
+_FILE = threading.Lock()  # of the salt's file: the worker destroys, the scan path makes
 KEY_MASK = (1 << 63) - 1  # keys fit a signed 64-bit column
 
 log = logging.getLogger("passerelle.visitor")
@@ -65,7 +66,31 @@ def salt_of_day(database: Database, day: int) -> bytes:
         return secrets.token_bytes(SALT_BYTES)
 
 
+def destroy_salts(database: Database, *, before: int) -> None:
+    """Destroy the salts of days before this UTC day, also where nobody has scanned since: none outlives 48 hours."""
+    if database.path is None:
+        with database.transaction() as session:
+            session.execute(delete(VisitorSalt).where(col(VisitorSalt.day) < before))
+        return
+    path = database.path.with_name(database.path.name + ".salt")
+    with _FILE:
+        try:
+            is_old = json.loads(path.read_text())["day"] < before
+        except FileNotFoundError:
+            return
+        except (ValueError, KeyError, TypeError):
+            is_old = True  # nobody can use it either
+        if is_old:
+            path.unlink(missing_ok=True)
+            path.with_name(path.name + ".new").unlink(missing_ok=True)
+
+
 def _salt_in_file(path: Path, day: int) -> bytes:
+    with _FILE:
+        return _read_or_make_salt(path, day)
+
+
+def _read_or_make_salt(path: Path, day: int) -> bytes:
     try:
         kept = json.loads(path.read_text())
         if kept["day"] >= day:

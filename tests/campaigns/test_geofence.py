@@ -1,10 +1,10 @@
-from math import inf, nan
+from math import cos, inf, nan, radians
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from campaigns.places.geofence import Geofence, bucket, distance_m, judge, near
+from campaigns.places.geofence import Geofence, bucket, cell, distance_m, judge, near
 
 latitudes = st.floats(-90, 90) | st.sampled_from([-90.0, -89.9999, 0.0, 89.9999, 90.0])
 longitudes = st.floats(-180, 180) | st.sampled_from([-180.0, -179.9999, 0.0, 179.9999, 180.0])
@@ -128,3 +128,35 @@ def test_the_box_spares_the_geodesic_where_it_should(
 )
 def test_a_distance_is_kept_as_the_upper_bound_of_its_bucket(distance: float, bound: int) -> None:
     assert bucket(distance) == bound
+
+
+# Cells ------------------------------------------------------------------------------------------------------------
+
+
+@given(latitudes, longitudes, st.floats(-0.2, 0.2), st.floats(-0.2, 0.2))
+def test_two_positions_of_one_cell_are_less_than_nine_kilometres_apart(
+    lat: float, lon: float, north: float, east: float
+) -> None:
+    other = (max(-90.0, min(90.0, lat + north)), (lon + east + 180) % 360 - 180)
+    if cell(lat, lon) == cell(*other):
+        assert distance_m(lat, lon, *other) < 9_000
+
+
+@given(st.floats(-80, 80), longitudes)
+def test_a_cell_is_five_kilometres_wide_wherever_people_live(lat: float, lon: float) -> None:
+    """What stays of a position must not say more in the north than at the equator."""
+    around = {cell(lat + north * 0.045, lon) for north in (-1, 0, 1)}
+    assert len(around) >= 2
+    step = 0.03 / max(0.17, cos(radians(lat)))  # 3.3 km to the east
+    assert len({cell(lat, (lon + east * step + 180) % 360 - 180) for east in (0, 1)}) <= 2
+    row, column = cell(lat, lon).split("-")
+    assert 0 <= int(row) < 3_600
+    assert 0 <= int(column) < 7_200
+
+
+def test_cells_meet_at_the_antimeridian_and_the_poles() -> None:
+    assert cell(10, 180) == cell(10, -180)
+    assert {cell(90, lon) for lon in range(-180, 181)} == {f"3599-{column}" for column in range(6)}
+    assert {cell(-90, lon) for lon in range(-180, 181)} == {f"0-{column}" for column in range(6)}
+    assert cell(45.7578, 4.8320) == cell(45.7581, 4.8323)
+    assert cell(45.7578, 4.8320) != cell(45.84, 4.8320)
