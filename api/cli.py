@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.parse import quote
 
 import typer
 from pydantic import ValidationError
@@ -68,6 +69,7 @@ def serve(
             "PASSERELLE_DATABASE_URL=postgresql://..., or serve without --workers."
         )
     with _alone(settings):
+        say(f"Passerelle listens on http://{settings.host}:{settings.port}; its codes point to {settings.base_url}.")
         run_server(settings, workers)
 
 
@@ -217,11 +219,11 @@ def put_file(server: str, key: str, plan: dict[str, Any], *, dry_run: bool) -> d
     name = plan.get("external_id")
     if not isinstance(name, str) or not name:
         refuse("The file needs an external_id: it makes applying it twice safe.")
-    if not key:
+    if not key or not key.isascii():
         refuse("Give an owner key: --key psr_live_... or PASSERELLE_API_KEY.")
     try:
         answer = httpx2.put(
-            f"{server.rstrip('/')}/v1/campaign-files/{name}",
+            f"{server.rstrip('/')}/v1/campaign-files/{quote(name, safe='')}",
             params={"dry_run": str(dry_run).lower()},
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
             content=json.dumps(plan, default=str),
@@ -229,7 +231,10 @@ def put_file(server: str, key: str, plan: dict[str, Any], *, dry_run: bool) -> d
         )
     except httpx2.HTTPError as error:
         refuse(f"The server at {server} does not answer: {error}")
-    body: dict[str, Any] = answer.json()
+    try:
+        body: dict[str, Any] = answer.json()
+    except ValueError:
+        refuse(f"{server} answered {answer.status_code}, and not as Passerelle does. Is it the right address?")
     if answer.status_code != 200:
         faults = "".join(f"\n  {one['pointer']}: {one['detail']}" for one in body.get("errors", []))
         refuse(f"{body.get('detail', answer.text)}{faults}")

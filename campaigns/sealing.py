@@ -27,6 +27,7 @@ class Keyring:
         self._secret = secret_key.encode()
         self.key_id = self.derive("key-id", 1)[0]
         self._position = AESGCM(self.derive("position"))
+        self._answer = AESGCM(self.derive("idempotent-answer"))
 
     def derive(self, purpose: str, length: int = 32) -> bytes:
         """`length` bytes that belong to this purpose alone."""
@@ -38,15 +39,30 @@ class Keyring:
 
     def seal_position(self, plain: bytes) -> bytes:
         """Encrypt a position: key id, nonce, ciphertext."""
-        nonce = os.urandom(12)
-        return bytes([self.key_id]) + nonce + self._position.encrypt(nonce, plain, None)
+        return self._seal(self._position, plain)
 
     def open_position(self, sealed: bytes) -> bytes:
         """The reverse; Invalid when it was made with another key or altered."""
-        try:
-            return self._position.decrypt(sealed[1:13], sealed[13:], None)
-        except (InvalidTag, ValueError) as error:
-            raise Invalid("This position was sealed with another key.") from error
+        return _open(self._position, sealed)
+
+    def seal_answer(self, plain: bytes) -> bytes:
+        """Encrypt an answer that is kept for a repeated request."""
+        return self._seal(self._answer, plain)
+
+    def open_answer(self, sealed: bytes) -> bytes:
+        """The reverse; Invalid when it was made with another key or altered."""
+        return _open(self._answer, sealed)
+
+    def _seal(self, cipher: AESGCM, plain: bytes) -> bytes:
+        nonce = os.urandom(12)
+        return bytes([self.key_id]) + nonce + cipher.encrypt(nonce, plain, None)
+
+
+def _open(cipher: AESGCM, sealed: bytes) -> bytes:
+    try:
+        return cipher.decrypt(sealed[1:13], sealed[13:], None)
+    except (InvalidTag, ValueError) as error:
+        raise Invalid("This was sealed with another key, or altered.") from error
 
 
 def hash_secret(secret: str) -> str:

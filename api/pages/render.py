@@ -8,6 +8,7 @@ microseconds where compressing the page again would cost half a millisecond.
 import base64
 import hashlib
 import io
+import secrets
 import struct
 import zlib
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from markupsafe import Markup
 from campaigns.missions.models import LocalText
 
 LANGUAGES = ("fr", "en")
-_MARK = "\x02act\x03"
+_MARK = f"\x02{secrets.token_hex(8)}\x03"  # nobody can type it: it is made anew by each process
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 _PAGES = resources.files("api") / "pages"
 
@@ -315,6 +316,7 @@ def _security_headers(css: str, *, is_https: bool) -> dict[str, str]:
         "Referrer-Policy": "same-origin",
         "Permissions-Policy": "geolocation=(self), camera=(self), microphone=()",
         "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "no-store",  # unless an answer says otherwise: keys, links and figures are nobody else's
     }
     if is_https:
         headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"

@@ -39,7 +39,7 @@ Answer = TypeVar("Answer")
 COOKIE_LIFE_S = 400 * 86_400  # what browsers allow at most
 ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
-Tongue = Annotated[str | None, Query(max_length=20, description="fr or en")]
+Tongue = Annotated[str | None, Query(description="fr or en")]
 
 
 class CheckInCreate(schemas.Request):
@@ -50,7 +50,7 @@ class CheckInCreate(schemas.Request):
     lon: schemas.FormNumber | None = None
     accuracy_m: schemas.FormNumber | None = None
     age_s: schemas.FormNumber | None = None
-    till_code: str | None = Field(None, max_length=20)
+    till_code: schemas.Text | None = Field(None, max_length=20)
     occurred_at: schemas.Instant | None = None
 
 
@@ -147,7 +147,7 @@ def mission_page(
     now: Now,
     mission: MissionName,
     lang: Tongue = None,
-    just: Annotated[str, Query(pattern="^(checked_in|joined|idea|already|)$")] = "",
+    just: Annotated[str, Query(pattern="^(checked_in|joined|idea|already|waiting|noted|)$")] = "",
 ) -> HTMLResponse:
     """The public mission page: promise, progress, ideas, ways to act."""
     found = _mission(session, mission)
@@ -299,9 +299,19 @@ def _checked_in(request: Request, done: CheckedIn) -> Response:
         "reasons": [reason for reason in check.reasons.split(",") if reason],
         "steps": [_outcome(one) for one in done.outcomes],
     }
-    just = "already" if done.is_replay else "checked_in"
+    just = _just(done)
     url = f"/m/{done.mission.slug}?just={just}" if done.mission else "/me"
     return _moved(request, url, body)
+
+
+def _just(done: CheckedIn) -> str:
+    """What the next page says of the act: never that it counts when it does not."""
+    if done.is_replay:
+        return "already"
+    if done.check_in.verdict == scans.Verdict.HELD:
+        return "waiting"
+    moved = done.check_in.counted or any(one.outcome in ("verified", "already") for one in done.outcomes)
+    return "checked_in" if moved else "noted"
 
 
 def _outcome(one: StepOutcome) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def person_view(session: Session, mission: Mission, person: Participant, *, phas
     view = PersonView(
         pseudonym=person.pseudonym,
         presence=standing.presence,
-        done_step_positions=set(standing.done),
+        done_step_positions={place for place, state in standing.done.items() if state == "verified"},
         idea_count=len(mine),
     )
     return view, standing

@@ -16,7 +16,7 @@ from campaigns.announcements import announce
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
-from campaigns.ids import show, uuid7_at
+from campaigns.ids import instant_of, show, uuid7_at
 from campaigns.missions.models import (
     MODES,
     CompletionState,
@@ -37,6 +37,9 @@ from campaigns.storage import add_up, changed, insert_once
 from campaigns.tokens.directory import Entry
 
 _SLUG = re.compile(r"[a-z0-9-]{1,80}\Z")
+
+
+_TAKING_PART = (*scans.EARNING, scans.Verdict.HELD, scans.Verdict.TEST)  # robots and closed campaigns are not
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,7 @@ def check_in(
         person = session.get_one(Participant, first.participant_id)
         return CheckedIn(first, person, None, mission, first_outcomes(session, first, mission), True)
     person, secret = recognise_or_join(session, entry.campaign, cookie, language=language, now=now)
+    steps = [step for step in steps_of(session, mission.id) if step.kind == StepKind.SCAN] if mission else []
     done = scans.check_in(
         session,
         receipt,
@@ -192,18 +196,14 @@ def check_in(
         sealed=seal(position) if position else None,
         till_code_was_right=till_code_was_right,
         occurred_at=occurred_at,
+        least_presence=min((step.min_presence for step in steps), default=0),
         now=now,
     )
-    outcomes: list[StepOutcome] = []
-    if mission is not None:
+    if mission is not None and done.verdict in _TAKING_PART:
         take_part(session, mission, person, phase=done.phase, now=now)
         if done.counted:
             add_up(session, MissionCounter, _counter(mission, done.phase, "check_ins"), total=1)
-        outcomes = [
-            _offline(session, mission, step, person, done, entry, now=now)
-            for step in steps_of(session, mission.id)
-            if step.kind == StepKind.SCAN
-        ]
+    outcomes = [_offline(session, mission, step, person, done, entry, now=now) for step in steps if mission]
     return CheckedIn(done, person, secret, mission, outcomes, False)
 
 
@@ -408,6 +408,7 @@ def recount(session: Session) -> list[str]:
         .where(
             col(CheckIn.counted),
             col(CheckIn.campaign_id) == Mission.campaign_id,
+            col(CheckIn.phase) == Membership.phase,
             col(CheckIn.checked_in_at) >= Membership.joined_at,  # acts before the mission are not its own
         )
         .group_by(col(Mission.campaign_id), col(Mission.id), col(CheckIn.phase))
@@ -450,7 +451,7 @@ def _offline(
         mission,
         step,
         person,
-        period=period_of(step.repeat, done.occurred_at, zone),
+        period=period_of(step.repeat, instant_of(done.scan_id), zone),
         presence=done.presence,
         phase=done.phase,
         source_id=done.id,
@@ -460,7 +461,7 @@ def _offline(
 
 
 def _refusal(step: Step, done: CheckIn) -> StepOutcome | None:
-    if done.verdict not in (*scans.EARNING, scans.Verdict.HELD, scans.Verdict.TEST):
+    if done.verdict not in _TAKING_PART:
         return StepOutcome(step, "refused", "not_counted")
     return StepOutcome(step, "refused", "presence") if done.presence < step.min_presence else None
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns import clock, ids, places
@@ -34,12 +35,16 @@ from campaigns.scans.verdict import (
     RULES_VERSION,
     Judgement,
     Located,
+    Reason,
     Verdict,
     judge_further,
     judge_request,
 )
 from campaigns.storage import changed, insert_once, upsert
 from campaigns.tokens.directory import Entry
+
+BETWEEN_PLACES = timedelta(minutes=3)  # nobody is counted at two places within it
+PLACES_A_DAY = 10  # of one person; more is a tour of codes, not of shops
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +162,15 @@ def check_in(
     sealed: bytes | None,
     till_code_was_right: bool,
     occurred_at: datetime | None,
+    least_presence: int = 0,
     now: datetime,
 ) -> CheckIn:
-    """The offline act on a scan, once per scan: a replay returns the first answer.
+    """The offline act on a scan, once per scan; Conflict when its twin was first.
 
     Presence is 2 with the till code of the last minute, 1 with a position inside the geofence in opening hours,
-    else 0. Confirms the scan. Gone after 48 hours.
+    else 0. Confirms the scan. Gone after 48 hours. It is counted when its verdict earns, it reaches
+    `least_presence`, and it is a visit (see `_is_visit`); the visit is that of the scan's instant, while
+    `occurred_at` is only what the phone says.
     """
     receipt.require_fresh(now, ACT_LIFE)
     confirm(session, receipt, now=now)
@@ -172,11 +180,13 @@ def check_in(
     best = best_fix(session, receipt.scan_id)
     fence = Geofence(best.geofence) if best else Geofence.NONE
     presence = _presence(fence, entry.place, till_code_was_right, receipt)
-    judgement = _judge_check_in(session, receipt, entry.place, best, presence, late=late)
+    closed = entry.is_revoked or entry.state_at(now) not in (State.LIVE, State.DRAFT)
+    judgement = _judge_check_in(session, receipt, entry.place, best, presence, late=late, closed=closed)
     phase = "draft" if judgement.verdict is Verdict.TEST else "live"
     at = min(max(occurred_at or now, receipt.scanned_at), now)
     id = ids.uuid7_at(now)
-    counted = phase == "live" and judgement.verdict in EARNING and _first_visit(session, person, entry, id, at)
+    earns = phase == "live" and judgement.verdict in EARNING and presence >= least_presence
+    counted = earns and _is_visit(session, person, entry, id, receipt.scanned_at)
     is_new = insert_once(
         session,
         CheckIn,
@@ -326,9 +336,12 @@ def _judge_check_in(
     presence: int,
     *,
     late: bool,
+    closed: bool,
 ) -> Judgement:
     scan = session.get(Scan, receipt.scan_id)
     first = [reason for reason in scan.reasons.split(",") if reason] if scan else []
+    if closed:
+        first.append(Reason.CAMPAIGN_CLOSED)
     return judge_further(
         first,
         is_test=receipt.verdict is Verdict.TEST,
@@ -345,8 +358,13 @@ def located(best: ScanPosition | None, place: Place | None, *, presence: int, ac
     return Located(Geofence(best.geofence) if best else Geofence.NONE, refused)
 
 
-def _first_visit(session: Session, person: Participant, entry: Entry, check_in_id: UUID, at: datetime) -> bool:
+def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: UUID, at: datetime) -> bool:
+    """Whether a check-in is a visit to count: one a person, token and civil day of the place (the UNIQUE says so),
+    three minutes after another place, at ten places a day (DOMAIN section 4).
+    """
     zone = entry.place.time_zone if entry.place else entry.campaign.time_zone
+    if entry.place is not None and not _may_be_here(session, person, entry.place, at):
+        return False
     return insert_once(
         session,
         Visit,
@@ -355,3 +373,18 @@ def _first_visit(session: Session, person: Participant, entry: Entry, check_in_i
         civil_day=clock.civil_day(at, zone).isoformat(),
         check_in_id=check_in_id,
     )
+
+
+def _may_be_here(session: Session, person: Participant, place: Place, at: datetime) -> bool:
+    day = clock.start_of_day(at, place.time_zone)
+    elsewhere = session.execute(
+        columns(col(CheckIn.place_id), col(CheckIn.scan_id)).where(
+            col(CheckIn.participant_id) == person.id,
+            col(CheckIn.counted),
+            col(CheckIn.place_id) != place.id,
+            col(CheckIn.checked_in_at) >= day,
+        )
+    ).all()
+    visited = {place_id for place_id, scan_id in elsewhere if ids.instant_of(scan_id) >= day}
+    rushed = any(abs(at - ids.instant_of(scan_id)) < BETWEEN_PLACES for _, scan_id in elsewhere)
+    return not rushed and len(visited) < PLACES_A_DAY

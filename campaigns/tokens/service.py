@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import func
@@ -118,9 +119,12 @@ def require_destination(destination: str | None) -> None:
     """Invalid unless it is an http or https URL with a host and without user info."""
     if destination is None:
         return
-    scheme, found, rest = destination.partition("://")
-    host = rest.partition("/")[0]
-    if not found or scheme.lower() not in ("http", "https") or not host or "@" in host or len(destination) > 2000:
+    try:
+        url = urlsplit(destination)
+        is_good = url.scheme in ("http", "https") and url.hostname and url.username is None and url.port != 0
+    except ValueError:  # an unclosed bracket, a port beyond 65,535
+        is_good = False
+    if not is_good or len(destination) > 2000:
         raise Invalid(
             "A destination is an http or https URL of at most 2,000 characters, without a user name in it.",
             pointer="/destination",

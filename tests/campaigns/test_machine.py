@@ -135,13 +135,15 @@ class Acts(RuleBasedStateMachine):
             fence = "maybe" if late and position == INSIDE else FENCE[position]
             fact.fixes.append((position.accuracy_m, fence))
         fact.presence = int(fact.best() == "inside")
-        assert (done.check_in.presence, done.check_in.verdict) == (fact.presence, fact.alone())
-        self._count(fact.alone(), str(person.participant.id))
+        verdict = "invalid" if self.paused and fact.first != "bot" else fact.alone()
+        assert (done.check_in.presence, done.check_in.verdict) == (fact.presence, verdict)
+        self._count(verdict, str(person.participant.id), fact.at)
         return person
 
-    def _count(self, verdict: str, person: str) -> None:
-        day = (person, str(self.now.astimezone(PARIS).date()))
-        self.members.add(person)
+    def _count(self, verdict: str, person: str, scanned_at: datetime) -> None:
+        day = (person, str(scanned_at.astimezone(PARIS).date()))
+        if verdict in ("valid", "held"):
+            self.members.add(person)
         if verdict == "valid":
             self.visits.add(day)
             self.done.add(day)
@@ -161,6 +163,7 @@ class Acts(RuleBasedStateMachine):
         posted = self.scene.post_idea(person.participant, client_id=f"phone-{client}", now=self.now)
         assert posted.is_replay is ((who, client) in self.ideas)
         self.ideas.add((who, client))
+        self.members.add(who)
         self.done.add((who, "idea"))
 
     @rule()
