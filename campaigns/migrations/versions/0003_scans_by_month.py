@@ -1,6 +1,6 @@
 """The scan log by months on PostgreSQL
 
-Revision: 0003, after 0001
+Revision: 0003, after 0002
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from campaigns import clock
 from campaigns.scans import partitions
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 

@@ -1,13 +1,13 @@
 """Coarse places: the cell of a position, and the country and city of a scan's address
 
-Revision: 0004, after 0001
+Revision: 0002, after 0001
 """
 
 import sqlalchemy as sa
 from alembic import op
 from sqlmodel.sql.sqltypes import AutoString
 
-revision = "0004"
+revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
