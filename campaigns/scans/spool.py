@@ -250,12 +250,15 @@ def _supposed(entry: Entry) -> Result:
     return True if isinstance(entry, Confirmation) else None
 
 
+_FIX_FIELDS = ("geofence", "distance_m", "accuracy_m", "cell")
+
+
 def _pack(entry: Entry) -> str:
     if isinstance(entry, ScanRow):
         return json.dumps({"scan": entry._asdict()})
     if isinstance(entry, Confirmation):
         return json.dumps({"confirmation": _confirmation_fields(entry)})
-    fields = {"geofence": entry.geofence, "distance_m": entry.distance_m, "accuracy_m": entry.accuracy_m}
+    fields = {name: getattr(entry, name) for name in _FIX_FIELDS}
     sealed = entry.sealed.hex()
     return json.dumps({"fix": {**fields, "sealed": sealed}, "confirmation": _confirmation_fields(entry.confirmation)})
 
@@ -278,6 +281,4 @@ def _unpack(text: str) -> Entry:
     if "fix" not in kept:
         return confirmation
     fix = kept["fix"]
-    return PositionFix(
-        confirmation, fix["geofence"], fix["distance_m"], fix["accuracy_m"], bytes.fromhex(fix["sealed"])
-    )
+    return PositionFix(confirmation, sealed=bytes.fromhex(fix["sealed"]), **{name: fix[name] for name in _FIX_FIELDS})
