@@ -115,6 +115,7 @@ class Deadlined(HttpToolsProtocol):
         answered = self.cycle is not None and self.cycle.response_complete
         self._due = self._watch.head_due if answered else NEVER
         self._is_body = False
+        self._fed = 0  # what was counted in this read was body, and must not pass for the next head
 
     def pause_writing(self) -> None:
         self._write_due = self._watch.write_due

@@ -15,6 +15,7 @@ WORDS = {
         "inside": "Vous êtes au magasin",
         "refused": "Pas de position",
         "counted": "C’est compté",
+        "noted": "Votre visite est notée",
         "send": "Envoyer mon idée",
         "thanks": "Merci, votre idée est bien arrivée",
     },
@@ -25,6 +26,7 @@ WORDS = {
         "inside": "You are in the shop",
         "refused": "No position, no problem",
         "counted": "You are counted",
+        "noted": "Your visit is noted",
         "send": "Send my idea",
         "thanks": "Thank you, your idea is in",
     },
@@ -66,7 +68,7 @@ def test_refusing_the_position_leaves_the_till_code(phone: Phone, shop: Shop) ->
     page.get_by_role("button", name=words["share"]).click()
     expect(page.locator("#located")).to_contain_text(words["refused"])
     page.locator("#then").click()
-    expect(page.locator("#just")).to_contain_text(words["counted"])
+    expect(page.locator("#just")).to_contain_text(words["noted"])
     expect(page.locator("#text")).to_have_count(0)
     page.get_by_role("link", name="Voir ce qui manque").click()
     expect(page.locator("#you + .presence")).to_be_in_viewport()
@@ -125,7 +127,7 @@ def test_the_language_a_person_chose_stays_with_them(phone: Phone, shop: Shop) -
     page.goto(shop.scan_url)
     page.get_by_role("link", name="English").click()
     page.get_by_role("button", name=words["here"]).first.click()
-    expect(page.locator("#just")).to_contain_text(words["counted"])
+    expect(page.locator("#just")).to_contain_text(words["noted"])
     expect(page.locator("html")).to_have_attribute("lang", "en")
 
 

@@ -99,7 +99,7 @@ def test_without_network_a_check_in_waits_on_its_page_and_goes_by_itself(phone: 
     page.locator("main .go").first.click()
     expect(page.locator("#held")).to_contain_text("Pas de réseau")
     page.context.set_offline(False)
-    expect(page.locator("#just")).to_contain_text("C’est compté")
+    expect(page.locator("#just")).to_contain_text("Votre visite est notée")
 
 
 def body_size(request: Request) -> int:
