@@ -52,7 +52,6 @@ class ScanPath:
         self._pages = pages
         self._renderer = renderer
         self._fixed = [(name.lower().encode(), value.encode()) for name, value in renderer.headers.items()]
-        self._fixed.append((b"cache-control", b"no-store"))
         self._redirect = lru_cache(4096)(self._redirect_headers)
         self._html: Headers = [*self._fixed, (b"content-type", b"text/html; charset=utf-8")]
         self._gzip: Headers = [*self._html, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
