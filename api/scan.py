@@ -22,7 +22,7 @@ from api.scan_fields import position_of, read_fields, text_of
 from campaigns import clock, ids, missions, scans
 from campaigns.errors import CampaignError, Conflict, NotFound
 from campaigns.planning import State
-from campaigns.scans import Judgement, Position, Receipt
+from campaigns.scans import Judgement, Position, Receipt, SealedFix
 from campaigns.scans.agents import LONGEST_AGENT, Agent, classify
 from campaigns.scans.group_commit import GroupCommit, LogUnavailable
 from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow
@@ -182,7 +182,7 @@ class ScanPath:
         fence, distance = position.fence(entry.place)
         sealed = seal_position(self._core, position)
         accuracy = scans.accuracy_up(position.accuracy_m)
-        return PositionFix(confirmation, fence.value, distance, accuracy, sealed)
+        return PositionFix(confirmation, fence.value, distance, accuracy, *sealed)
 
     async def _find(self, asked: str) -> Entry | None:
         code = codes.normalise(unquote(asked))
@@ -291,10 +291,10 @@ class ScanPath:
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-def seal_position(core: Services, position: Position) -> bytes:
-    """The precise fix, encrypted: it is dropped after 72 hours."""
+def seal_position(core: Services, position: Position) -> SealedFix:
+    """The precise fix, encrypted, and the keyed hash of its point: both are dropped after 72 hours."""
     plain = json.dumps([position.lat, position.lon, position.accuracy_m, position.age_s])
-    return core.keyring.seal_position(plain.encode())
+    return SealedFix(core.keyring.seal_position(plain.encode()), core.keyring.point(position.lat, position.lon))
 
 
 def is_scan_path(path: str) -> bool:

@@ -13,9 +13,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, or_, text, update
 from sqlmodel import Session, col, select
 
+from campaigns import clock
 from campaigns.events import Event
 from campaigns.reactions import REACTIONS, Reaction
 from campaigns.scans.models import ScanPosition
+from campaigns.scans.receipt import ACT_LIFE
+from campaigns.scans.signals import DAY_MS, first_id
 from campaigns.storage import Database, changed
 
 ROUND_S = 0.4  # between two looks at an empty outbox; a confirmed scan is judged well within 5 s
@@ -52,12 +55,22 @@ def drain(database: Database, *, now: datetime) -> int:
 
 
 def purge(database: Database, *, now: datetime) -> None:
-    """Drop what has reached its term: precise positions after 72 hours."""
+    """Drop what has reached its term: precise positions after 72 hours, their points a day together no later.
+
+    Acts on a scan end after 48 hours, so 48 hours after a day's end nobody needs its points any more; one by one,
+    the judge of tomorrow would see fewer of them than the judge of today.
+    """
     with database.transaction() as session:
         session.execute(
             update(ScanPosition)
             .where(col(ScanPosition.located_at) < now - POSITION_LIFE, col(ScanPosition.sealed).is_not(None))
             .values(sealed=None)
+        )
+        last_day = clock.day_of(now - ACT_LIFE)
+        session.execute(
+            update(ScanPosition)
+            .where(col(ScanPosition.point).is_not(None), col(ScanPosition.scan_id) < first_id(last_day * DAY_MS))
+            .values(point=None)
         )
 
 

@@ -39,6 +39,7 @@ class ScanRow(NamedTuple):
     rules_version: int
     device: str
     language: str
+    objected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class PositionFix:
     distance_m: int | None
     accuracy_m: int
     sealed: bytes
+    point: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +166,9 @@ _CONFIRM = (
 )
 _FIXES = "SELECT accuracy_m, geofence, distance_m FROM scan_positions WHERE scan_id = {0} ORDER BY accuracy_m"
 _FIX = (
-    "INSERT INTO scan_positions (scan_id, slot, geofence, distance_m, accuracy_m, located_at, sealed) "
-    "VALUES ({0}, {0}, {0}, {0}, {0}, {0}, {0})"
+    "INSERT INTO scan_positions "
+    "(scan_id, slot, geofence, distance_m, accuracy_m, located_at, sealed, point, token_id, visitor_key) "
+    "VALUES ({0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0})"
 )
 _EVENT = "INSERT INTO events (id, name, payload, recorded_at, attempts) VALUES ({0}, {0}, {0}, {0}, 0)"
 
@@ -208,8 +211,8 @@ class _Batch:
         if len(given) >= 2:
             return None
         slot = len(given) + 1
-        values = (fix.geofence, fix.distance_m, fix.accuracy_m, self.instant(one.at), fix.sealed)
-        self.connection.execute(self.sql.fix, (one.scan_id, slot, *values))
+        values = (fix.geofence, fix.distance_m, fix.accuracy_m, self.instant(one.at), fix.sealed, fix.point)
+        self.connection.execute(self.sql.fix, (one.scan_id, slot, *values, one.token_id, one.visitor_key))
         self.located.append(one.scan_id)
         accuracy, geofence, distance = min([*given, (fix.accuracy_m, fix.geofence, fix.distance_m)], key=lambda f: f[0])
         return BestFix(geofence, distance, accuracy)

@@ -1,11 +1,14 @@
 """Scans: making the row of a request, checking in on it, and reading what was stored."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns import clock, ids, places
@@ -26,16 +29,18 @@ from campaigns.scans.models import (
     ScanPosition,
     ScanWriter,
     Visit,
+    first_scan,
 )
 from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE, Receipt
+from campaigns.scans.signals import SPREAD_VISITORS
 from campaigns.scans.verdict import (
     EARNING,
     RULES_VERSION,
     Judgement,
-    Located,
     Verdict,
     judge_further,
     judge_request,
+    located,
 )
 from campaigns.storage import changed, insert_once, upsert
 from campaigns.tokens.directory import Entry
@@ -59,6 +64,13 @@ class Position:
         if fence is Geofence.INSIDE and self.age_s > PRESENCE_LIFE.total_seconds():
             fence = Geofence.MAYBE  # an old fix says where the phone was, not where it is
         return fence, bucket(distance)
+
+
+class SealedFix(NamedTuple):
+    """What is kept of a precise fix for 72 hours: the ciphertext, and a keyed hash of its point."""
+
+    sealed: bytes
+    point: int | None
 
 
 def take_writer_number(session: Session, *, now: datetime) -> int:
@@ -146,7 +158,7 @@ def check_in(
     person: Participant,
     *,
     position: Position | None,
-    sealed: bytes | None,
+    sealed: SealedFix | None,
     till_code_was_right: bool,
     occurred_at: datetime | None,
     now: datetime,
@@ -263,6 +275,27 @@ def standing_judgements(session: Session, scan_ids: Sequence[UUID]) -> dict[UUID
     return {row.scan_id: row for row in rows}
 
 
+def photographed(session: Session, token_ids: Sequence[UUID], *, now: datetime) -> dict[UUID, datetime]:
+    """Which codes many people scanned far from their place in the last 24 hours, and since when."""
+    rows = session.execute(
+        columns(col(ScanPosition.token_id), first_scan())
+        .where(
+            col(ScanPosition.token_id).in_(token_ids),
+            col(ScanPosition.geofence) == Geofence.OUTSIDE.value,
+            col(ScanPosition.scan_id) >= ids.first_of(now - timedelta(hours=24)),
+        )
+        .group_by(col(ScanPosition.token_id), col(ScanPosition.visitor_key))
+    )
+    firsts: dict[UUID, list[UUID]] = defaultdict(list)
+    for token_id, scan_id in rows:
+        firsts[token_id].append(UUID(scan_id))
+    return {
+        token_id: ids.instant_of(sorted(found)[SPREAD_VISITORS - 1])
+        for token_id, found in firsts.items()
+        if len(found) >= SPREAD_VISITORS
+    }
+
+
 def confirmed_among(session: Session, scan_ids: Sequence[UUID]) -> set[UUID]:
     """Which of these scans were confirmed."""
     return set(session.exec(select(ScanConfirmation.scan_id).where(col(ScanConfirmation.scan_id).in_(scan_ids))).all())
@@ -273,7 +306,7 @@ def _keep_position(
     receipt: Receipt,
     place: Place | None,
     position: Position,
-    sealed: bytes,
+    sealed: SealedFix,
     *,
     late: bool,
     now: datetime,
@@ -292,7 +325,10 @@ def _keep_position(
             distance_m=distance,
             accuracy_m=accuracy_up(position.accuracy_m),
             located_at=now,
-            sealed=sealed,
+            sealed=sealed.sealed,
+            token_id=receipt.token_id,
+            visitor_key=receipt.visitor_key,
+            point=sealed.point,
         )
 
 
@@ -323,17 +359,16 @@ def _judge_check_in(
     return judge_further(
         first,
         is_test=receipt.verdict is Verdict.TEST,
-        located=located(best, place, presence=presence, acted=True),
+        located=located(
+            best.geofence if best else None,
+            has_position=place is not None and place.lat is not None,
+            presence=presence,
+            acted=True,
+        ),
         late=late,
         duplicate=False,
+        presence=presence,
     )
-
-
-def located(best: ScanPosition | None, place: Place | None, *, presence: int, acted: bool) -> Located:
-    """What the positions of a scan say. Acting without any proof at a place that has a position is a refusal."""
-    has_position = place is not None and place.lat is not None
-    refused = acted and best is None and presence == 0 and has_position
-    return Located(Geofence(best.geofence) if best else Geofence.NONE, refused)
 
 
 def _first_visit(session: Session, person: Participant, entry: Entry, check_in_id: UUID, at: datetime) -> bool:
