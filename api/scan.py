@@ -20,12 +20,14 @@ from api.hosted_pages import HostedPages
 from api.pages.render import Renderer, act_form, kept_language, language_of
 from api.scan_fields import position_of, read_fields, text_of
 from campaigns import clock, ids, missions, scans
-from campaigns.errors import CampaignError, Conflict, NotFound
+from campaigns.errors import CampaignError, Conflict, NotFound, TooMany
 from campaigns.planning import State
 from campaigns.scans import Judgement, Position, Receipt, SealedFix
 from campaigns.scans.agents import LONGEST_AGENT, Agent, classify
 from campaigns.scans.group_commit import GroupCommit, LogUnavailable
+from campaigns.scans.guessing import Guessing
 from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow
+from campaigns.scans.networks import load_networks
 from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE
 from campaigns.scans.visitor import VisitorKeys
 from campaigns.tokens import codes
@@ -33,6 +35,8 @@ from campaigns.tokens.directory import Entry
 
 ASKED_LIMIT = 64  # characters of an unknown code that are kept
 LONGEST_LANGUAGES = 200  # characters of Accept-Language that are read
+OBJECTIONS = frozenset((b"sec-gpc", b"dnt"))
+GUESSING = "Too many unknown codes were asked for from here. Wait a minute, or scan a printed code."
 PURPOSES = frozenset((b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"))
 
 Headers = list[tuple[bytes, bytes]]
@@ -46,6 +50,8 @@ class ScanPath:
     def __init__(
         self, core: Services, queue: GroupCommit, visitors: VisitorKeys, pages: HostedPages, renderer: Renderer
     ) -> None:
+        self._guessing = Guessing()
+        self._data_centres = load_networks(core.settings.datacentre_file)
         self._core = core
         self._queue = queue
         self._visitors = visitors
@@ -86,7 +92,11 @@ class ScanPath:
         if not self._visitors.is_ready(day):
             await asyncio.to_thread(self._visitors.prepare, day)
         client = scope.get("client")
-        visitor_key = self._visitors.key(client[0] if client else "", agent_text)
+        address = client[0] if client else ""
+        objected = not OBJECTIONS.isdisjoint(headers) and _objects(headers)
+        campaign = entry.campaign_hex if objected and entry else ""
+        visitor_key = self._visitors.key(address, agent_text, campaign)
+        wait_s = 0 if entry else self._guessing.ask(self._visitors.key(address, ""), asked, now.timestamp())
         row, judgement = scans.sight(
             entry,
             asked="" if entry else _printable(asked),
@@ -95,6 +105,9 @@ class ScanPath:
             visitor_key=visitor_key,
             language=language,
             now=now,
+            data_centre=self._data_centres.hold(address),
+            enumeration=wait_s > 0,
+            objected=objected,
         )
         if scope["method"] != "HEAD":
             try:
@@ -102,6 +115,8 @@ class ScanPath:
             except LogUnavailable as error:
                 await self._unavailable(scope, headers, send, language, entry, error)
                 return
+        if wait_s:
+            raise TooMany(GUESSING, code="guessing", retry_after_s=wait_s)
         if entry is None:
             await self._refuse(
                 scope, headers, send, 404, "unknown_code", "We do not know this code.", language=language
@@ -320,6 +335,11 @@ def _is_prefetch(headers: dict[bytes, bytes]) -> bool:
         return False
     stated = b" ".join(headers.get(name, b"") for name in PURPOSES).lower()
     return b"prefetch" in stated or b"preview" in stated or b"prerender" in stated
+
+
+def _objects(headers: dict[bytes, bytes]) -> bool:
+    """Sec-GPC and DNT are one objection (W3C Global Privacy Control)."""
+    return any(headers.get(name, b"").strip() == b"1" for name in OBJECTIONS)
 
 
 def _language(scope: Scope, headers: dict[bytes, bytes], entry: Entry | None) -> str:

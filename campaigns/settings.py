@@ -26,6 +26,10 @@ class Settings(BaseSettings):
     geocoder: str | None = Field(None, description="A geopy geocoder, e.g. nominatim or photon. None: no look-ups.")
     geocoder_agent: str = Field("passerelle", description="The user agent sent to the geocoder.")
     queue_limit: int = Field(20_000, ge=1, description="Scans that may wait for the disk before the answer is 503.")
+    datacentre_file: Path | None = Field(
+        None,
+        description="A file of data centres' address ranges, one CIDR a line: a weight, never a refusal.",
+    )
     worker: bool = Field(True, description="Run the worker inside the server.")
 
     @field_validator("database_url")

@@ -91,11 +91,15 @@ def sight(
     visitor_key: int,
     language: str,
     now: datetime,
+    data_centre: bool = False,
+    enumeration: bool = False,
+    objected: bool = False,
 ) -> tuple[ScanRow, Judgement]:
     """The row and first verdict of a GET. `entry` is None for an unknown code, `asked` what the phone asked for."""
     id = ids.uuid7_hex(ids.milliseconds(now))
     state, is_open = entry.standing.at(now) if entry else (None, True)
-    judgement = judge_request(agent.kind, prefetch, state, entry is not None and entry.is_revoked, is_open)
+    is_revoked = entry is not None and entry.is_revoked
+    judgement = judge_request(agent.kind, prefetch, state, is_revoked, is_open, data_centre, enumeration)
     row = ScanRow(
         id,
         entry.campaign_hex if entry else None,
@@ -110,6 +114,7 @@ def sight(
         RULES_VERSION,
         agent.device,
         language,
+        objected,
     )
     return row, judgement
 
