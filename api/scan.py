@@ -175,6 +175,7 @@ class ScanPath:
         fields = await read_fields(headers, receive)
         entry = self._core.directory.find(asked) or await self._find(asked)
         if entry is None:
+            self._refuse_guess(scope, asked)
             raise NotFound("We do not know this code.", code="unknown_code")
         receipt = self._core.receipts.read(text_of(fields, "receipt"), token_id=entry.token_id)
         now = self._core.clock()
@@ -191,6 +192,13 @@ class ScanPath:
         presence = 1 if best.geofence == "inside" and _was_open(entry, receipt) else receipt.presence
         body = {"geofence": best.geofence, "distance_m": best.distance_m, "presence": presence}
         await self._done(scope, send, entry, json.dumps(body).encode() if wants_json else None, 200)
+
+    def _refuse_guess(self, scope: Scope, asked: str) -> None:
+        client = scope.get("client")
+        key = self._visitors.key(client[0] if client else "", "")
+        wait_s = self._guessing.ask(key, asked, self._core.clock().timestamp())
+        if wait_s:
+            raise TooMany(GUESSING, code="guessing", retry_after_s=wait_s)
 
     def _fix(self, fields: dict[str, Any], entry: Entry, confirmation: Confirmation) -> PositionFix:
         position = position_of(fields)

@@ -1,6 +1,7 @@
 """What the scan path says of guessers, data centres and objections, on both databases."""
 
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy
 
@@ -22,6 +23,9 @@ def test_an_address_that_guesses_is_told_to_wait_and_known_codes_still_work(data
         with server.phone(**{"User-Agent": PHONE + " another"}) as other:
             assert other.get("/t/NO-1234").status_code == 429  # the address, not the agent
         assert server.passerelle("verify").returncode == 0
+        orphans = _read(database_url, "SELECT reasons, verdict, score FROM scans WHERE code IS NOT NULL ORDER BY id")
+        assert orphans[:20] == [("unknown_code", "orphan", 0)] * 20
+        assert orphans[20:] == [("unknown_code,enumeration", "orphan", 50)] * 12
 
 
 def test_a_person_who_mistypes_and_a_misprint_that_many_scan_are_never_told_to_wait(database_url: str) -> None:
@@ -36,10 +40,7 @@ def test_an_objection_is_kept_with_the_scan_and_links_no_two_campaigns(database_
         for headers in ({}, {"Sec-GPC": "1"}, {"DNT": "1"}, {"DNT": "0"}):
             for shop in shops:
                 assert shop.scan(**headers)["verdict"] == "valid"
-        engine = sqlalchemy.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
-        with engine.connect() as connection:
-            rows = connection.execute(sqlalchemy.text("SELECT visitor_key, objected FROM scans ORDER BY id")).fetchall()
-        engine.dispose()
+        rows = _read(database_url, "SELECT visitor_key, objected FROM scans ORDER BY id")
         assert [bool(objected) for _, objected in rows] == [False, False, True, True, True, True, False, False]
         keys = [key for key, _ in rows]
         assert keys[0] == keys[1] == keys[6] == keys[7]
@@ -72,8 +73,16 @@ def test_rejudging_takes_the_process_lock(database_url: str) -> None:
         assert (spoilt.returncode, "should be valid" in spoilt.stdout) == (3, True)
 
 
+def _read(database_url: str, query: str) -> list[tuple[Any, ...]]:
+    engine = sqlalchemy.create_engine(database_url)
+    with engine.connect() as connection:
+        rows = [tuple(row) for row in connection.execute(sqlalchemy.text(query))]
+    engine.dispose()
+    return rows
+
+
 def _spoil(database_url: str) -> None:
-    engine = sqlalchemy.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    engine = sqlalchemy.create_engine(database_url)
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text("UPDATE scans SET verdict = 'held'"))
     engine.dispose()
