@@ -7,20 +7,29 @@ ten minutes, a point and the far scans of a code by the day.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func
 from sqlalchemy import select as columns
 from sqlmodel import Session, col
 
-from campaigns import ids
 from campaigns.places import Place
 from campaigns.places.geofence import Geofence
+from campaigns.scans.facts import (
+    CHECK_IN,
+    CONFIRMATION,
+    JUDGEMENT,
+    POSITION,
+    SCAN,
+    Acted,
+    Confirmed,
+    Fix,
+    Known,
+    Sighted,
+    Standing,
+)
 from campaigns.scans.models import CheckIn, Scan, ScanConfirmation, ScanCounter, ScanJudgement, ScanPosition, first_scan
-from campaigns.scans.receipt import PRESENCE_LIFE
 from campaigns.scans.signals import (
     BURST_MS,
     BURST_SCANS,
@@ -30,137 +39,18 @@ from campaigns.scans.signals import (
     SHARED_POSITION_VISITORS,
     SPREAD_VISITORS,
     Sighting,
-    Spot,
     bursts_of_source,
     first_id,
     impossible_travels,
     milliseconds_of,
     shared_devices,
 )
-from campaigns.scans.verdict import STRONG, Judgement, Reason, Seen, Verdict, duplicates, judge_further, located
+from campaigns.scans.verdict import STRONG, Judgement, Reason, Seen, Verdict, duplicates
 
 CHUNK = 400  # values of one IN list
 SIGNALS_SINCE = 2  # the first rules version with signals; earlier scans keep the rules they were made under
 _VISITABLE = (Verdict.VALID, Verdict.PROVISIONAL, Verdict.HELD)
 _FOREVER = UUID(int=(1 << 128) - 1)
-
-
-class Confirmed(NamedTuple):
-    """A confirmation of the log."""
-
-    scan_id: UUID
-    token_id: UUID
-    visitor_key: int
-    is_judged: bool
-
-    @property
-    def day(self) -> int:
-        return milliseconds_of(self.scan_id) // DAY_MS
-
-
-class Acted(NamedTuple):
-    """A check-in of the log."""
-
-    scan_id: UUID
-    participant_id: UUID
-    presence: int
-    checked_in_at: datetime
-
-
-class Fix(NamedTuple):
-    """A position of the log."""
-
-    scan_id: UUID
-    accuracy_m: int
-    slot: int
-    geofence: str
-    distance_m: int | None
-    point: int | None
-
-
-class Standing(NamedTuple):
-    """The judgement that stands for a scan."""
-
-    id: UUID
-    scan_id: UUID
-    verdict: str
-    reasons: str
-
-
-class Sighted(NamedTuple):
-    """A row of the scan log, as far as it matters here."""
-
-    id: UUID
-    campaign_id: UUID | None
-    token_id: UUID | None
-    place_id: UUID | None
-    phase: str
-    verdict: str
-    reasons: str
-    rules_version: int
-
-    @property
-    def scanned_at(self) -> datetime:
-        return ids.instant_of(self.id)
-
-
-@dataclass(slots=True)
-class Known:
-    """All that the rules ask of one confirmed scan by itself."""
-
-    scan: Sighted
-    confirmation: Confirmed
-    check_in: Acted | None
-    fixes: list[Fix]
-    place: Place | None
-    standing: Standing | None = None
-    signals: list[str] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        return self.standing.verdict if self.standing else self.scan.verdict
-
-    @property
-    def best(self) -> Fix | None:
-        return min(self.fixes, key=lambda fix: (fix.accuracy_m, fix.slot)) if self.fixes else None
-
-    @property
-    def presence(self) -> int:
-        return self.check_in.presence if self.check_in else 0
-
-    def judged(self, *, duplicate: bool = False, signals: Iterable[str] = ()) -> Judgement:
-        acted = self.check_in
-        best = self.best
-        return judge_further(
-            [reason for reason in self.scan.reasons.split(",") if reason],
-            is_test=self.scan.phase == "draft",
-            located=located(
-                best.geofence if best else None,
-                has_position=self.place is not None and self.place.lat is not None,
-                presence=self.presence,
-                acted=acted is not None,
-            ),
-            late=acted is not None and acted.checked_in_at - self.scan.scanned_at > PRESENCE_LIFE,
-            duplicate=duplicate,
-            signals=signals,
-            presence=self.presence,
-        )
-
-    def sighting(self) -> Sighting:
-        return Sighting(
-            self.scan.id,
-            self.confirmation.token_id,
-            self.check_in.participant_id if self.check_in else None,
-            self._spot(),
-        )
-
-    def _spot(self) -> Spot | None:
-        best = self.best
-        if best is None or best.distance_m is None or self.place is None:
-            return None
-        if self.place.lat is None or self.place.lon is None:
-            return None
-        return Spot(self.place.lat, self.place.lon, best.distance_m + best.accuracy_m)
 
 
 _Key = tuple[int, int]  # visitor key, UTC day
@@ -207,7 +97,7 @@ class Evidence:
     def _confirm(self, scan_ids: Iterable[UUID]) -> set[UUID]:
         """Read these confirmations; which of them there are."""
         asked = set(scan_ids)
-        for row in self._rows(_CONFIRMATION, ScanConfirmation.scan_id, asked - self.confirmed.keys()):
+        for row in self._rows(CONFIRMATION, ScanConfirmation.scan_id, asked - self.confirmed.keys()):
             self.confirmed[row[0]] = Confirmed._make(row)
         return asked & self.confirmed.keys()
 
@@ -226,7 +116,7 @@ class Evidence:
         self._of_key.update((key, []) for key in fresh)
         days = [day for _, day in fresh]
         within = col(ScanConfirmation.scan_id).between(first_id(min(days) * DAY_MS), first_id((max(days) + 1) * DAY_MS))
-        rows = self._rows(_CONFIRMATION.where(within), ScanConfirmation.visitor_key, {key for key, _ in fresh})
+        rows = self._rows(CONFIRMATION.where(within), ScanConfirmation.visitor_key, {key for key, _ in fresh})
         for one in (Confirmed._make(row) for row in rows):
             if (one.visitor_key, one.day) in fresh:
                 self.confirmed[one.scan_id] = one
@@ -234,7 +124,7 @@ class Evidence:
         self._read_acts({id for key in fresh for id in self._of_key[key]})
 
     def _read_acts(self, scan_ids: set[UUID]) -> None:
-        for row in self._rows(_CHECK_IN, CheckIn.scan_id, scan_ids - self._acted.keys()):
+        for row in self._rows(CHECK_IN, CheckIn.scan_id, scan_ids - self._acted.keys()):
             self._acted[row[0]] = Acted._make(row)
 
     def _read_people(self, people: set[_Person]) -> None:
@@ -244,7 +134,7 @@ class Evidence:
         self._of_person.update((person, set()) for person in fresh)
         days = [day for _, day in fresh]
         within = col(CheckIn.scan_id).between(first_id(min(days) * DAY_MS), first_id((max(days) + 1) * DAY_MS))
-        for row in self._rows(_CHECK_IN.where(within), CheckIn.participant_id, {person for person, _ in fresh}):
+        for row in self._rows(CHECK_IN.where(within), CheckIn.participant_id, {person for person, _ in fresh}):
             one = Acted._make(row)
             person = (one.participant_id, milliseconds_of(one.scan_id) // DAY_MS)
             if person in fresh:
@@ -258,14 +148,14 @@ class Evidence:
         """Read scans, positions and standing judgements."""
         fresh = scan_ids - self.known.keys()
         fixes: dict[UUID, list[Fix]] = defaultdict(list)
-        for row in self._rows(_POSITION, ScanPosition.scan_id, fresh):
+        for row in self._rows(POSITION, ScanPosition.scan_id, fresh):
             fixes[row[0]].append(Fix._make(row))
         standing: dict[UUID, Standing] = {}
-        for one in (Standing._make(row) for row in self._rows(_JUDGEMENT, ScanJudgement.scan_id, fresh)):
+        for one in (Standing._make(row) for row in self._rows(JUDGEMENT, ScanJudgement.scan_id, fresh)):
             kept = standing.get(one.scan_id)
             if kept is None or kept.id < one.id:
                 standing[one.scan_id] = one
-        for scan in (Sighted._make(row) for row in self._rows(_SCAN, Scan.id, fresh)):
+        for scan in (Sighted._make(row) for row in self._rows(SCAN, Scan.id, fresh)):
             self.known[scan.id] = Known(
                 scan=scan,
                 confirmation=self.confirmed[scan.id],
@@ -414,7 +304,7 @@ class Evidence:
     def _points_of(self, scan_ids: Iterable[UUID]) -> dict[UUID, tuple[int, int]]:
         """The precise point of each scan that has one, and its day."""
         found = {}
-        for row in self._rows(_POSITION.where(col(ScanPosition.point).is_not(None)), ScanPosition.scan_id, scan_ids):
+        for row in self._rows(POSITION.where(col(ScanPosition.point).is_not(None)), ScanPosition.scan_id, scan_ids):
             one = Fix._make(row)
             if one.point is not None and one.accuracy_m <= POINT_ACCURACY_M:
                 found[one.scan_id] = (one.point, milliseconds_of(one.scan_id) // DAY_MS)
@@ -427,7 +317,7 @@ class Evidence:
         asked = [one for one in asked if one.scan.rules_version >= SIGNALS_SINCE]
         bursts = self._bursts([one.scan.id for one in asked])
         spreads = self._spreads([one.scan.id for one in asked])
-        repeated = self._repeated({pair for one in asked for pair in _points(one)})
+        repeated = self._repeated({pair for one in asked for pair in one.points()})
         by_key: dict[_Key, tuple[set[UUID], set[UUID]]] = {}
         by_person: dict[_Person, set[UUID]] = {}
         for one in asked:
@@ -440,7 +330,7 @@ class Evidence:
             if person is not None and person not in by_person:
                 by_person[person] = impossible_travels(self._sightings(self._of_person[person]))
             is_unproven = one.presence < STRONG and (one.best is None or one.best.geofence != Geofence.INSIDE)
-            points = _points(one)
+            points = one.points()
             is_repeated = any(id >= repeated.get(pair, _FOREVER) for pair in points)
             if one.fixes and not points and one.standing is not None:
                 # A day's points are forgotten together: what the judge saw in time stands.
@@ -476,40 +366,3 @@ class Evidence:
                 if one.judged().verdict in _VISITABLE
             ]
         )
-
-
-def _points(one: Known) -> list[tuple[int, int]]:
-    day = milliseconds_of(one.scan.id) // DAY_MS
-    return [(fix.point, day) for fix in one.fixes if fix.point is not None and fix.accuracy_m <= POINT_ACCURACY_M]
-
-
-_CONFIRMATION = columns(
-    col(ScanConfirmation.scan_id),
-    col(ScanConfirmation.token_id),
-    col(ScanConfirmation.visitor_key),
-    col(ScanConfirmation.is_judged),
-)
-_CHECK_IN = columns(
-    col(CheckIn.scan_id), col(CheckIn.participant_id), col(CheckIn.presence), col(CheckIn.checked_in_at)
-)
-_POSITION = columns(
-    col(ScanPosition.scan_id),
-    col(ScanPosition.accuracy_m),
-    col(ScanPosition.slot),
-    col(ScanPosition.geofence),
-    col(ScanPosition.distance_m),
-    col(ScanPosition.point),
-)
-_JUDGEMENT = columns(
-    col(ScanJudgement.id), col(ScanJudgement.scan_id), col(ScanJudgement.verdict), col(ScanJudgement.reasons)
-)
-_SCAN = columns(
-    col(Scan.id),
-    col(Scan.campaign_id),
-    col(Scan.token_id),
-    col(Scan.place_id),
-    col(Scan.phase),
-    col(Scan.verdict),
-    col(Scan.reasons),
-    col(Scan.rules_version),
-)

@@ -14,7 +14,8 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from campaigns import ids
-from campaigns.scans.evidence import CHUNK, Evidence, Known
+from campaigns.scans.evidence import CHUNK, Evidence
+from campaigns.scans.facts import Known
 from campaigns.scans.models import Scan, ScanConfirmation, ScanCounter, ScanJudgement
 from campaigns.scans.signals import HOUR_MS, milliseconds_of
 from campaigns.scans.verdict import Judgement, settle

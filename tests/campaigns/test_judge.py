@@ -36,11 +36,12 @@ def test_a_confirmed_scan_is_verified_once(database: Database) -> None:
     assert scene.problems() == []
 
 
-def test_sixty_reloads_of_one_phone_are_one_verified_scan(database: Database) -> None:
+@pytest.mark.parametrize("apart", [0.9, 0.01])
+def test_sixty_reloads_of_one_phone_are_one_verified_scan(database: Database, apart: float) -> None:
     scene = set_scene(database)
     rows = []
     for number in range(60):
-        rows.append(scene.scan(at=minutes(number * 0.9)))
+        rows.append(scene.scan(at=minutes(number * apart)))
     write(database, *(confirmation(row, NOON) for row in rows))
     scene.drain()
     figures = scene.figures()
