@@ -4,11 +4,10 @@ from collections import OrderedDict
 from typing import Final
 
 WINDOW_S: Final = 60.0
-# Different unknown codes of one address within a minute. A person mistypes one or two; a shop full of people behind
-# one address, all with a misread code, a handful; a program does this in a second. With 31 characters in ten places
-# the twenty it gets a minute find nothing.
-UNKNOWN_CODES: Final = 20
-ADDRESSES: Final = 10_000  # remembered at once, the last to ask; some 20 MB if all of them guess
+# Different unknown codes of one address within a minute. One a second: nobody types so fast, and a shop full of people
+# behind one address has one misprint, not sixty. With 31 characters in ten places the sixty it gets find nothing.
+UNKNOWN_CODES: Final = 60
+ADDRESSES: Final = 10_000  # remembered at once, the last to ask; some 50 MB if all of them guess
 
 
 class _Asking:

@@ -13,8 +13,8 @@ def test_an_address_that_guesses_is_told_to_wait_and_known_codes_still_work(data
     with running_server(database_url) as server:
         shop = make_shop(server)
         with server.phone() as phone:
-            answers = [phone.get(f"/t/NO-{number:04d}") for number in range(30)]
-            assert [answer.status_code for answer in answers] == [404] * 20 + [429] * 10
+            answers = [phone.get(f"/t/NO-{number:04d}") for number in range(70)]
+            assert [answer.status_code for answer in answers] == [404] * 60 + [429] * 10
             assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
             assert answers[-1].json()["code"] == "guessing"
             page = phone.get("/t/NO-9999", headers={"Accept": "text/html", "Accept-Language": "fr"})
@@ -24,8 +24,8 @@ def test_an_address_that_guesses_is_told_to_wait_and_known_codes_still_work(data
             assert other.get("/t/NO-1234").status_code == 429  # the address, not the agent
         assert server.passerelle("verify").returncode == 0
         orphans = _read(database_url, "SELECT reasons, verdict, score FROM scans WHERE code IS NOT NULL ORDER BY id")
-        assert orphans[:20] == [("unknown_code", "orphan", 0)] * 20
-        assert orphans[20:] == [("unknown_code,enumeration", "orphan", 50)] * 12
+        assert orphans[:60] == [("unknown_code", "orphan", 0)] * 60
+        assert orphans[60:] == [("unknown_code,enumeration", "orphan", 50)] * 12
 
 
 def test_a_person_who_mistypes_and_a_misprint_that_many_scan_are_never_told_to_wait(database_url: str) -> None:
