@@ -17,24 +17,26 @@ from campaigns.places.geofence import distance_m
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 
-# A burst is looked for in ten minutes of the clock: nobody walks to more than four places in that time (DOMAIN:
-# three minutes between places), and a shop has a window, a shelf and a till with a code each.
+# A burst is looked for in ten minutes of the clock.
 BURST_MS: Final = 600_000
-# burst_source: different codes of one visitor key within them. Codes and not scans, because reloading one page is a
-# duplicate already, and must not cost the visit it repeats.
-BURST_CODES: Final = 6
+# burst_source: different codes of one visitor key within them. One person walks to four places in that time (DOMAIN:
+# three minutes between places) and finds a few codes in each; people with one model of phone behind one mall's Wi-Fi
+# find some more. Codes and not scans, because reloading one page is a duplicate already, and must not cost the visit
+# it repeats.
+BURST_CODES: Final = 30
 # burst_token: confirmed scans of one code within them. One every two seconds for ten minutes is a stadium's screen,
 # which has live codes and so presence 2, or a program.
 BURST_SCANS: Final = 300
 
-# shared_device: people who checked in under one visitor key within an hour. A family or a table of friends with one
-# model of phone has four; from the fifth on it is a shop's Wi-Fi or one browser being cleared, and only presence 2
-# can tell which.
-SHARED_PEOPLE: Final = 4
+# shared_device: people who checked in under one visitor key within an hour. A table of friends with one model of
+# phone has five, a busy shop whose phones share an address some twenty of the most common model; beyond that it is a
+# crowd, or one browser being cleared, and only presence 2 can tell which.
+SHARED_PEOPLE: Final = 20
 
 # shared_position: visitor keys with one position to seven decimals, a centimetre, on one day. Two readings of a
-# satellite receiver never agree so far; a couple's two visits with one laptop may.
-SHARED_POSITION_VISITORS: Final = 3
+# satellite receiver never agree so far; a couple's two visits with one laptop may, and so may a marketer who tries
+# a code out with a few phones on one typed position.
+SHARED_POSITION_VISITORS: Final = 5
 # A fix as vague as this comes from a mast or a table of Wi-Fi networks, which say the same to everyone there.
 POINT_ACCURACY_M: Final = 250
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns import ids
+from campaigns.scans import signals
 from campaigns.scans.signals import (
     BURST_CODES,
     SHARED_PEOPLE,
@@ -35,17 +36,17 @@ def blamed(rule: Any, *sightings: Sighting) -> list[int]:
     return [index for index, one in enumerate(sightings) if one.scan_id in found]
 
 
-def test_the_seventh_code_within_ten_minutes_is_a_burst_and_a_reload_never_is() -> None:
-    codes = [seen(n / 2, code=n + 1) for n in range(BURST_CODES + 2)]
+def test_one_code_too_many_within_ten_minutes_is_a_burst_and_a_reload_never_is() -> None:
+    codes = [seen(n / 5, code=n + 1) for n in range(BURST_CODES + 2)]
     assert blamed(bursts_of_source, *codes) == [BURST_CODES, BURST_CODES + 1]
-    assert blamed(bursts_of_source, *(seen(n * 2, code=n + 1) for n in range(30))) == []
+    assert blamed(bursts_of_source, *(seen(n / 2, code=n + 1) for n in range(90))) == []
     assert blamed(bursts_of_source, *(seen(n / 10) for n in range(90))) == []
 
 
-def test_the_fifth_person_within_the_hour_shares_a_device_and_the_first_four_do_not() -> None:
+def test_one_person_too_many_within_the_hour_shares_a_device_and_those_before_do_not() -> None:
     people = [seen(n, person=n + 1) for n in range(SHARED_PEOPLE + 2)]
     assert blamed(shared_devices, *people) == [SHARED_PEOPLE, SHARED_PEOPLE + 1]
-    assert blamed(shared_devices, *(seen(n * 15, person=n + 1) for n in range(20))) == []
+    assert blamed(shared_devices, *(seen(n * 3, person=n + 1) for n in range(90))) == []
     assert blamed(shared_devices, *(seen(n, person=1) for n in range(40))) == []
     assert blamed(shared_devices, *(seen(n) for n in range(40))) == []
 
@@ -80,6 +81,13 @@ sightings_of_all_kinds = st.lists(
 
 @given(sightings_of_all_kinds, st.randoms(use_true_random=False))
 def test_no_rule_depends_on_the_order_and_none_blames_for_what_came_later(facts: list[Any], chance: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signals, "BURST_CODES", 3)  # so that thirty scans show every rule at work
+        patch.setattr(signals, "SHARED_PEOPLE", 2)
+        _check_any_order(facts, chance)
+
+
+def _check_any_order(facts: list[Any], chance: Any) -> None:
     all_ = [seen(m, code=c, person=p, spot=s, n=n) for n, (m, c, p, s) in enumerate(facts)]
     shuffled = list(all_)
     chance.shuffle(shuffled)
