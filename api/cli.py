@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import quote
@@ -140,20 +141,27 @@ def worker() -> None:
 
 
 @app.command()
-def verify(as_json: AsJson = False) -> None:
-    """Recount every counter from the log, beside a running server. Exits 3 when something does not add up."""
+def verify(
+    rejudge: Annotated[bool, typer.Option("--rejudge", help="Judge every scan again instead, and compare.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Recount every counter from the log, beside a running server. Exits 3 when something does not add up.
+
+    With --rejudge the rules run over the whole log again and change nothing; a SQLite server must be stopped first.
+    """
     settings = read_settings()
     if settings.sqlite_path is not None and not settings.sqlite_path.exists():
         refuse(f"There is no database {settings.sqlite_path}.")
-    database = Database(settings.database_url)
-    problems = verification.verify(database)
-    database.close()
+    with _alone(settings) if rejudge else nullcontext():
+        database = Database(settings.database_url)
+        problems = verification.rejudge(database) if rejudge else verification.verify(database)
+        database.close()
     if as_json:
         say(json.dumps({"ok": not problems, "problems": problems}))
     elif problems:
         say("\n".join(problems))
     else:
-        say("Everything adds up.")
+        say("Every verdict is what the rules say." if rejudge else "Everything adds up.")
     raise typer.Exit(EXIT_DIFFERENT if problems else 0)
 
 
@@ -262,8 +270,6 @@ def refuse(reason: str) -> NoReturn:
 
 
 def _alone(settings: Settings) -> Any:
-    from contextlib import nullcontext
-
     if settings.sqlite_path is None:
         return nullcontext()
     settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)

@@ -63,6 +63,7 @@ STATUS_OF_NAMED = {
     "link_used": 410,
     "receipt_expired": 410,
     "till_code_tries": 429,
+    "guessing": 429,
 }
 
 # code -> (title, what it means and what to do): the pages under /problems/
@@ -93,6 +94,10 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "till_code_wrong": (
         "Wrong till code",
         "The six digits change every 30 seconds: read them again from the shop's screen.",
+    ),
+    "guessing": (
+        "Too many unknown codes",
+        "This address asked for many codes that do not exist. Known codes still work.",
     ),
     "till_code_tries": ("Too many tries", "Share your position or ask the staff instead."),
     "idea_empty": ("Empty idea", "Write a few words first."),

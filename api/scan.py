@@ -21,13 +21,15 @@ from api.hosted_pages import HostedPages
 from api.pages.render import Renderer, act_form, kept_language, language_of
 from api.scan_fields import position_of, read_fields, text_of
 from campaigns import clock, ids, missions, scans
-from campaigns.errors import CampaignError, Conflict, NotFound, StorageAway
+from campaigns.errors import CampaignError, Conflict, NotFound, StorageAway, TooMany
 from campaigns.missions import Mission
 from campaigns.places.network import NOWHERE
 from campaigns.planning import State
-from campaigns.scans import Judgement, Position, Receipt
+from campaigns.scans import Judgement, Position, Receipt, SealedFix
 from campaigns.scans.agents import LONGEST_AGENT, Agent, classify
+from campaigns.scans.data_centres import load_networks
 from campaigns.scans.group_commit import GroupCommit, LogUnavailable
+from campaigns.scans.guessing import Guessing
 from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow
 from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE
 from campaigns.scans.visitor import VisitorKeys
@@ -36,6 +38,8 @@ from campaigns.tokens.directory import Entry
 
 ASKED_LIMIT = 64  # characters of an unknown code that are kept
 LONGEST_LANGUAGES = 200  # characters of Accept-Language that are read
+OBJECTIONS = frozenset((b"sec-gpc", b"dnt"))
+GUESSING = "Too many unknown codes were asked for from here. Wait a minute, or scan a printed code."
 PURPOSES = frozenset((b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"))
 
 Headers = list[tuple[bytes, bytes]]
@@ -49,6 +53,8 @@ class ScanPath:
     def __init__(
         self, core: Services, queue: GroupCommit, visitors: VisitorKeys, pages: HostedPages, renderer: Renderer
     ) -> None:
+        self._guessing = Guessing()
+        self._data_centres = load_networks(core.settings.datacentre_file)
         self._core = core
         self._queue = queue
         self._visitors = visitors
@@ -99,11 +105,11 @@ class ScanPath:
                 return
         client = scope.get("client")
         address = client[0] if client else ""
-        objects = _objects(headers)
-        # An objection: the key differs by campaign, so that nothing links a person's scans across them.
-        scope_of_key = f"{agent_text}|{entry.campaign_hex}" if objects and entry else agent_text
-        visitor_key = self._visitors.key(address, scope_of_key)
-        located = self._core.network.is_there and not objects
+        objected = not OBJECTIONS.isdisjoint(headers) and _objects(headers)
+        campaign = entry.campaign_hex if objected and entry else ""
+        visitor_key = self._visitors.key(address, agent_text, campaign)
+        located = self._core.network.is_there and not objected
+        wait_s = 0 if entry else self._guessing.ask(self._visitors.key(address, ""), asked, now.timestamp())
         row, judgement = scans.sight(
             entry,
             asked="" if entry else _printable(asked),
@@ -113,6 +119,9 @@ class ScanPath:
             language=language,
             now=now,
             whereabouts=self._core.network.of(address) if located else NOWHERE,
+            data_centre=self._data_centres.hold(address),
+            enumeration=wait_s > 0,
+            objected=objected,
         )
         if scope["method"] != "HEAD":
             try:
@@ -120,6 +129,8 @@ class ScanPath:
             except LogUnavailable as error:
                 await self._unavailable(scope, headers, send, language, entry, error)
                 return
+        if wait_s:
+            raise TooMany(GUESSING, code="guessing", retry_after_s=wait_s)
         if entry is None:
             await self._refuse(
                 scope, headers, send, 404, "unknown_code", "We do not know this code.", language=language
@@ -183,6 +194,7 @@ class ScanPath:
         fields = await read_fields(headers, receive)
         entry = self._core.directory.find(asked) or await self._find(asked)
         if entry is None:
+            self._refuse_guess(scope, asked)
             raise NotFound("We do not know this code.", code="unknown_code")
         receipt = self._core.receipts.read(text_of(fields, "receipt"), token_id=entry.token_id)
         now = self._core.clock()
@@ -200,12 +212,19 @@ class ScanPath:
         body = {"geofence": best.geofence, "distance_m": best.distance_m, "presence": presence}
         await self._done(scope, send, entry, json.dumps(body).encode() if wants_json else None, 200)
 
+    def _refuse_guess(self, scope: Scope, asked: str) -> None:
+        client = scope.get("client")
+        key = self._visitors.key(client[0] if client else "", "")
+        wait_s = self._guessing.ask(key, asked, self._core.clock().timestamp())
+        if wait_s:
+            raise TooMany(GUESSING, code="guessing", retry_after_s=wait_s)
+
     def _fix(self, fields: dict[str, Any], entry: Entry, confirmation: Confirmation) -> PositionFix:
         position = position_of(fields)
         fence, distance = position.fence(entry.place)
         sealed = seal_position(self._core, position)
         accuracy = scans.accuracy_up(position.accuracy_m)
-        return PositionFix(confirmation, fence.value, distance, accuracy, sealed, position.cell)
+        return PositionFix(confirmation, fence.value, distance, accuracy, *sealed, cell=position.cell)
 
     async def _find(self, asked: str) -> Entry | None:
         code = codes.normalise(unquote(asked))
@@ -324,10 +343,10 @@ class ScanPath:
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-def seal_position(core: Services, position: Position) -> bytes:
-    """The precise fix, encrypted: it is dropped after 72 hours."""
+def seal_position(core: Services, position: Position) -> SealedFix:
+    """The precise fix, encrypted, and the keyed hash of its point: both are dropped after 72 hours."""
     plain = json.dumps([position.lat, position.lon, position.accuracy_m, position.age_s])
-    return core.keyring.seal_position(plain.encode())
+    return SealedFix(core.keyring.seal_position(plain.encode()), core.keyring.point(position.lat, position.lon))
 
 
 def is_scan_path(path: str) -> bool:
@@ -348,16 +367,16 @@ def _agent(sent: bytes) -> tuple[str, Agent]:
     return text, classify(text)
 
 
-def _objects(headers: dict[bytes, bytes]) -> bool:
-    """Global Privacy Control or Do Not Track: one objection (DOMAIN section 7)."""
-    return headers.get(b"sec-gpc") == b"1" or headers.get(b"dnt") == b"1"
-
-
 def _is_prefetch(headers: dict[bytes, bytes]) -> bool:
     if PURPOSES.isdisjoint(headers):
         return False
     stated = b" ".join(headers.get(name, b"") for name in PURPOSES).lower()
     return b"prefetch" in stated or b"preview" in stated or b"prerender" in stated
+
+
+def _objects(headers: dict[bytes, bytes]) -> bool:
+    """Sec-GPC and DNT are one objection (W3C Global Privacy Control)."""
+    return any(headers.get(name, b"").strip() == b"1" for name in OBJECTIONS)
 
 
 def _language(scope: Scope, headers: dict[bytes, bytes], entry: Entry | None) -> str:

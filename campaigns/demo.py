@@ -22,7 +22,7 @@ from campaigns.blueprint import Blueprint
 from campaigns.identity import Role
 from campaigns.places import Place
 from campaigns.planning import Campaign
-from campaigns.scans import Judgement, Position, ReceiptBook, Verdict
+from campaigns.scans import Judgement, Position, ReceiptBook, SealedFix, Verdict
 from campaigns.scans.agents import AgentKind, classify
 from campaigns.scans.log import Confirmation, PositionFix, ScanRow, Writer
 from campaigns.scans.visitor import VisitorKeys
@@ -105,7 +105,7 @@ class Town:
 class Seal(Protocol):
     """Encrypts a position as the server does."""
 
-    def __call__(self, position: Position) -> bytes: ...
+    def __call__(self, position: Position) -> SealedFix: ...
 
 
 def example_file() -> dict[str, Any]:
@@ -266,7 +266,7 @@ class History:
             return
         fence, distance = one.position.fence(one.entry.place)
         accuracy = scans.accuracy_up(one.position.accuracy_m)
-        yield PositionFix(seen, fence.value, distance, accuracy, self.seal(one.position), one.position.cell)
+        yield PositionFix(seen, fence.value, distance, accuracy, *self.seal(one.position), cell=one.position.cell)
 
     def _act(self, acting: list[Sighting]) -> None:
         with self.database.transaction() as session:

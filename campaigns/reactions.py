@@ -14,8 +14,12 @@ Reaction = Callable[[Session, Sequence[Event], datetime], None]
 
 def judge(session: Session, events: Sequence[Event], now: datetime) -> None:
     """Look again at scans that were confirmed, located or checked in on."""
-    wanted = [id for event in events for id in event.facts.get("scan_ids", [event.facts.get("scan_id")])]
-    scans.judge(session, [UUID(id) for id in wanted], now=now)
+    scans.judge(session, scans_of(events), now=now)
+
+
+def scans_of(events: Sequence[Event]) -> list[UUID]:
+    """The scans that events of the judge name."""
+    return [UUID(id) for event in events for id in event.facts.get("scan_ids", [event.facts.get("scan_id")])]
 
 
 # Events of one reaction that wait together are given to it together.

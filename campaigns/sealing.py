@@ -28,6 +28,7 @@ class Keyring:
         self.key_id = self.derive("key-id", 1)[0]
         self._position = AESGCM(self.derive("position"))
         self._answer = AESGCM(self.derive("idempotent-answer"))
+        self._point = self.derive("point")
 
     def derive(self, purpose: str, length: int = 32) -> bytes:
         """`length` bytes that belong to this purpose alone."""
@@ -40,6 +41,11 @@ class Keyring:
     def seal_position(self, plain: bytes) -> bytes:
         """Encrypt a position: key id, nonce, ciphertext."""
         return self._seal(self._position, plain)
+
+    def point(self, lat: float, lon: float) -> int:
+        """A keyed hash (63 bits) of a position to seven decimals, a centimetre: equal ones can be told, none read."""
+        place = f"{lat + 0.0:.7f},{lon + 0.0:.7f}".encode()
+        return int.from_bytes(hashlib.blake2b(place, digest_size=8, key=self._point).digest(), "big") >> 1
 
     def open_position(self, sealed: bytes) -> bytes:
         """The reverse; Invalid when it was made with another key or altered."""

@@ -32,6 +32,10 @@ class Settings(BaseSettings):
     )
     head_deadline_s: float = Field(10, gt=0, le=600, description="Seconds for a request's line and headers to arrive.")
     body_deadline_s: float = Field(20, gt=0, le=600, description="Seconds for a request's body to arrive.")
+    datacentre_file: Path | None = Field(
+        None,
+        description="A file of data centres' address ranges, one CIDR a line: a weight, never a refusal.",
+    )
     worker: bool = Field(True, description="Run the worker inside the server.")
 
     @field_validator("database_url")

@@ -1,17 +1,36 @@
 """`passerelle verify`: every counter against what it counts, in one read-only snapshot beside a running server."""
 
-from sqlmodel import Session
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlmodel import Session, col, select
 
 from campaigns import community, missions, scans
+from campaigns.events import Event
+from campaigns.reactions import REACTIONS, judge, scans_of
 from campaigns.storage import Database
 
 
 def verify(database: Database) -> list[str]:
     """What does not add up, in words; an empty list when everything does."""
+    with _one_moment(database) as session:
+        return problems(session)
+
+
+def rejudge(database: Database) -> list[str]:
+    """Each scan whose standing verdict is not what the rules say of the log now, in words. Changes nothing."""
+    with _one_moment(database) as session:
+        judged = [name for name, reaction in REACTIONS.items() if reaction is judge]
+        waiting = session.exec(select(Event).where(col(Event.name).in_(judged))).all()
+        return list(scans.rejudge(session, waiting=scans_of(waiting)))
+
+
+@contextmanager
+def _one_moment(database: Database) -> Iterator[Session]:
     with database.snapshot() as session:
         if not database.is_sqlite:
             session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        return problems(session)
+        yield session
 
 
 def problems(session: Session) -> list[str]:

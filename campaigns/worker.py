@@ -19,6 +19,8 @@ from campaigns.events import Event
 from campaigns.reactions import REACTIONS, Reaction
 from campaigns.scans import partitions
 from campaigns.scans.models import ScanPosition
+from campaigns.scans.receipt import ACT_LIFE
+from campaigns.scans.signals import DAY_MS, first_id
 from campaigns.scans.visitor import destroy_salts
 from campaigns.storage import Database, changed
 
@@ -56,13 +58,24 @@ def drain(database: Database, *, now: datetime) -> int:
 
 
 def purge(database: Database, *, now: datetime) -> None:
-    """Drop what has reached its term: precise positions after 72 hours, visitor salts after their day."""
+    """Drop what has reached its term: precise positions after 72 hours, their points a day together no later, visitor
+    salts after their day.
+
+    Acts on a scan end after 48 hours, so 48 hours after a day's end nobody needs its points any more; one by one,
+    the judge of tomorrow would see fewer of them than the judge of today.
+    """
     with database.transaction() as session:
         dropped = changed(
             session,
             update(ScanPosition)
             .where(col(ScanPosition.located_at) < now - POSITION_LIFE, col(ScanPosition.sealed).is_not(None))
             .values(sealed=None),
+        )
+        last_day = clock.day_of(now - ACT_LIFE)
+        session.execute(
+            update(ScanPosition)
+            .where(col(ScanPosition.point).is_not(None), col(ScanPosition.scan_id) < first_id(last_day * DAY_MS))
+            .values(point=None)
         )
     if dropped:
         database.forget_overwritten()

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from campaigns import community, missions, scans, worker
 from campaigns.community import Posted
+from campaigns.identity import Organisation
 from campaigns.missions import CheckedIn, Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.scans import Figures, Position, Receipt
+from campaigns.scans import Figures, Position, Receipt, SealedFix
 from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow
 from campaigns.storage import Database
 from campaigns.tokens import Token
@@ -59,9 +60,12 @@ class Scene:
         self.confirm(row, at=options.get("at", NOON))
         return row
 
-    def locate(self, row: ScanRow, position: Position, *, at: datetime = NOON) -> BestFix | None:
+    def locate(
+        self, row: ScanRow, position: Position, *, at: datetime = NOON, point: int | None = None
+    ) -> BestFix | None:
         fence, distance = position.fence(self.entry.place)
-        fix = PositionFix(confirmation(row, at), fence, distance, scans.accuracy_up(position.accuracy_m), b"sealed")
+        accuracy = scans.accuracy_up(position.accuracy_m)
+        fix = PositionFix(confirmation(row, at), fence, distance, accuracy, b"sealed", point)
         (best,) = write(self.database, fix, now=at)
         assert best is None or isinstance(best, BestFix)
         return best
@@ -74,7 +78,7 @@ class Scene:
             "cookie": None,
             "language": "fr",
             "position": None,
-            "seal": lambda _: b"sealed",
+            "seal": lambda _: SealedFix(b"sealed", None),
             "till_code_was_right": False,
             "occurred_at": None,
             **overrides,
@@ -112,6 +116,11 @@ class Scene:
             standing = scans.standing_judgements(session, [UUID(row.id)])
         return standing[UUID(row.id)].verdict if standing else row.verdict
 
+    def reasons(self, row: ScanRow) -> str:
+        with self.database.snapshot() as session:
+            standing = scans.standing_judgements(session, [UUID(row.id)])
+        return standing[UUID(row.id)].reasons if standing else row.reasons
+
     def problems(self) -> list[str]:
         return verify(self.database)
 
@@ -133,6 +142,15 @@ def another_token(scene: Scene) -> Entry:
     """A second code of the same campaign and place."""
     with scene.database.transaction() as session:
         token = make_token(session, scene.campaign, scene.entry.place)
+    with scene.database.snapshot() as session:
+        return make_entry(session, token)
+
+
+def another_place(scene: Scene, **where: Any) -> Entry:
+    """A code of the same campaign in another place."""
+    with scene.database.transaction() as session:
+        organisation = session.get_one(Organisation, scene.campaign.organisation_id)
+        token = make_token(session, scene.campaign, make_place(session, organisation, **where))
     with scene.database.snapshot() as session:
         return make_entry(session, token)
 

@@ -142,6 +142,11 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Perhaps a character was misread, or the print is too old.",
         "Check the characters printed under the code and type them again.",
     ),
+    "guessing": (
+        "Please wait a minute",
+        "Too many unknown codes were asked for from here.",
+        "Scan a printed code with the camera: known codes still work.",
+    ),
     "revoked": (
         "This code was withdrawn",
         "The shop has replaced it.",

@@ -17,6 +17,7 @@ from campaigns.places import Place, till
 from campaigns.planning import Campaign
 from campaigns.scans import CheckIn
 from campaigns.scans.verdict import Verdict
+from campaigns.tokens import Token
 
 IDEAS_SHOWN = 20
 IDEAS_ON_SCAN_PAGE = 3
@@ -232,9 +233,19 @@ def _todo(session: Session, renderer: Renderer, place: Place, *, language: str, 
         heard = clock.instant_of_hour(last[token.id] + 1) if token.id in last else token.created_at
         if states[token.campaign_id] != "live" or now - heard < SILENT_AFTER:
             continue
-        name = token.label or {"qr": "QR", "nfc": "NFC", "link": "link"}[token.medium]
-        text = renderer.word(language, "The code “%(name)s” has gone silent: is it still in its place?", name=name)
+        text = renderer.word(
+            language, "The code “%(name)s” has gone silent: is it still in its place?", name=_name_of(token)
+        )
         found.append(Task(f"{text} ({token.code[:4]}-…)", _since(heard, place, language)))
+    spread = scans.photographed(session, [token.id for token in here], now=now)
+    for token in here:
+        if token.id in spread:
+            text = renderer.word(
+                language,
+                "The code “%(name)s” is scanned far from here: was it photographed? Change it.",
+                name=_name_of(token),
+            )
+            found.append(Task(f"{text} ({token.code[:4]}-…)", _since(spread[token.id], place, language)))
     held = session.execute(
         select(func.count(), func.min(col(CheckIn.checked_in_at))).where(
             col(CheckIn.place_id) == place.id,
@@ -247,6 +258,10 @@ def _todo(session: Session, renderer: Renderer, place: Place, *, language: str, 
         since = clock.EPOCH if held[1] is None else held[1]
         found.append(Task(text, _since(since, place, language)))
     return found
+
+
+def _name_of(token: Token) -> str:
+    return token.label or {"qr": "QR", "nfc": "NFC", "link": "link"}[token.medium]
 
 
 def _since(instant: datetime, place: Place, language: str) -> str:

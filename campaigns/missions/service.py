@@ -32,7 +32,7 @@ from campaigns.missions.models import (
 )
 from campaigns.participants import Participant
 from campaigns.planning import Campaign, State
-from campaigns.scans import CheckIn, Position, Receipt
+from campaigns.scans import CheckIn, Position, Receipt, SealedFix
 from campaigns.storage import add_up, changed, insert_once
 from campaigns.tokens.directory import Entry
 
@@ -171,7 +171,7 @@ def check_in(
     cookie: str | None,
     language: str,
     position: Position | None,
-    seal: Callable[[Position], bytes],
+    seal: Callable[[Position], SealedFix],
     till_code_was_right: bool,
     occurred_at: datetime | None,
     now: datetime,

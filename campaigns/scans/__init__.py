@@ -1,12 +1,13 @@
 """Scans: the log, its verdicts, receipts, positions and check-ins."""
 
 from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique_visitors
-from campaigns.scans.judge import judge
+from campaigns.scans.judge import judge, rejudge
 from campaigns.scans.models import CheckIn, Scan
 from campaigns.scans.receipt import Receipt, ReceiptBook
 from campaigns.scans.recount import recount
 from campaigns.scans.service import (
     Position,
+    SealedFix,
     accuracy_up,
     best_fix,
     check_in,
@@ -14,6 +15,7 @@ from campaigns.scans.service import (
     confirmed_among,
     find_check_in,
     list_scans,
+    photographed,
     scan_by_id,
     sight,
     standing_judgements,
@@ -32,6 +34,7 @@ __all__ = [
     "Receipt",
     "ReceiptBook",
     "Scan",
+    "SealedFix",
     "Verdict",
     "accuracy_up",
     "best_fix",
@@ -43,7 +46,9 @@ __all__ = [
     "judge",
     "last_hours",
     "list_scans",
+    "photographed",
     "recount",
+    "rejudge",
     "scan_by_id",
     "sight",
     "standing_judgements",

@@ -1,145 +1,43 @@
 """The judge: the second look at confirmed scans, with what the request alone could not tell.
 
-Runs in the worker, one at a time. It counts confirmations, finds duplicates and far positions, and writes each
-changed verdict as an append-only row with the counters' difference in the same transaction.
+Runs in the worker, one at a time. It counts confirmations, finds duplicates, far positions and what only shows among
+others, and writes each changed verdict as an append-only row with the counters' difference in the same transaction.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import tuple_, update
-from sqlmodel import Session, SQLModel, col, select
+from sqlalchemy import update
+from sqlmodel import Session, col, select
 
 from campaigns import ids
-from campaigns.places import Place
-from campaigns.scans.models import CheckIn, Scan, ScanConfirmation, ScanCounter, ScanJudgement, ScanPosition
-from campaigns.scans.receipt import PRESENCE_LIFE
-from campaigns.scans.service import located, standing_judgements
-from campaigns.scans.verdict import RULES_VERSION, Judgement, Seen, Verdict, duplicates, judge_further
+from campaigns.scans.evidence import CHUNK, Evidence
+from campaigns.scans.facts import Known
+from campaigns.scans.models import Scan, ScanConfirmation, ScanCounter, ScanJudgement
+from campaigns.scans.signals import HOUR_MS, milliseconds_of
+from campaigns.scans.verdict import Judgement, settle
 from campaigns.storage import add_up_all
 
 JUDGE = 0  # the writer number of the judge's counter rows
-_CHUNK = 400  # values of one IN list
 _COUNTER_KEY = ("token_id", "hour", "phase", "verdict", "writer")
-RowOf = TypeVar("RowOf", bound=SQLModel)
-_VISITABLE = (Verdict.VALID, Verdict.PROVISIONAL, Verdict.HELD)
-
-
-@dataclass(slots=True)
-class Known:
-    """All that the rules ask of one confirmed scan."""
-
-    scan: Scan
-    confirmation: ScanConfirmation
-    check_in: CheckIn | None
-    best: ScanPosition | None
-    place: Place | None
-    standing: ScanJudgement | None
-
-    @property
-    def verdict(self) -> str:
-        return self.standing.verdict if self.standing else self.scan.verdict
-
-    def judged(self, *, duplicate: bool) -> Judgement:
-        late = self.check_in is not None and self.check_in.checked_in_at - self.scan.scanned_at > PRESENCE_LIFE
-        presence = self.check_in.presence if self.check_in else 0
-        return judge_further(
-            [reason for reason in self.scan.reasons.split(",") if reason],
-            is_test=self.scan.phase == "draft",
-            located=located(self.best, self.place, presence=presence, acted=self.check_in is not None),
-            late=late,
-            duplicate=duplicate,
-        )
+_Moves = Counter[tuple[UUID, int, str, str, str]]  # token, hour, phase, verdict, column
 
 
 def judge(session: Session, scan_ids: Iterable[UUID], *, now: datetime) -> int:
     """Judge these confirmed scans and whatever their verdict changes around them; how many verdicts changed."""
-    wanted = {
-        one.scan_id: one for one in _in_chunks(session, ScanConfirmation, col(ScanConfirmation.scan_id), set(scan_ids))
-    }
-    known = _around(session, list(wanted.values()))
-    visits: dict[tuple[UUID, int, int], list[Known]] = defaultdict(list)
-    for one in known:
-        visits[_day_of(one.confirmation)].append(one)
-    moves: Counter[tuple[UUID, int, str, str, str]] = Counter()
-    changed = sum(_judge_visit(session, visit, wanted.keys(), moves, now=now) for visit in visits.values())
-    _count(session, moves)
-    fresh = [id for id, confirmation in wanted.items() if not confirmation.is_judged]
-    for start in range(0, len(fresh), _CHUNK):
-        session.execute(
-            update(ScanConfirmation)
-            .where(col(ScanConfirmation.scan_id).in_(fresh[start : start + _CHUNK]))
-            .values(is_judged=True)
-            .execution_options(synchronize_session=False)  # comparing every loaded row costs more than the judging
-        )
-    return changed
-
-
-def _around(session: Session, wanted: Sequence[ScanConfirmation]) -> list[Known]:
-    """The confirmed scans of the same visits' days as the wanted ones: the judged, and these.
-
-    The whole day, which is as long as a key lives: whether a scan counts depends on those before it, back to a
-    quiet hour, so a narrower window would judge by where it happens to begin.
-    """
-    asked = {one.scan_id for one in wanted}
-    days = {_day_of(one) for one in wanted}
-    near: dict[UUID, ScanConfirmation] = {}
-    pair = tuple_(col(ScanConfirmation.token_id), col(ScanConfirmation.visitor_key))
-    for one in _in_chunks(session, ScanConfirmation, pair, {day[:2] for day in days}):
-        if one.scan_id in asked or (one.is_judged and _day_of(one) in days):
-            near[one.scan_id] = one
-    return _known(session, near)
-
-
-def _day_of(one: ScanConfirmation) -> tuple[UUID, int, int]:
-    """Token, visitor key and UTC day: among these a further scan can be a duplicate."""
-    return one.token_id, one.visitor_key, (one.scan_id.int >> 80) // 86_400_000
-
-
-def _known(session: Session, near: dict[UUID, ScanConfirmation]) -> list[Known]:
-    check_ins = {one.scan_id: one for one in _in_chunks(session, CheckIn, col(CheckIn.scan_id), near)}
-    fixes: dict[UUID, ScanPosition] = {}
-    for fix in _in_chunks(session, ScanPosition, col(ScanPosition.scan_id), near):
-        kept = fixes.get(fix.scan_id)
-        fixes[fix.scan_id] = fix if kept is None or (fix.accuracy_m, fix.slot) < (kept.accuracy_m, kept.slot) else kept
-    standing = standing_judgements(session, list(near))
-    return [
-        Known(
-            scan=scan,
-            confirmation=near[scan.id],
-            check_in=check_ins.get(scan.id),
-            best=fixes.get(scan.id),
-            place=session.get(Place, scan.place_id) if scan.place_id else None,
-            standing=standing.get(scan.id),
-        )
-        for scan in _in_chunks(session, Scan, col(Scan.id), near)
-    ]
-
-
-def _judge_visit(
-    session: Session,
-    visit: list[Known],
-    wanted: Collection[UUID],
-    moves: "Counter[tuple[UUID, int, str, str, str]]",
-    *,
-    now: datetime,
-) -> int:
-    repeats = duplicates(
-        [
-            Seen(one.scan.id, one.scan.scanned_at, one.check_in.participant_id if one.check_in else None)
-            for one in visit
-            if one.judged(duplicate=False).verdict in _VISITABLE
-        ]
-    )
+    wanted = set(scan_ids)
+    evidence = Evidence(session)
+    touched = evidence.around(wanted)
+    # A confirmation nobody has judged yet is a fact already, but its own event is still to come.
+    due = sorted(id for id in touched if id in wanted or evidence.confirmed[id].is_judged)
+    moves: _Moves = Counter()
     changed = 0
-    for one in visit:
-        judgement = one.judged(duplicate=one.scan.id in repeats)
-        newly = one.scan.id in wanted and not one.confirmation.is_judged
-        key = (one.scan.token_id or ids.NIL, (one.scan.id.int >> 80) // 3_600_000, one.scan.phase)
+    for one, judgement in evidence.judged(due):
+        newly = not one.confirmation.is_judged
+        key = (one.scan.token_id or ids.NIL, milliseconds_of(one.scan.id) // HOUR_MS, one.scan.phase)
         if judgement.verdict != one.verdict:
             changed += 1
             moves[(*key, one.verdict, "scans")] -= 1
@@ -149,7 +47,54 @@ def _judge_visit(
             _write_down(session, one, judgement, now=now)
         elif newly:
             moves[(*key, one.verdict, "confirmed")] += 1
+    _count(session, moves)
+    fresh = [id for id in due if not evidence.confirmed[id].is_judged]
+    for start in range(0, len(fresh), CHUNK):
+        session.execute(
+            update(ScanConfirmation)
+            .where(col(ScanConfirmation.scan_id).in_(fresh[start : start + CHUNK]))
+            .values(is_judged=True)
+            .execution_options(synchronize_session=False)  # comparing every loaded row costs more than the judging
+        )
     return changed
+
+
+def rejudge(session: Session, *, waiting: Collection[UUID] = ()) -> Iterator[str]:
+    """Each scan whose verdict is not what the rules say of the log, in words. Reads only.
+
+    The same two functions the log was judged with, under the rules of each scan's version; scans that wait for the
+    judge, and those around them, are left out.
+    """
+    yield from _first_verdicts(session)
+    unsettled = Evidence(session).around(waiting)
+    after = ids.NIL
+    while True:
+        chunk = session.exec(
+            select(ScanConfirmation.scan_id)
+            .where(ScanConfirmation.scan_id > after)
+            .order_by(col(ScanConfirmation.scan_id))
+            .limit(CHUNK)
+        ).all()
+        if not chunk:
+            return
+        after = chunk[-1]
+        evidence = Evidence(session)
+        found = evidence.around(chunk) & set(chunk) - unsettled
+        for one, judgement in evidence.judged(sorted(found)):
+            if one.confirmation.is_judged and judgement.verdict != one.verdict:
+                yield (
+                    f"scan {ids.show('scn', one.scan.id)} is {one.verdict} and should be {judgement.verdict} "
+                    f"({judgement.reasons_text or 'no reason'}; score {judgement.score})"
+                )
+
+
+def _first_verdicts(session: Session) -> Iterator[str]:
+    """The first verdict follows from the reasons written with the scan: what the request was is not kept."""
+    query = select(Scan.id, Scan.phase, Scan.verdict, Scan.reasons).order_by(col(Scan.id))
+    for id, phase, verdict, reasons in session.execute(query.execution_options(yield_per=5000)):
+        judgement = settle([reason for reason in reasons.split(",") if reason], is_test=phase == "draft")
+        if judgement.verdict != verdict:
+            yield f"scan {ids.show('scn', id)} was written as {verdict} and should be {judgement.verdict}"
 
 
 def _write_down(session: Session, one: Known, judgement: Judgement, *, now: datetime) -> None:
@@ -160,7 +105,7 @@ def _write_down(session: Session, one: Known, judgement: Judgement, *, now: date
         ScanJudgement(
             id=id,
             scan_id=one.scan.id,
-            rules_version=RULES_VERSION,
+            rules_version=one.scan.rules_version,
             verdict=judgement.verdict,
             score=judgement.score,
             reasons=judgement.reasons_text,
@@ -170,17 +115,10 @@ def _write_down(session: Session, one: Known, judgement: Judgement, *, now: date
     )
 
 
-def _count(session: Session, moves: "Counter[tuple[UUID, int, str, str, str]]") -> None:
+def _count(session: Session, moves: _Moves) -> None:
     """The counters' difference, in one order for every process."""
     rows: dict[tuple[UUID, int, str, str], dict[str, Any]] = {}
     for (token_id, hour, phase, verdict, column), number in moves.items():
         key = {"token_id": token_id, "hour": hour, "phase": phase, "verdict": verdict, "writer": JUDGE}
         rows.setdefault((token_id, hour, phase, verdict), {**key, "scans": 0, "confirmed": 0})[column] += number
     add_up_all(session, ScanCounter, _COUNTER_KEY, [rows[key] for key in sorted(rows)])
-
-
-def _in_chunks(session: Session, table: type[RowOf], column: Any, wanted: Iterable[Any]) -> Iterator[RowOf]:
-    """The rows of a table whose column's value is among the wanted ones, a few hundred a query."""
-    values = list(wanted)
-    for start in range(0, len(values), _CHUNK):
-        yield from session.exec(select(table).where(column.in_(values[start : start + _CHUNK]))).all()

@@ -40,6 +40,7 @@ class ScanRow(NamedTuple):
     language: str
     country: str | None = None
     city: str | None = None
+    objected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class PositionFix:
     distance_m: int | None
     accuracy_m: int
     sealed: bytes
+    point: int | None = None
     cell: str | None = None
 
 
@@ -174,8 +176,9 @@ _CONFIRM = (
 )
 _FIXES = "SELECT accuracy_m, geofence, distance_m FROM scan_positions WHERE scan_id = {0} ORDER BY accuracy_m"
 _FIX = (
-    "INSERT INTO scan_positions (scan_id, slot, geofence, distance_m, cell, accuracy_m, located_at, sealed) "
-    "VALUES ({0}, {0}, {0}, {0}, {0}, {0}, {0}, {0})"
+    "INSERT INTO scan_positions "
+    "(scan_id, slot, geofence, distance_m, cell, accuracy_m, located_at, sealed, point, token_id, visitor_key) "
+    "VALUES ({0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0})"
 )
 _EVENT = "INSERT INTO events (id, name, payload, recorded_at, attempts) VALUES ({0}, {0}, {0}, {0}, 0)"
 
@@ -218,8 +221,8 @@ class InBatch:
         if len(given) >= 2:
             return None
         slot = len(given) + 1
-        values = (fix.geofence, fix.distance_m, fix.cell, fix.accuracy_m, self.instant(one.at), fix.sealed)
-        self.connection.execute(self.sql.fix, (one.scan_id, slot, *values))
+        values = (fix.geofence, fix.distance_m, fix.cell, fix.accuracy_m, self.instant(one.at), fix.sealed, fix.point)
+        self.connection.execute(self.sql.fix, (one.scan_id, slot, *values, one.token_id, one.visitor_key))
         self.located.append(one.scan_id)
         accuracy, geofence, distance = min([*given, (fix.accuracy_m, fix.geofence, fix.distance_m)], key=lambda f: f[0])
         return BestFix(geofence, distance, accuracy)

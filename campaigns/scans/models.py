@@ -4,13 +4,16 @@ Nothing points at a scan row with a foreign key: a detached month or a scan stil
 """
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, LargeBinary
-from sqlmodel import Field, SQLModel, UniqueConstraint
+from sqlalchemy import BigInteger, Index, LargeBinary, Text, cast, false, func, text
+from sqlmodel import Field, SQLModel, UniqueConstraint, col
 
 from campaigns import ids
 from campaigns.storage import Row
+
+_FAR = text("geofence = 'outside'")
 
 
 class Scan(SQLModel, table=True):
@@ -34,6 +37,11 @@ class Scan(SQLModel, table=True):
     language: str
     country: str | None = Field(default=None, description="of the address, when the operator gave a file of addresses")
     city: str | None = None
+    objected: bool = Field(
+        default=False,
+        sa_column_kwargs={"server_default": false()},
+        description="Sec-GPC or DNT: the visitor key is of this campaign alone",
+    )
 
     @property
     def scanned_at(self) -> datetime:
@@ -72,7 +80,10 @@ class ScanConfirmation(SQLModel, table=True):
     """Something only a person's browser does happened on this scan, once."""
 
     __tablename__ = "scan_confirmations"
-    __table_args__ = (Index("ix_scan_confirmations_token_id_visitor_key", "token_id", "visitor_key", "scan_id"),)
+    __table_args__ = (
+        Index("ix_scan_confirmations_visitor_key_scan_id", "visitor_key", "scan_id"),
+        Index("ix_scan_confirmations_token_id_scan_id", "token_id", "scan_id"),
+    )
 
     scan_id: UUID = Field(primary_key=True)
     token_id: UUID
@@ -82,9 +93,17 @@ class ScanConfirmation(SQLModel, table=True):
 
 
 class ScanPosition(SQLModel, table=True):
-    """A position given for a scan, by consent; two at most. The precise fix is sealed and dropped after 72 hours."""
+    """A position given for a scan, by consent; two at most. The precise fix is sealed and dropped after 72 hours.
+
+    `point` is a keyed hash of it to seven decimals, dropped with it: equal points can be found, none can be read.
+    """
 
     __tablename__ = "scan_positions"
+    __table_args__ = (
+        Index("ix_scan_positions_point_scan_id", "point", "scan_id"),
+        # The few far ones of a token, for the rule that a code was photographed.
+        Index("ix_scan_positions_far", "token_id", "scan_id", sqlite_where=_FAR, postgresql_where=_FAR),
+    )
 
     scan_id: UUID = Field(primary_key=True)
     slot: int = Field(primary_key=True, description="1 or 2")
@@ -94,6 +113,14 @@ class ScanPosition(SQLModel, table=True):
     accuracy_m: int = Field(description="radius of the 95 % error circle, rounded up")
     located_at: datetime
     sealed: bytes | None = Field(default=None, sa_type=LargeBinary)
+    token_id: UUID | None = None
+    visitor_key: int | None = Field(default=None, sa_type=BigInteger)
+    point: int | None = Field(default=None, sa_type=BigInteger)
+
+
+def first_scan() -> Any:
+    """The smallest scan id of a group of positions, as text: PostgreSQL has no min of UUIDs; the order is the same."""
+    return func.min(cast(col(ScanPosition.scan_id), Text))
 
 
 class ScanJudgement(Row, table=True):

@@ -30,7 +30,7 @@ from campaigns.scans.log import (
 )
 from campaigns.storage import LIVENESS
 
-_TYPES = (*["uuid"] * 4, "text", "int8", "text", "text", "int4", "text", "int4", *["text"] * 4)  # of COLUMNS
+_TYPES = (*["uuid"] * 4, "text", "int8", "text", "text", "int4", "text", "int4", *["text"] * 4, "bool")  # of COLUMNS
 _IS_TEXT = tuple(kind == "text" for kind in _TYPES)
 # The plan never depends on the values: planning a batch anew costs as much as running it.
 _OPTIONS = "-c timezone=utc -c plan_cache_mode=force_generic_plan"

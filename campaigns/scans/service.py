@@ -1,8 +1,10 @@
 """Scans: making the row of a request, checking in on it, and reading what was stored."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func
@@ -28,17 +30,19 @@ from campaigns.scans.models import (
     ScanPosition,
     ScanWriter,
     Visit,
+    first_scan,
 )
 from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE, Receipt
+from campaigns.scans.signals import SPREAD_VISITORS
 from campaigns.scans.verdict import (
     EARNING,
     RULES_VERSION,
     Judgement,
-    Located,
     Reason,
     Verdict,
     judge_further,
     judge_request,
+    located,
 )
 from campaigns.storage import changed, insert_once, upsert
 from campaigns.tokens.directory import Entry
@@ -72,6 +76,13 @@ class Position:
         return cell(self.lat, self.lon)
 
 
+class SealedFix(NamedTuple):
+    """What is kept of a precise fix for 72 hours: the ciphertext, and a keyed hash of its point."""
+
+    sealed: bytes
+    point: int | None
+
+
 def take_writer_number(session: Session, *, now: datetime) -> int:
     """A number no other process has or had, for the counter rows of this one. From 1; 0 is the judge's."""
     for _ in range(50):
@@ -91,11 +102,15 @@ def sight(
     language: str,
     now: datetime,
     whereabouts: Whereabouts = NOWHERE,
+    data_centre: bool = False,
+    enumeration: bool = False,
+    objected: bool = False,
 ) -> tuple[ScanRow, Judgement]:
     """The row and first verdict of a GET. `entry` is None for an unknown code, `asked` what the phone asked for."""
     id = ids.uuid7_hex(ids.milliseconds(now))
     state, is_open = entry.standing.at(now) if entry else (None, True)
-    judgement = judge_request(agent.kind, prefetch, state, entry is not None and entry.is_revoked, is_open)
+    is_revoked = entry is not None and entry.is_revoked
+    judgement = judge_request(agent.kind, prefetch, state, is_revoked, is_open, data_centre, enumeration)
     row = ScanRow(
         id,
         entry.campaign_hex if entry else None,
@@ -111,6 +126,7 @@ def sight(
         agent.device,
         language,
         *whereabouts,
+        objected,
     )
     return row, judgement
 
@@ -159,7 +175,7 @@ def check_in(
     person: Participant,
     *,
     position: Position | None,
-    sealed: bytes | None,
+    sealed: SealedFix | None,
     till_code_was_right: bool,
     occurred_at: datetime | None,
     least_presence: int = 0,
@@ -281,6 +297,27 @@ def standing_judgements(session: Session, scan_ids: Sequence[UUID]) -> dict[UUID
     return {row.scan_id: row for row in rows}
 
 
+def photographed(session: Session, token_ids: Sequence[UUID], *, now: datetime) -> dict[UUID, datetime]:
+    """Which codes many people scanned far from their place in the last 24 hours, and since when."""
+    rows = session.execute(
+        columns(col(ScanPosition.token_id), first_scan())
+        .where(
+            col(ScanPosition.token_id).in_(token_ids),
+            col(ScanPosition.geofence) == Geofence.OUTSIDE.value,
+            col(ScanPosition.scan_id) >= ids.first_of(now - timedelta(hours=24)),
+        )
+        .group_by(col(ScanPosition.token_id), col(ScanPosition.visitor_key))
+    )
+    firsts: dict[UUID, list[UUID]] = defaultdict(list)
+    for token_id, scan_id in rows:
+        firsts[token_id].append(UUID(scan_id))
+    return {
+        token_id: ids.instant_of(sorted(found)[SPREAD_VISITORS - 1])
+        for token_id, found in firsts.items()
+        if len(found) >= SPREAD_VISITORS
+    }
+
+
 def confirmed_among(session: Session, scan_ids: Sequence[UUID]) -> set[UUID]:
     """Which of these scans were confirmed."""
     return set(session.exec(select(ScanConfirmation.scan_id).where(col(ScanConfirmation.scan_id).in_(scan_ids))).all())
@@ -291,7 +328,7 @@ def _keep_position(
     receipt: Receipt,
     place: Place | None,
     position: Position,
-    sealed: bytes,
+    sealed: SealedFix,
     *,
     late: bool,
     now: datetime,
@@ -311,7 +348,10 @@ def _keep_position(
             cell=position.cell,
             accuracy_m=accuracy_up(position.accuracy_m),
             located_at=now,
-            sealed=sealed,
+            sealed=sealed.sealed,
+            token_id=receipt.token_id,
+            visitor_key=receipt.visitor_key,
+            point=sealed.point,
         )
 
 
@@ -345,17 +385,16 @@ def _judge_check_in(
     return judge_further(
         first,
         is_test=receipt.verdict is Verdict.TEST,
-        located=located(best, place, presence=presence, acted=True),
+        located=located(
+            best.geofence if best else None,
+            has_position=place is not None and place.lat is not None,
+            presence=presence,
+            acted=True,
+        ),
         late=late,
         duplicate=False,
+        presence=presence,
     )
-
-
-def located(best: ScanPosition | None, place: Place | None, *, presence: int, acted: bool) -> Located:
-    """What the positions of a scan say. Acting without any proof at a place that has a position is a refusal."""
-    has_position = place is not None and place.lat is not None
-    refused = acted and best is None and presence == 0 and has_position
-    return Located(Geofence(best.geofence) if best else Geofence.NONE, refused)
 
 
 def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: UUID, at: datetime) -> bool:

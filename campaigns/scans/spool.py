@@ -250,7 +250,7 @@ def _supposed(entry: Entry) -> Result:
     return True if isinstance(entry, Confirmation) else None
 
 
-_FIX_FIELDS = ("geofence", "distance_m", "accuracy_m", "cell")
+_FIX_FIELDS = ("geofence", "distance_m", "accuracy_m", "point", "cell")
 
 
 def _pack(entry: Entry) -> str:

@@ -15,7 +15,7 @@ from campaigns.places.geofence import Geofence
 from campaigns.planning import State
 from campaigns.scans.agents import AgentKind
 
-RULES_VERSION = 1
+RULES_VERSION = 2  # 2: the rules that need other people's scans, data centres, enumeration
 VISIT = timedelta(hours=1)  # a further confirmed scan of one visitor key and token within it is a duplicate
 
 
@@ -46,15 +46,34 @@ class Reason(StrEnum):
     LOCATION_VAGUE = "location_vague"
     CLOSED_HOURS = "closed_hours"
     LATE = "late"
+    ENUMERATION = "enumeration"
+    DATA_CENTRE = "data_centre"
+    BURST_SOURCE = "burst_source"
+    BURST_TOKEN = "burst_token"  # noqa: S105  # a reason's name
+    SHARED_DEVICE = "shared_device"
+    SHARED_POSITION = "shared_position"
+    SPREAD = "spread"
+    IMPOSSIBLE_TRAVEL = "impossible_travel"
 
 
 WEIGHTS: dict[str, int] = {
     Reason.FAR: 60,
+    Reason.IMPOSSIBLE_TRAVEL: 60,
+    Reason.ENUMERATION: 50,
+    Reason.SHARED_POSITION: 40,
+    Reason.DATA_CENTRE: 30,
+    Reason.BURST_SOURCE: 25,
+    Reason.SHARED_DEVICE: 25,
+    Reason.SPREAD: 25,
+    Reason.BURST_TOKEN: 20,
     Reason.LOCATION_REFUSED: 15,
-    Reason.LOCATION_VAGUE: 10,
+    Reason.LOCATION_VAGUE: 15,
     Reason.CLOSED_HOURS: 10,
     Reason.LATE: 0,
 }
+# Phones of one model behind one shop's Wi-Fi look like one device until presence 2 tells them apart.
+LIFTED_BY_PRESENCE = (Reason.BURST_SOURCE, Reason.SHARED_DEVICE)
+STRONG = 2  # the presence from which they weigh nothing
 BOTS = (Reason.BOT_AGENT, Reason.EMPTY_AGENT, Reason.PREFETCH)
 EARNING = (Verdict.VALID, Verdict.PROVISIONAL)  # what an act may rest on before anyone reviews it
 
@@ -80,8 +99,16 @@ class Located:
     refused: bool
 
 
-@lru_cache(512)  # there are 144 different requests, and each costs 5 µs to judge
-def judge_request(agent: AgentKind, prefetch: bool, state: State | None, revoked: bool, is_open: bool) -> Judgement:
+@lru_cache(1024)  # there are 576 different requests, and each costs 5 µs to judge
+def judge_request(
+    agent: AgentKind,
+    prefetch: bool,
+    state: State | None,
+    revoked: bool,
+    is_open: bool,
+    data_centre: bool = False,
+    enumeration: bool = False,
+) -> Judgement:
     """The first verdict, from the request alone. `state` is None for an unknown code."""
     reasons: list[str] = []
     if agent is AgentKind.BOT:
@@ -96,11 +123,22 @@ def judge_request(agent: AgentKind, prefetch: bool, state: State | None, revoked
         reasons.append(Reason.CAMPAIGN_CLOSED)
     if not is_open:
         reasons.append(Reason.CLOSED_HOURS)
+    if data_centre:
+        reasons.append(Reason.DATA_CENTRE)
+    if enumeration:
+        reasons.append(Reason.ENUMERATION)
     return settle(reasons, is_test=state is State.DRAFT)
 
 
 def judge_further(
-    first: Sequence[str], *, is_test: bool, located: Located | None, late: bool, duplicate: bool
+    first: Sequence[str],
+    *,
+    is_test: bool,
+    located: Located | None,
+    late: bool,
+    duplicate: bool,
+    signals: Iterable[str] = (),
+    presence: int = 0,
 ) -> Judgement:
     """The second verdict: the first reasons, and those that need other facts."""
     reasons = list(first)
@@ -114,13 +152,20 @@ def judge_further(
         reasons.append(Reason.LATE)
     if duplicate:
         reasons.append(Reason.DUPLICATE)
-    return settle(reasons, is_test=is_test)
+    return settle([*reasons, *signals], is_test=is_test, presence=presence)
 
 
-def settle(reasons: Iterable[str], *, is_test: bool) -> Judgement:
+def located(best: str | None, *, has_position: bool, presence: int, acted: bool) -> Located:
+    """What the best fix of a scan says. Acting without any proof at a place that has a position is a refusal."""
+    refused = acted and best is None and presence == 0 and has_position
+    return Located(Geofence(best) if best else Geofence.NONE, refused)
+
+
+def settle(reasons: Iterable[str], *, is_test: bool, presence: int = 0) -> Judgement:
     """From reasons to verdict: rules first, then the score (100 invalid, 50 held, 20 provisional)."""
     listed = tuple(dict.fromkeys(str(reason) for reason in reasons))
-    score = sum(WEIGHTS.get(reason, 0) for reason in listed)
+    lifted = LIFTED_BY_PRESENCE if presence >= STRONG else ()
+    score = sum(WEIGHTS.get(reason, 0) for reason in listed if reason not in lifted)
     return Judgement(_verdict(listed, score, is_test), score, listed)
 
 

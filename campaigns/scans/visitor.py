@@ -48,9 +48,13 @@ class VisitorKeys:
                 self._salt = self._load_salt(day)
                 self._day = day
 
-    def key(self, address: str, agent: str) -> int:
-        """The 63-bit key of a visitor today. The address is used here and nowhere else."""
-        digest = hashlib.blake2b(f"{address}|{agent}".encode("utf-8", "replace"), digest_size=8, key=self._salt)
+    def key(self, address: str, agent: str, campaign: str = "") -> int:
+        """The 63-bit key of a visitor today. The address is used here and nowhere else.
+
+        With a campaign the key is of that campaign alone: who objects is never linked across two.
+        """
+        text = f"{campaign}|{address}|{agent}" if campaign else f"{address}|{agent}"
+        digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8, key=self._salt)
         return int.from_bytes(digest.digest(), "big") & KEY_MASK
 
 

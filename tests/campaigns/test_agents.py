@@ -274,6 +274,39 @@ def test_declared_crawlers_are_found() -> None:
     assert set(missed) <= MISLISTED, f"found {rate:.1%} of {len(declared)}; missed {missed}"
 
 
+IN_APP = {
+    "Instagram": "Instagram ",
+    "Facebook": "[FBAN/FBIOS",
+    "Facebook on Android": "[FB_IAB/FB4A",
+    "Viber": "Viber/",
+    "LINE": "Line/",
+    "WeChat": "MicroMessenger/",
+    "TikTok": "musical_ly",
+}
+
+
+@pytest.mark.parametrize("app", IN_APP)
+def test_people_browse_inside_this_app(app: str) -> None:
+    windows = [agent for agent in PHONES if IN_APP[app] in agent]
+    assert windows
+    assert {classify(agent).kind for agent in windows} == {AgentKind.PERSON}
+
+
+def test_the_corpus_report(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both rates, printed: `pytest -k corpus_report` shows what the README quotes."""
+    declared = [agent for entry in CRAWLER_USER_AGENTS_DATA for agent in entry.get("instances", [])]
+    found = sum(classify(agent).kind is AgentKind.BOT for agent in declared)
+    people = [*PHONES, *(agent for agent, _ in OTHER_PEOPLE)]
+    misjudged = sum(classify(agent).kind is not AgentKind.PERSON for agent in people)
+    with capsys.disabled():
+        print(  # noqa: T201  # the report
+            f"\nverdict corpus: {found} of {len(declared)} declared crawlers found ({found / len(declared):.2%}); "
+            f"{misjudged} of {len(people)} browsers of people misjudged ({misjudged / len(people):.2%})"
+        )
+    assert found / len(declared) >= 0.97
+    assert misjudged / len(people) <= 0.002
+
+
 @pytest.mark.parametrize("user_agent", ["", " ", "\t\r\n", "\u00a0"], ids=ascii)
 def test_no_agent_is_empty(user_agent: str) -> None:
     assert classify(user_agent) == Agent(AgentKind.EMPTY, "other", "other", "other")

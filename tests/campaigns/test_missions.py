@@ -11,7 +11,7 @@ from campaigns.missions import CheckedIn, Repeat, StepKind, StepPlan
 from campaigns.missions.models import StepCompletion
 from campaigns.missions.service import free_slug
 from campaigns.planning import Campaign, LaunchFacts
-from campaigns.scans import CheckIn, Receipt
+from campaigns.scans import CheckIn, Receipt, SealedFix
 from campaigns.scans.log import ScanRow
 from campaigns.scans.models import ScanConfirmation, ScanPosition, Visit
 from campaigns.storage import Database
@@ -397,7 +397,7 @@ def _check_in(session: Session, receipt: Receipt, entry: Entry, *, cookie: str |
         cookie=cookie,
         language="fr",
         position=INSIDE,
-        seal=lambda _: b"sealed",
+        seal=lambda _: SealedFix(b"sealed", None),
         till_code_was_right=False,
         occurred_at=None,
         now=now,

@@ -30,6 +30,24 @@ def pour(database: Database, *instants: datetime) -> list[UUID]:
     return made
 
 
+def pour_by_hand(database: Database, *instants: datetime) -> list[UUID]:
+    """Scans with their counters and visitors in the columns every revision has."""
+    made = [ids.uuid7_at(at) for at in instants]
+    with psycopg.connect(database.dsn) as connection:
+        for id in made:
+            hour = (id.int >> 80) // 3_600_000
+            connection.execute(
+                "INSERT INTO scans (id, token_id, visitor_key, phase, verdict, score, reasons, rules_version, device,"
+                " language) VALUES (%s, %s, 7, 'live', 'valid', 0, '', 1, 'iphone', 'fr')",
+                (id, UUID(int=7)),
+            )
+            connection.execute(
+                "INSERT INTO scan_counters VALUES (%s, %s, 'live', 'valid', 1, 1, 0)", (UUID(int=7), hour)
+            )
+            connection.execute("INSERT INTO scan_visitors VALUES (%s, %s, 7)", (UUID(int=7), hour // 24))
+    return made
+
+
 @pytest.fixture
 def fresh(postgres: str) -> Database:
     database = Database(new_postgres_url(postgres))
@@ -128,7 +146,7 @@ def test_a_log_that_was_one_table_is_cut_into_months(postgres: str) -> None:
         before = ScriptDirectory.from_config(config).get_revision("0003").down_revision
         assert isinstance(before, str)
         command.upgrade(config, before)
-    made = pour(database, NOON - timedelta(days=100), NOON, NOON + timedelta(days=1))
+    made = pour_by_hand(database, NOON - timedelta(days=100), NOON, NOON + timedelta(days=1))
     migrations.upgrade(database)
     with database.snapshot() as session:
         assert sorted(session.exec(select(Scan.id)).all()) == sorted(made)

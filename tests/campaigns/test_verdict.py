@@ -40,6 +40,9 @@ def first(**facts: Any) -> tuple[str, tuple[str, ...]]:
         ({"state": State.ENDED}, "invalid", ("campaign_closed",)),
         ({"revoked": True}, "invalid", ("campaign_closed",)),
         ({"is_open": False}, "valid", ("closed_hours",)),
+        ({"data_centre": True}, "provisional", ("data_centre",)),
+        ({"data_centre": True, "is_open": False}, "provisional", ("closed_hours", "data_centre")),
+        ({"state": None, "enumeration": True}, "orphan", ("unknown_code", "enumeration")),
         ({"state": State.DRAFT}, "test", ()),
         ({"state": State.DRAFT, "agent": AgentKind.BOT, "revoked": True}, "test", ("bot_agent",)),
     ],
@@ -50,7 +53,21 @@ def test_the_first_verdict_is_that_of_the_request(facts: dict[str, Any], verdict
 
 @pytest.mark.parametrize(
     ("reason", "weight"),
-    [("far", 60), ("location_refused", 15), ("location_vague", 10), ("closed_hours", 10), ("late", 0)],
+    [
+        ("far", 60),
+        ("impossible_travel", 60),
+        ("enumeration", 50),
+        ("shared_position", 40),
+        ("data_centre", 30),
+        ("burst_source", 25),
+        ("shared_device", 25),
+        ("spread", 25),
+        ("burst_token", 20),
+        ("location_refused", 15),
+        ("location_vague", 15),
+        ("closed_hours", 10),
+        ("late", 0),
+    ],
 )
 def test_a_reason_weighs_what_the_domain_says(reason: str, weight: int) -> None:
     assert settle([reason], is_test=False).score == WEIGHTS[reason] == weight
@@ -61,8 +78,8 @@ def test_a_reason_weighs_what_the_domain_says(reason: str, weight: int) -> None:
     [
         ([], "valid", 0),
         (["location_refused"], "valid", 15),
-        (["location_vague", "late"], "valid", 10),
-        (["location_vague", "closed_hours"], "provisional", 20),
+        (["location_vague", "late"], "valid", 15),
+        (["location_vague", "closed_hours"], "provisional", 25),
         (["location_refused", "closed_hours", "late"], "provisional", 25),
         (["far"], "held", 60),
         (["far", "closed_hours", "location_refused"], "held", 85),
@@ -94,7 +111,7 @@ def test_the_second_verdict_adds_what_was_learnt(
 ) -> None:
     located = Located(geofence, refused)
     judged = judge_further(["closed_hours"], is_test=False, located=located, late=late, duplicate=duplicate)
-    score = 10 + {Geofence.OUTSIDE: 60, Geofence.MAYBE: 10}.get(geofence, 0) + (15 if refused else 0)
+    score = 10 + {Geofence.OUTSIDE: 60, Geofence.MAYBE: 15}.get(geofence, 0) + (15 if refused else 0)
     by_score = "held" if score >= 50 else "provisional" if score >= 20 else "valid"
     assert (judged.verdict, judged.score) == ("duplicate" if duplicate else by_score, score)
     assert ("late" in judged.reasons) is late
