@@ -187,7 +187,8 @@ class Database:
 
 def connect_sqlite(path: Path) -> sqlite3.Connection:
     """A plain SQLite connection with our pragmas, in autocommit: the caller writes BEGIN and COMMIT."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    # The scan log's statements differ by their number of rows: some 250 are worth keeping prepared.
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10, cached_statements=300)
     for pragma in SQLITE_PRAGMAS:
         connection.execute(pragma)
     return connection

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
@@ -156,15 +157,16 @@ def split(batch: Sequence[Entry]) -> tuple[list[ScanRow], list[tuple[int, Confir
 
 
 COLUMNS = ", ".join(ScanRow._fields)
-# Rows a statement, largest first. `executemany` gives the interpreter away and takes it back for every row, and the
-# event loop, busy with the next batch, lets each of them wait.
-_SIZES = (256, 64, 16, 4, 1)
-_COUNT = (
-    "INSERT INTO scan_counters (token_id, hour, phase, verdict, writer, scans, confirmed) "
-    "VALUES ({0}, {0}, {0}, {0}, {0}, {0}, 0) ON CONFLICT (token_id, hour, phase, verdict, writer) "
-    "DO UPDATE SET scans = scan_counters.scans + excluded.scans"
+# Rows a statement at most. Every call gives the interpreter away and takes it back, `executemany` for each row, and the
+# event loop, busy with the next batch, lets each of them wait: so each kind of row is one call a batch, seldom two.
+_ROWS = 64
+_SCANS = f"INSERT INTO scans ({COLUMNS}) VALUES "  # noqa: S608  # names of our own columns
+_COUNTS = "INSERT INTO scan_counters (token_id, hour, phase, verdict, writer, scans, confirmed) VALUES "
+_ADDED = (
+    " ON CONFLICT (token_id, hour, phase, verdict, writer) DO UPDATE SET scans = scan_counters.scans + excluded.scans"
 )
-_VISITOR = "INSERT INTO scan_visitors (token_id, day, visitor_key) VALUES ({0}, {0}, {0}) ON CONFLICT DO NOTHING"
+_VISITORS = "INSERT INTO scan_visitors (token_id, day, visitor_key) VALUES "
+_CONFIRMATIONS = "INSERT INTO scan_confirmations (scan_id, token_id, visitor_key, confirmed_at, is_judged) VALUES "
 _CEILING = (
     "SELECT visitor_key FROM scan_visitors WHERE token_id = {0} AND day = {0} ORDER BY visitor_key LIMIT 1 OFFSET {1}"
 )
@@ -187,14 +189,9 @@ class Statements:
     """The same statements with the placeholder of a driver."""
 
     def __init__(self, mark: str) -> None:
-        self.count, self.visitor, self.ceiling = (
-            s.format(mark, VISITOR_SAMPLE - 1) for s in (_COUNT, _VISITOR, _CEILING)
-        )
+        self.ceiling = _CEILING.format(mark, VISITOR_SAMPLE - 1)
         self.cut, self.confirm, self.fixes = (s.format(mark) for s in (_CUT, _CONFIRM, _FIXES))
         self.fix, self.event = _FIX.format(mark), _EVENT.format(mark)
-        marks = ", ".join([mark] * len(ScanRow._fields))
-        self.scan = f"INSERT INTO scans ({COLUMNS}) VALUES ({marks})"  # noqa: S608  # names of our own columns
-        self.scans = {size: f"{self.scan}{f', ({marks})' * (size - 1)}" for size in _SIZES}
 
 
 class InBatch:
@@ -226,9 +223,6 @@ class InBatch:
         self.located.append(one.scan_id)
         accuracy, geofence, distance = min([*given, (fix.accuracy_m, fix.geofence, fix.distance_m)], key=lambda f: f[0])
         return BestFix(geofence, distance, accuracy)
-
-    def apply(self, entry: Confirmation | PositionFix) -> Result:
-        return self.confirm(entry) if isinstance(entry, Confirmation) else self.locate(entry)
 
     def cut_visitors(self, tally: Tally, visitors: Sequence[tuple[str, int, int]]) -> None:
         for pair in tally.crowded(visitors):
@@ -288,23 +282,44 @@ class SqliteWriter:
         inside = InBatch(self._connection, self._sql, _sqlite_instant)
         visitors = self._tally.visitors(scans)
         if scans:
-            self._insert(scans)
-            self._connection.executemany(self._sql.count, self._tally.counters(scans))
-            if visitors:
-                self._connection.executemany(self._sql.visitor, visitors)
-                inside.cut_visitors(self._tally, visitors)
+            self._insert(_SCANS, scans)
+            self._insert(_COUNTS, [(*counter, 0) for counter in self._tally.counters(scans)], _ADDED)
+            self._insert(_VISITORS, visitors, " ON CONFLICT DO NOTHING")
+            inside.cut_visitors(self._tally, visitors)
+        self._confirm(others, results, inside)
         for index, entry in others:
-            results[index] = inside.apply(entry)
+            if isinstance(entry, PositionFix):
+                results[index] = inside.locate(entry)
         inside.finish(scans, now)
         return results, visitors
 
-    def _insert(self, scans: Sequence[ScanRow]) -> None:
-        start = 0
-        for size in _SIZES:
-            while len(scans) - start >= size:
-                values = list(chain.from_iterable(scans[start : start + size]))
-                self._connection.execute(self._sql.scans[size], values)
-                start += size
+    def _confirm(
+        self, others: Sequence[tuple[int, Confirmation | PositionFix]], results: list[Result], inside: InBatch
+    ) -> None:
+        """Store the batch's confirmations; of two of one scan the first is the first."""
+        asked = [(index, one) for index, one in others if isinstance(one, Confirmation)]
+        rows = [(one.scan_id, one.token_id, one.visitor_key, _sqlite_instant(one.at), 0) for _, one in asked]
+        first = [row[0] for row in self._insert(_CONFIRMATIONS, rows, " ON CONFLICT DO NOTHING RETURNING scan_id")]
+        inside.confirmed += first
+        left = set(first)
+        for index, one in asked:
+            results[index] = one.scan_id in left
+            left.discard(one.scan_id)
+
+    def _insert(self, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> list[Any]:
+        """Insert rows, some dozens a statement; what it returns."""
+        found = []
+        for start in range(0, len(rows), _ROWS):
+            some = rows[start : start + _ROWS]
+            cursor = self._connection.execute(_insertion(head, len(some[0]), tail, len(some)), list(chain(*some)))
+            found += cursor.fetchall()
+        return found
+
+
+@lru_cache(4 * _ROWS)
+def _insertion(head: str, width: int, tail: str, number: int) -> str:
+    marks = f"({', '.join('?' * width)})"
+    return f"{head}{', '.join([marks] * number)}{tail}"
 
 
 def _sqlite_instant(instant: datetime) -> str:

@@ -191,7 +191,7 @@ class PostgresWriter:
         if fixes:
             inside = InBatch(self._connection, self._sql, lambda instant: instant)
             for index, fix in fixes:
-                results[index] = inside.apply(fix)
+                results[index] = inside.locate(fix)
             inside.finish((), now)
 
     def _keep(self, visitors: Sequence[tuple[str, int, int]]) -> None:
