@@ -1,8 +1,9 @@
 """Deadlines for slow clients: uvicorn waits for ever for a head or a body that never ends, and for a reader that stops.
 
 Uvicorn's httptools protocol with a due time on each connection and one timer a process that looks at all of them, so a
-request costs no timer of its own. What arrives too late, too long or malformed is answered as a problem, and closed.
-Idle keep-alive connections stay uvicorn's.
+request costs no timer of its own. What arrives too late, too long or malformed is answered as a problem, and closed;
+idle keep-alive connections are closed after uvicorn's own `timeout_keep_alive`. The head and the body of an answer
+leave in one write.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ class Watch:
     """The connections of one process and when they are due. `head_due` and `body_due` hold for what begins now."""
 
     def __init__(self, head_s: float, body_s: float, headers: Mapping[str, str]) -> None:
-        self.head_due = self.body_due = self.write_due = self.linger_due = NEVER
+        self.head_due = self.body_due = self.write_due = self.linger_due = self.soon = NEVER
         self._head_s = head_s
         self._body_s = body_s
         self._step_s = min(1.0, head_s / 4, body_s / 4)
@@ -58,10 +59,47 @@ class Watch:
         # What begins before the next look is never cut short: it gets up to one step more.
         ahead = now + self._step_s
         self.head_due, self.body_due = ahead + self._head_s, ahead + self._body_s
-        self.write_due, self.linger_due = ahead + WRITE_DEADLINE_S, ahead + LINGER_S
+        self.write_due, self.linger_due, self.soon = ahead + WRITE_DEADLINE_S, ahead + LINGER_S, ahead
         self._is_looking = bool(self._connections)
         if self._is_looking:
             loop.call_later(self._step_s, self._look, loop)
+
+
+class _Joined:
+    """The transport as answers see it: a head with a length waits for the body behind it, as ASGI allows.
+
+    A second write costs 5 µs and its reader a second read; a streamed answer has no length and begins at once.
+    """
+
+    __slots__ = ("_begun", "_head", "_transport", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self._begun = False
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if self._begun:
+            self._transport.write(self._head + data)
+            self._head = b""
+        elif b"\r\ncontent-length: " in data:
+            self._begun = True
+            self._head = data
+        else:
+            self._begun = not data.startswith(b"HTTP/1.1 100")  # the answer itself is still to come
+            self._transport.write(data)
+
+    def end(self) -> None:
+        """The answer is complete, with a body or, to a HEAD, without one."""
+        self._begun = False
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def close(self) -> None:
+        self.end()
+        self._transport.close()
 
 
 class Deadlined(HttpToolsProtocol):
@@ -70,7 +108,7 @@ class Deadlined(HttpToolsProtocol):
     def __init__(self, *args: Any, watch: Watch, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._watch = watch
-        self._due = self._write_due = NEVER
+        self._due = self._write_due = self._idle_due = NEVER
         self._is_body = False
         self._is_refused = False
         self._fed = 0  # bytes since the head of this request began, or a little more
@@ -78,6 +116,7 @@ class Deadlined(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own type
         super().connection_made(transport)
+        self._joined: Any = _Joined(transport)
         self._watch.begin(self)
         self._due = self._watch.head_due
 
@@ -99,6 +138,7 @@ class Deadlined(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._due = self._watch.head_due
+        self._idle_due = NEVER
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -108,6 +148,8 @@ class Deadlined(HttpToolsProtocol):
         self._due = self._watch.body_due
         self._is_body = True
         super().on_headers_complete()
+        if self.cycle is not None:
+            self.cycle.transport = self._joined
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -116,6 +158,18 @@ class Deadlined(HttpToolsProtocol):
         self._due = self._watch.head_due if answered else NEVER
         self._is_body = False
         self._fed = 0  # what was counted in this read was body, and must not pass for the next head
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's own, but without a timer of its own for each answer."""
+        self._joined.end()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_due = self._watch.soon + self.timeout_keep_alive
 
     def pause_writing(self) -> None:
         self._write_due = self._watch.write_due
@@ -140,6 +194,8 @@ class Deadlined(HttpToolsProtocol):
                 self._write_due = self._watch.write_due
             return False
         if self._due > now:
+            if self._idle_due <= now and self._due == NEVER:
+                self.transport.close()
             return False
         if self._is_refused:
             self.transport.close()
