@@ -44,8 +44,7 @@ class ScanRow(NamedTuple):
     objected: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmation:
+class Confirmation(NamedTuple):
     """A browser showed the page of a scan. The result is whether this was the first to say so."""
 
     scan_id: str
@@ -323,4 +322,4 @@ def _insertion(head: str, width: int, tail: str, number: int) -> str:
 
 
 def _sqlite_instant(instant: datetime) -> str:
-    return instant.strftime("%Y-%m-%d %H:%M:%S.%f")  # as SQLAlchemy stores it
+    return instant.isoformat(" ", "microseconds")[:26]  # as SQLAlchemy stores it, without the zone

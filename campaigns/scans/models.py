@@ -81,7 +81,8 @@ class ScanConfirmation(SQLModel, table=True):
 
     __tablename__ = "scan_confirmations"
     __table_args__ = (
-        Index("ix_scan_confirmations_visitor_key_scan_id", "visitor_key", "scan_id"),
+        # The key alone: it is of one day by itself, and entries a quarter the size keep more of them in one page.
+        Index("ix_scan_confirmations_visitor_key", "visitor_key"),
         Index("ix_scan_confirmations_token_id_scan_id", "token_id", "scan_id"),
     )
 

@@ -9,8 +9,9 @@ import binascii
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
 from campaigns import ids
@@ -27,8 +28,7 @@ _VERDICT = dict(enumerate(Verdict))
 _NO_PLACE = bytes(16)
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a receipt says, once its signature was believed."""
 
     scan_id: UUID
@@ -100,12 +100,17 @@ class ReceiptBook:
         return Receipt(
             UUID(bytes=scan),
             token_id,
-            UUID(bytes=place) if place != _NO_PLACE else None,
+            _place(place),
             visitor_key,
             _VERDICT[verdict],
             score,
             presence,
         )
+
+
+@lru_cache(4096)
+def _place(raw: bytes) -> UUID | None:
+    return UUID(bytes=raw) if raw != _NO_PLACE else None
 
 
 def _forged() -> Invalid:

@@ -37,9 +37,7 @@ def upgrade() -> None:
     )
     # The judge asks for all that one visitor key confirmed, and for a token's in the order of their ids.
     op.drop_index("ix_scan_confirmations_token_id_visitor_key", "scan_confirmations")
-    op.create_index(
-        "ix_scan_confirmations_visitor_key_scan_id", "scan_confirmations", ["visitor_key", "scan_id"], unique=False
-    )
+    op.create_index("ix_scan_confirmations_visitor_key", "scan_confirmations", ["visitor_key"], unique=False)
     op.create_index(
         "ix_scan_confirmations_token_id_scan_id", "scan_confirmations", ["token_id", "scan_id"], unique=False
     )
