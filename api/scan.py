@@ -175,9 +175,8 @@ class ScanPath:
 
     def _receipt(self, entry: Entry, row: ScanRow, judgement: Judgement) -> bytes:
         """Minted only for who gets it: a redirect carries none."""
-        place_id = entry.place.id if entry.place else None
         return self._core.receipts.mint(
-            row.id, entry.token_id, place_id, row.visitor_key, judgement.verdict, judgement.score, 0
+            row.id, entry.token_id, entry.place_id, row.visitor_key, judgement.verdict, judgement.score, 0
         )
 
     def _redirect_headers(self, destination: str) -> Headers:
@@ -385,7 +384,7 @@ def _language(scope: Scope, headers: dict[bytes, bytes], entry: Entry | None) ->
     if b"lang=" in query:
         with suppress(ValueError):  # more fields than anyone sends
             asked = parse_qs(query[:500].decode("latin-1"), max_num_fields=20).get("lang", [""])[0]
-    default = entry.campaign.languages[0] if entry and entry.campaign.languages else "en"
+    default = entry.language if entry else "en"
     return _chosen_language(asked, headers.get(b"accept-language", b"")[:LONGEST_LANGUAGES], default)
 
 

@@ -55,7 +55,8 @@ class Standing:
 class Entry:
     """A token with its campaign and place, as one read of the database saw them.
 
-    The hexadecimal ids are ready for the scan log; campaign and place are shared by all their tokens.
+    The hexadecimal ids are ready for the scan log, `language` is the campaign's first; campaign and place are shared by
+    all their tokens.
     """
 
     code: str
@@ -63,6 +64,8 @@ class Entry:
     token_hex: str
     campaign_hex: str
     place_hex: str | None
+    place_id: UUID | None
+    language: str
     campaign: Campaign
     place: Place | None
     destination: str | None
@@ -151,6 +154,8 @@ class Directory:
             token_hex=token.id.hex,
             campaign_hex=campaign.id.hex,
             place_hex=place.id.hex if place else None,
+            place_id=place.id if place else None,
+            language=campaign.languages[0] if campaign.languages else "en",
             campaign=campaign,
             place=place,
             destination=token.destination or campaign.destination,
