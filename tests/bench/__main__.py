@@ -14,7 +14,10 @@ from pathlib import Path
 
 from tests.bench.confirm import confirm
 from tests.bench.measure import Bench
+from tests.bench.memory import memory
+from tests.bench.processes import processes
 from tests.bench.report import Line, as_json, headline, print_table
+from tests.bench.rows import MANY, rows
 from tests.bench.servers import KINDS
 from tests.bench.speed import speed
 from tests.bench.wrk import CONNECTIONS
@@ -22,7 +25,12 @@ from tests.bench.wrk import CONNECTIONS
 PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "speed": speed,
     "confirm": confirm,
+    "rows": rows,
+    "processes": processes,
+    "memory": memory,
 }
+# The directory is the same on both, and a SQLite file has one process.
+ONLY_ON = {"memory": "sqlite", "processes": "postgres"}
 
 
 def main() -> int:
@@ -37,6 +45,8 @@ def main() -> int:
     lines: list[Line] = []
     for part in options.part or PARTS:
         for kind in options.database or KINDS:
+            if ONLY_ON.get(part, kind) != kind:
+                continue
             for line in PARTS[part](bench, kind):
                 print(f"... {part}, {kind}: {line.name}", file=sys.stderr, flush=True)
                 lines.append(line)
@@ -55,7 +65,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--part", action="append", choices=list(PARTS), help="default: all")
     parser.add_argument("--database", action="append", choices=KINDS, help="default: both")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
-    parser.add_argument("--rows", type=float, default=1e6, help="scans in the log of the larger part `rows`")
+    parser.add_argument("--rows", type=float, default=MANY, help="scans in the long log of the part `rows`")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args()
 
