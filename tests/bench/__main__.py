@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.bench.confirm import confirm
 from tests.bench.measure import Bench
 from tests.bench.memory import memory
+from tests.bench.mixed import mixed
 from tests.bench.processes import processes
 from tests.bench.report import Line, as_json, headline, print_table
 from tests.bench.rows import MANY, rows
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "rows": rows,
     "processes": processes,
     "memory": memory,
+    "mixed": mixed,
 }
 # The directory is the same on both, and a SQLite file has one process.
 ONLY_ON = {"memory": "sqlite", "processes": "postgres"}

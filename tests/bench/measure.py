@@ -45,15 +45,14 @@ class Bare:
         return run_of(load, cpu_us, None, None)
 
 
-def scan_run(bench: Bench, shop: Shop, pid: int, work: Workload, others: Callable[[], int] = lambda: 0) -> Run:
-    """Scans for a while, each stored. `others` says afterwards how many scans were somebody else's."""
+def scan_run(bench: Bench, shop: Shop, pid: int, work: Workload) -> Run:
+    """Scans for a while, each stored."""
     probe(shop.url, work)
     mark = ids.first_of(clock.utc_now())
     load, cpu_us, database_us = drive_with_cpu(shop.url, work, bench.seconds, pid, shop.postmaster)
-    elsewhere = others()
     stored = shop.scans_since(mark)
-    bench.check_stored(f"{shop.kind} {work.name}", load, stored, elsewhere)
-    return run_of(load, cpu_us, database_us, stored - elsewhere)
+    bench.check_stored(f"{shop.kind} {work.name}", load, stored)
+    return run_of(load, cpu_us, database_us, stored)
 
 
 def drive_with_cpu(
