@@ -20,6 +20,7 @@ from tests.bench.processes import processes
 from tests.bench.report import Line, as_json, headline, print_table
 from tests.bench.rows import MANY, rows
 from tests.bench.servers import KINDS
+from tests.bench.slow import slow
 from tests.bench.speed import speed
 from tests.bench.wrk import CONNECTIONS
 
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "processes": processes,
     "memory": memory,
     "mixed": mixed,
+    "slow": slow,
 }
 # The directory is the same on both, and a SQLite file has one process.
 ONLY_ON = {"memory": "sqlite", "processes": "postgres"}
