@@ -12,6 +12,7 @@ from tests.bench.servers import WIDE_CODES, Shop, shop_on
 
 FEW = 10_000
 MANY = 1_000_000
+VERIFIED = 100_000  # scans: `verify` takes 0.1 ms of each, and the other parts run it too
 SPREAD = timedelta(days=90)
 COST_RATIO = 1.3
 
@@ -31,7 +32,7 @@ def rows(bench: Bench, kind: str) -> Iterator[Line]:
             ratio = run.whole_cpu_us / few[name].whole_cpu_us
             figure = Figure(f"CPU a scan / {FEW:.0e}", ratio, at_most=COST_RATIO)
             yield Line("rows", kind, f"{name}, {bench.rows:.0e}", run, [figure])
-        if bench.rows <= MANY:  # it recounts the whole log: minutes for ten times as many
+        if bench.rows <= VERIFIED:
             bench.faults += shop.verify()
 
 
