@@ -20,7 +20,7 @@ check: $(VENV)/.test
 	@$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.test
-	@$(BIN)/python tests/bench/scan.py $(ARGS)
+	@$(BIN)/python -m tests.bench $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 soak: $(VENV)/.test
 	@PASSERELLE_SOAK=1 $(BIN)/python -m pytest $(ARGS)
