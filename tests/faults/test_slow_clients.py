@@ -3,21 +3,26 @@
 import json
 import os
 import re
+import select
 import selectors
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
+from api import deadlines
 from tests.api.helpers import make_shop
-from tests.conftest import PHONE, ROOT, Server, running_server
+from tests.conftest import PHONE, ROOT, Server, free_port, running_server, wait_until
 
 DRIPPING = 2_000 if os.environ.get("PASSERELLE_SOAK") else 200
 HEAD_S, BODY_S = 1.0, 1.5
@@ -127,6 +132,48 @@ def test_an_answer_under_way_is_kept_when_the_next_request_dawdles(strict: Serve
         connection.sendall(ASKED * 3 + b"GET /he")
         said, _ = answer_until_closed(connection)
     assert said.count(b"HTTP/1.1 200") == 3
+
+
+@contextmanager
+def served(body: bytes, write_s: float) -> Iterator[int]:
+    """One large answer behind our protocol, in a thread; the port."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    http = deadlines.protocol(HEAD_S, BODY_S, {}, write_s=write_s)
+    config = uvicorn.Config(answer, port=free_port(), http=http, lifespan="off", log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started)
+    try:
+        yield config.port
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+def test_a_client_that_reads_no_answer_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    """An answer that fills every buffer on the way; a client that reads slowly gets the whole of it."""
+    body = bytes(20_000_000)
+    with served(body, write_s=1.0) as port:
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)) as reader:
+            reader.sendall(ASKED)
+            got = 0
+            while got < len(body):
+                chunk = reader.recv(1_000_000)
+                assert chunk, f"cut after {got} bytes"
+                got += len(chunk)
+                time.sleep(0.05)
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)) as idle:
+            idle.sendall(ASKED)
+            gone = select.poll()
+            gone.register(idle, select.POLLHUP | select.POLLERR | select.POLLRDHUP)
+            assert not gone.poll(500), "not sooner: some networks are slow"
+            assert gone.poll(PATIENCE_S * 1000), "still waiting for a client that reads nothing"
+    assert "1 connections were too slow" in caplog.text
 
 
 def test_crowds_of_dripping_sockets_are_dropped_and_others_are_served(strict: Server) -> None:
