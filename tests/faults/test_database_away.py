@@ -178,12 +178,7 @@ def live_codes(server: Server) -> list[str]:
     }
     with server.api() as api:
         codes = []
-        for name, more in (
-            ("Verger", {"destination": "https://shop.example/"}),
-            ("Jardin", {}),
-            ("Rive", {}),
-            ("Froid", {}),
-        ):
+        for name, more in KINDS:
             campaign = api.post("/v1/campaigns", json={"name": name, **plan, **more}).raise_for_status().json()["id"]
             token = api.post(f"/v1/campaigns/{campaign}/tokens", json={"medium": "qr", "kind": "static"})
             api.post(f"/v1/campaigns/{campaign}/launch").raise_for_status()

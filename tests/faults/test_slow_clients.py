@@ -35,6 +35,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     deadlines = {"PASSERELLE_HEAD_DEADLINE_S": str(HEAD_S), "PASSERELLE_BODY_DEADLINE_S": str(BODY_S)}
     with running_server(f"sqlite:///{tmp_path_factory.mktemp('strict')}/passerelle.db", **deadlines) as server:
         yield server
+        assert server.passerelle("verify").stdout.strip() == "Everything adds up."
 
 
 def connect(server: Server) -> socket.socket:
@@ -235,6 +236,7 @@ def test_two_thousand_dripping_sockets_leave_the_p99_of_scans_within_twice_its_v
         assert connected > DRIPPING * 0.9, "the sockets dripped through the measurement"
         assert left == 0, "and were dropped after it"
         assert during <= 2 * before
+        assert server.passerelle("verify").stdout.strip() == "Everything adds up."
 
 
 def _p99_ms(server: Server, code: str) -> float:

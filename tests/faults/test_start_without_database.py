@@ -1,6 +1,7 @@
 """A server that starts while PostgreSQL is away waits for it, says so, and gives up in words."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,50 @@ def test_a_server_waits_for_the_database_and_starts_with_it(
             assert phone.get(f"/t/{code}").json()["verdict"] == "valid"
         assert server.passerelle("verify").stdout.strip() == "Everything adds up."
     assert b"Traceback" not in said.read_bytes()
+
+
+def test_a_process_that_takes_anothers_place_waits_too(own_postgres: Postgres, tmp_path: Path) -> None:
+    """One of two is killed while the database is away: the other answers, and the new one comes with the database."""
+    said = tmp_path / "said"
+    with running_server(own_postgres.url, PASSERELLE_SPOOL_DIR=str(tmp_path / "spool")) as server:
+        code = make_shop(server).code
+    with starting(server, said, "--workers", "2") as process:
+        wait_until(lambda: is_ready(server.url), seconds=30)
+        wait_until(lambda: len(_answering(server, code)) == 2, seconds=30)
+        both = _answering(server, code)
+        own_postgres.stop()
+        first = _workers(process.pid)
+        os.kill(first.pop(), signal.SIGKILL)
+        wait_until(lambda: b"PostgreSQL does not answer" in said.read_bytes(), seconds=20)
+        (replaced,) = _workers(process.pid) - first
+        with server.phone(Accept="application/json") as phone:
+            wait_until(lambda: _status(phone, code) == 200)
+        own_postgres.start()
+        wait_until(lambda: len(_answering(server, code) - both) == 1, seconds=30)
+        assert replaced in _workers(process.pid), "it waited, it did not die and come again"
+
+
+def _workers(parent: int) -> set[int]:
+    """The processes of a server that answer requests."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+def _status(phone: httpx2.Client, code: str) -> int:
+    try:
+        return phone.get(f"/t/{code}").status_code
+    except httpx2.HTTPError:  # it was the connection of the one that was killed
+        return 0
+
+
+def _answering(server: Server, code: str) -> set[int]:
+    """The writer numbers that have counted a scan so far, after some more scans, each on a connection of its own."""
+    for _ in range(20):
+        with server.phone(Accept="application/json") as phone:
+            phone.get(f"/t/{code}")
+    with psycopg.connect(server.environment["PASSERELLE_DATABASE_URL"].replace("+psycopg", "")) as connection:
+        found = connection.execute("SELECT DISTINCT writer FROM scan_counters WHERE writer > 0").fetchall()
+    return {row[0] for row in found}
 
 
 def test_patience_has_an_end(own_postgres: Postgres) -> None:
