@@ -74,6 +74,7 @@ SLOW: dict[str, tuple[bytes, bytes]] = {
     "drips empty lines after a request": (ASKED, b"\r\n"),
     "drips its second request": (ASKED + b"GET /heal", b"t"),
     "drips a form": (b"POST /t/A/confirm HTTP/1.1\r\n" + HOST + b"Content-Length: 9000\r\n\r\n", b"r"),
+    "stalls amid a form": (b"POST /t/A/confirm HTTP/1.1\r\n" + HOST + b"Content-Length: 9000\r\n\r\nreceipt=", b""),
     "drips JSON": (
         b"POST /v1/places HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\nContent-Length: 9000\r\n\r\n",
         b" ",
