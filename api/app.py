@@ -48,7 +48,9 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = clocks.utc
 
 def from_environment() -> ASGIApp:
     """The same, of the settings in the environment: what each process of `serve --workers` makes for itself."""
-    app = create_app(Settings())
+    settings = Settings()
+    Database(settings.database_url).await_server(settings.start_patience_s)  # a process that takes another's place
+    app = create_app(settings)
     settle_memory()
     return app
 

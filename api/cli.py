@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import quote
 
+import psycopg
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from sqlalchemy.exc import OperationalError
 
 from campaigns import clock, identity, ids, migrations
 from campaigns import verify as verification
@@ -59,7 +61,11 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on (PASSERELLE_PORT).")] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes (PostgreSQL).")] = 1,
 ) -> None:
-    """Serve pages and API. Migrates the database by itself; runs the worker inside."""
+    """Serve pages and API. Migrates the database by itself; runs the worker inside.
+
+    While PostgreSQL is away a starting server waits for it, PASSERELLE_START_PATIENCE_S seconds at most (60), says so,
+    and then exits 1: without the database it knows no code, so it cannot begin with the spool. A running one goes on.
+    """
     settings = read_settings()
     settings = settings.model_copy(
         update={"host": host or settings.host, "port": port if port is not None else settings.port}
@@ -70,6 +76,7 @@ def serve(
             "PASSERELLE_DATABASE_URL=postgresql://..., or serve without --workers."
         )
     with _alone(settings):
+        Database(settings.database_url).await_server(settings.start_patience_s)
         say(f"Passerelle listens on http://{settings.host}:{settings.port}; its codes point to {settings.base_url}.")
         run_server(settings, workers)
 
@@ -127,12 +134,13 @@ def init(
 
 @app.command()
 def worker() -> None:
-    """Run the worker alone (PostgreSQL; on SQLite the server runs it)."""
+    """Run the worker alone (PostgreSQL; on SQLite the server runs it). Waits for the database as `serve` does."""
     from campaigns.worker import Worker
 
     settings = read_settings()
     with _alone(settings):
         database = Database(settings.database_url)
+        database.await_server(settings.start_patience_s)
         migrations.upgrade(database)
         running = Worker(database, clock.utc_now)
         signal.signal(signal.SIGTERM, lambda *_: running.stop_soon())
@@ -281,6 +289,10 @@ def main() -> None:
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     try:
         app()
+        return
     except CampaignError as error:
-        Console(stderr=True).print(error.detail, style="red", markup=False, highlight=False)
-        sys.exit(EXIT_REFUSED)
+        reason = error.detail
+    except (OperationalError, psycopg.OperationalError) as error:
+        reason = f"The database does not answer: {' '.join(str(getattr(error, 'orig', error)).split())}"
+    Console(stderr=True).print(reason, style="red", markup=False, highlight=False)
+    sys.exit(EXIT_REFUSED)

@@ -8,6 +8,8 @@ leave in one write.
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -27,10 +29,11 @@ log = logging.getLogger("passerelle.deadlines")
 class Watch:
     """The connections of one process and when they are due. `head_due` and `body_due` hold for what begins now."""
 
-    def __init__(self, head_s: float, body_s: float, headers: Mapping[str, str]) -> None:
+    def __init__(self, head_s: float, body_s: float, headers: Mapping[str, str], write_s: float) -> None:
         self.head_due = self.body_due = self.write_due = self.linger_due = self.soon = NEVER
         self._head_s = head_s
         self._body_s = body_s
+        self._write_s = write_s
         self._step_s = min(1.0, head_s / 4, body_s / 4)
         self._connections: set[Deadlined] = set()
         self._is_looking = False
@@ -59,7 +62,7 @@ class Watch:
         # What begins before the next look is never cut short: it gets up to one step more.
         ahead = now + self._step_s
         self.head_due, self.body_due = ahead + self._head_s, ahead + self._body_s
-        self.write_due, self.linger_due, self.soon = ahead + WRITE_DEADLINE_S, ahead + LINGER_S, ahead
+        self.write_due, self.linger_due, self.soon = ahead + self._write_s, ahead + LINGER_S, ahead
         self._is_looking = bool(self._connections)
         if self._is_looking:
             loop.call_later(self._step_s, self._look, loop)
@@ -187,6 +190,9 @@ class Deadlined(HttpToolsProtocol):
     def close_if_due(self, now: float) -> bool:
         """Close the connection when it is overdue; whether it was slow."""
         if self._write_due <= now:
+            # Reset: after a plain close the kernel keeps its megabytes for minutes, for a reader that may come back.
+            peer = self.transport.get_extra_info("socket")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.transport.abort()
             return True
         if self.transport.is_closing():
@@ -235,9 +241,9 @@ class Deadlined(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
 
-def protocol(head_s: float, body_s: float, headers: Mapping[str, str]) -> Any:
+def protocol(head_s: float, body_s: float, headers: Mapping[str, str], *, write_s: float = WRITE_DEADLINE_S) -> Any:
     """The protocol for uvicorn's `http`: seconds until the end of a head and of a body, and every answer's headers."""
-    return partial(Deadlined, watch=Watch(head_s, body_s, headers))
+    return partial(Deadlined, watch=Watch(head_s, body_s, headers, write_s))
 
 
 def _refusal(code: str, headers: Mapping[str, str]) -> tuple[bytes, bytes]:

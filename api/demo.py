@@ -14,6 +14,7 @@ import uvicorn
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from api import deadlines
 from api.app import make_services, prepare, wire
 from api.dependencies import Services
 from api.scan import seal_position
@@ -71,7 +72,7 @@ def _served(services: Services) -> Iterator[None]:
         wire(services),
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=deadlines.protocol(settings.head_deadline_s, settings.body_deadline_s, services.renderer.headers),
         log_level="error",
         access_log=False,
         server_header=False,

@@ -23,6 +23,7 @@ async def read_fields(request: HttpRequest, schema: type[Model]) -> Model:
     else:
         form = await request.form(max_fields=40, max_files=0)
         fields = {name: value for name, value in form.items() if value != ""}
+        request.state.typed = fields  # a refusal that will pass shows the form once more, as it was
     try:
         return schema.model_validate(fields)
     except ValidationError as error:

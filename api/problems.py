@@ -177,7 +177,9 @@ def answer(request: Request, status: int, code: str, detail: str, **more: Any) -
     """A refusal in the shape the caller asked for: a page for a browser, problem+json for the rest."""
     headers = more.pop("headers", {})
     if wants_page(request):
-        return request.app.state.services.renderer.refusal(request, status, code, detail, headers=headers)  # type: ignore[no-any-return]  # app.state is untyped
+        typed = getattr(request.state, "typed", None) if status >= 500 else None
+        renderer = request.app.state.services.renderer
+        return renderer.refusal(request, status, code, detail, headers=headers, typed=typed)  # type: ignore[no-any-return]  # app.state is untyped
     body = problem(status, code, detail, instance=request.url.path, **more)
     return Response(body, status, media_type="application/problem+json", headers=headers)
 

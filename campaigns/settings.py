@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     spool_dir: Path = Field(
         Path("passerelle-spool"), description="Where scans wait on this host while PostgreSQL is away. Keep it."
     )
+    start_patience_s: float = Field(
+        60, ge=0, le=86_400, description="Seconds a starting server waits for PostgreSQL to answer."
+    )
     head_deadline_s: float = Field(10, gt=0, le=600, description="Seconds for a request's line and headers to arrive.")
     body_deadline_s: float = Field(20, gt=0, le=600, description="Seconds for a request's body to arrive.")
     datacentre_file: Path | None = Field(

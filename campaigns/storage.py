@@ -6,9 +6,11 @@ connections write and checkpoint at once, so checkpoints, which happen inside a 
 """
 
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -17,13 +19,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
+from psycopg import conninfo, pq
 from sqlalchemy import JSON, Column, Connection, Engine, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Field, Session, SQLModel
 
-from campaigns.errors import Conflict
+from campaigns.errors import Conflict, Invalid
 from campaigns.ids import NIL, uuid7
 
 SQLITE_PRAGMAS = (
@@ -43,6 +47,11 @@ LOCK_PATIENCE_S = 30.0  # longer than any transaction we know; beyond it somethi
 
 # A host that vanished without a word is noticed after seconds, not after two hours.
 LIVENESS: dict[str, Any] = {"tcp_user_timeout": 5000, "keepalives_idle": 5, "keepalives_interval": 2}
+
+START_ROUND_S = 0.5  # between two looks whether PostgreSQL is there
+START_TOLD_S = 3.0  # between two lines on the log while it is not
+
+log = logging.getLogger("passerelle.storage")
 
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -154,6 +163,49 @@ class Database:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self.write_lock.release()
+
+    def await_server(self, patience_s: float) -> None:
+        """Return once PostgreSQL takes our connections; on SQLite at once. The log says what is waited for.
+
+        A server that starts cannot live from the spool: without the database it knows no code, and neither its writer
+        number nor whose spool is whose. Conflict when nobody answers in time; Invalid, at once, when PostgreSQL is
+        there and refuses the password, the role or the database of the URL.
+        """
+        if self.is_sqlite:
+            return
+        end = time.monotonic() + patience_s
+        told = float("-inf")
+        while (reason := self._absence()) is not None:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise Conflict(
+                    f"PostgreSQL did not answer within {patience_s:g} s ({reason}). Start it, or correct "
+                    "PASSERELLE_DATABASE_URL; PASSERELLE_START_PATIENCE_S says how long to wait."
+                )
+            if time.monotonic() - told >= START_TOLD_S:
+                told = time.monotonic()
+                log.warning("PostgreSQL does not answer (%s): waiting for it, %.0f s more at most", reason, left)
+            time.sleep(min(START_ROUND_S, left))
+
+    def _absence(self) -> str | None:
+        """Why PostgreSQL cannot be used yet, or None. Invalid when it answers and will not have us.
+
+        libpq's ping tells a server that is away or still starting from one that is there, in any language: what a
+        refused connection says is translated by the server, and carries no code.
+        """
+        try:
+            address = conninfo.make_conninfo(self.dsn, connect_timeout=5)
+        except psycopg.ProgrammingError as error:
+            raise Invalid("PASSERELLE_DATABASE_URL cannot be read as the address of a PostgreSQL database.") from error
+        was_there = pq.PGconn.ping(address.encode()) == pq.Ping.OK
+        try:
+            psycopg.connect(address).close()
+        except psycopg.OperationalError as error:
+            reason = " ".join(str(error).split())
+            if was_there and pq.PGconn.ping(address.encode()) == pq.Ping.OK:
+                raise Invalid(f"PostgreSQL refuses PASSERELLE_DATABASE_URL: {reason}") from error
+            return reason
+        return None
 
     def close(self) -> None:
         self.engine.dispose()

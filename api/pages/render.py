@@ -111,12 +111,35 @@ class Renderer:
         return " ".join(self.word(language, text) for text in (happened, step) if text)
 
     def refusal(
-        self, request: Request, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None
+        self,
+        request: Request,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        typed: dict[str, str] | None = None,
     ) -> HTMLResponse:
-        """A refusal as a page: what happened and one next step."""
+        """A refusal as a page: what happened and one next step. With `typed`, the form once more as it was sent."""
         language = language_of(request.query_params.get("lang"), request.headers.get("accept-language", ""))
-        html = self.message(language, code, detail)
+        if typed is None:
+            html = self.message(language, code, detail)
+        else:
+            url = request.url
+            html = self._again(language, code, detail, f"{url.path}?{url.query}" if url.query else url.path, typed)
         return HTMLResponse(html, status, headers={"Cache-Control": "no-store", **(headers or {})})
+
+    def _again(self, language: str, code: str, detail: str, action: str, typed: dict[str, str]) -> str:
+        title, message, _ = MESSAGES.get(code, ("That did not work", detail, ""))
+        return self.page(
+            "again.html",
+            language,
+            title=self.word(language, title),
+            message=self.word(language, message),
+            action=action,
+            typed=typed,
+            other_lang_url="",
+        )
 
     def message(self, language: str, code: str, detail: str = "", *, mission: Any = None, **values: Any) -> str:
         """The page of a message by its code; unknown codes show the detail itself."""

@@ -18,6 +18,7 @@ from campaigns import ids
 from campaigns.scans import partitions
 from campaigns.scans.log import (
     COLUMNS,
+    BestFix,
     Confirmation,
     Entry,
     InBatch,
@@ -55,6 +56,7 @@ _CONFIRM = (
     "SELECT *, false FROM unnest(%s::uuid[], %s::uuid[], %s::int8[], %s::timestamptz[]) "
     "ON CONFLICT DO NOTHING RETURNING scan_id"
 )
+_FIXES = "SELECT located_at, geofence, distance_m, accuracy_m FROM scan_positions WHERE scan_id = %s ORDER BY slot"
 _CONFIRMED = (
     "INSERT INTO events (id, name, payload, recorded_at, attempts) "
     "SELECT %s::uuid, 'scans.confirmed', "
@@ -124,7 +126,7 @@ class PostgresWriter:
         if once or fixes:
             with self._connection.transaction():
                 visitors = self._add(scans, confirmations, results, now, once=once)
-                self._locate([one for one in fixes if not (once and self._is_kept(one[1]))], results, now)
+                self._locate(fixes, results, now, once=once)
         else:
             visitors = self._add(scans, confirmations, results, now, once=False)
         self._keep(visitors)
@@ -180,19 +182,25 @@ class PostgresWriter:
             payload = json.dumps({"scan_ids": [row[0].hex for row in early]})
             self._connection.execute(self._sql.event, (_new_id(now), "scans.confirmed", payload, now))
 
-    def _is_kept(self, fix: PositionFix) -> bool:
-        one = fix.confirmation
-        found = self._connection.execute(
-            "SELECT 1 FROM scan_positions WHERE scan_id = %s AND located_at = %s", (one.scan_id, one.at)
-        )
-        return found.fetchone() is not None
-
-    def _locate(self, fixes: Sequence[tuple[int, PositionFix]], results: list[Result], now: datetime) -> None:
+    def _locate(
+        self, fixes: Sequence[tuple[int, PositionFix]], results: list[Result], now: datetime, *, once: bool
+    ) -> None:
         if fixes:
             inside = InBatch(self._connection, self._sql, lambda instant: instant)
             for index, fix in fixes:
-                results[index] = inside.locate(fix)
+                results[index] = (self._kept(fix) if once else None) or inside.locate(fix)
             inside.finish((), now)
+
+    def _kept(self, fix: PositionFix) -> BestFix | None:
+        """What a position that is stored already was answered, or should have been; None when it is not there."""
+        best: BestFix | None = None
+        rows = self._connection.execute(_FIXES, (fix.confirmation.scan_id,)).fetchall()
+        for at, geofence, distance, accuracy in rows:
+            if best is None or accuracy < best.accuracy_m:
+                best = BestFix(geofence, distance, accuracy)
+            if (at, accuracy) == (fix.confirmation.at, fix.accuracy_m):
+                return best
+        return None
 
     def _keep(self, visitors: Sequence[tuple[str, int, int]]) -> None:
         """After the commit: remember who is stored, and cut samples that grew. A cut that fails is made later."""

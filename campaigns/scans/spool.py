@@ -50,12 +50,15 @@ class SpoolPlace:
 
 
 class Spool:
-    """One file of entries, in order. Made, and locked, at its first use."""
+    """One file of entries, in order. Made, and locked, at its first use.
 
-    def __init__(self, path: Path, lock: int) -> None:
+    Of the connection handed to it only `execute` and `executemany` are used: the power-cut trial hands it another.
+    """
+
+    def __init__(self, path: Path, lock: int, connection: Any) -> None:
         self.path = path
         self._lock = lock
-        self._connection = connect_sqlite(path)  # synchronous=FULL
+        self._connection = connection
         os.chmod(path, 0o600)
         for table in _TABLES:
             self._connection.execute(table)
@@ -73,7 +76,7 @@ class Spool:
         if only_existing and not path.exists():  # somebody else has adopted it
             os.close(lock)
             return None
-        return cls(path, lock)
+        return cls(path, lock, connect_sqlite(path))  # synchronous=FULL
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Store a batch: on disk when this returns."""

@@ -73,6 +73,17 @@ def test_months_are_made_ahead(fresh: Database) -> None:
     fresh.close()
 
 
+def test_a_start_makes_the_months_that_are_missing(fresh: Database) -> None:
+    """A server that was down for months, or whose worker never ran, begins with them."""
+    ahead = partitions.months_ahead(datetime.now(UTC))
+    with fresh.engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP TABLE scans_{ahead[-1]:%Y_%m}")
+    assert months(fresh) == ahead[:-1]
+    migrations.upgrade(fresh)
+    assert months(fresh) == ahead
+    fresh.close()
+
+
 def test_a_month_ends_where_the_next_begins() -> None:
     assert partitions.month_after(date(2026, 12, 1)) == date(2027, 1, 1)
     assert partitions.month_after(date(2026, 1, 1), 14) == date(2027, 3, 1)

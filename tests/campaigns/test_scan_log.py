@@ -152,6 +152,18 @@ def test_a_batch_that_fails_leaves_nothing(database: Database) -> None:
     assert problems(database) == []
 
 
+def test_a_batch_whose_position_fails_leaves_nothing(database: Database) -> None:
+    """Half of it stored would be counted again by the retry, entry by entry."""
+    scan = row()
+    nobodys = PositionFix(Confirmation(scan.id, None, 1, NOON), "inside", 50, 10, b"sealed")  # type: ignore[arg-type]  # meant
+    with pytest.raises(Exception, match=r"(?i)null"):
+        write(database, scan, fix(scan, 20), nobodys)
+    assert counters(database) == {}
+    with database.snapshot() as session:
+        kept = [session.exec(select(table)).all() for table in (Scan, ScanConfirmation, ScanPosition, Event)]
+    assert kept == [[]] * 4
+
+
 def spread_keys(number: int) -> list[int]:
     """Distinct keys as a hash would make them: spread over 63 bits."""
     chance = random.Random(number)
@@ -256,15 +268,13 @@ class CommitThenLost(psycopg.Connection[Any]):
     armed = False
 
 
-def test_after_an_uncertain_commit_each_scan_is_stored_once(postgres_database: Database) -> None:
-    writer = open_writer(postgres_database, 1, lambda: NOON)
+def losing_an_answer(database: Database) -> PostgresWriter:
+    """A writer whose next commit arrives while its answer does not."""
+    writer = open_writer(database, 1, lambda: NOON)
     assert isinstance(writer, PostgresWriter)
-    batch = [row(n) for n in range(50)]
-    dsn = postgres_database.url.replace("postgresql+psycopg://", "postgresql://", 1)
     CommitThenLost.lost = False
-    fragile = CommitThenLost.connect(dsn, autocommit=True)
+    fragile = CommitThenLost.connect(database.dsn, autocommit=True)
     fragile.execute("SELECT 1")
-    fragile.armed = False
     writer._connection.close()
     writer._connection = fragile
 
@@ -273,6 +283,12 @@ def test_after_an_uncertain_commit_each_scan_is_stored_once(postgres_database: D
         return NOON
 
     writer._clock = arm  # read inside the write: from then on the next COMMIT is lost
+    return writer
+
+
+def test_after_an_uncertain_commit_each_scan_is_stored_once(postgres_database: Database) -> None:
+    writer = losing_an_answer(postgres_database)
+    batch = [row(n) for n in range(50)]
     assert writer.write([*batch, confirmation(batch[0])])[:50] == [None] * 50
     assert CommitThenLost.lost
     writer.write([row(99)])
@@ -281,6 +297,28 @@ def test_after_an_uncertain_commit_each_scan_is_stored_once(postgres_database: D
     with postgres_database.snapshot() as session:
         assert len(session.exec(select(Scan.id)).all()) == 51
         assert len(session.exec(select(ScanConfirmation.scan_id)).all()) == 1
+    assert problems(postgres_database) == []
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_after_an_uncertain_commit_each_position_is_stored_once_and_answered(
+    postgres_database: Database, before: int
+) -> None:
+    """Stored twice it would take the second place of its scan; not found again, the phone would read a refusal."""
+    scan, other = row(1), row(2)
+    write(postgres_database, scan, other, *[fix(scan, 80, "maybe")] * before)
+    writer = losing_an_answer(postgres_database)
+    given = writer.write([fix(scan, 90, "outside"), fix(other, 20)])
+    assert CommitThenLost.lost
+    writer.close()
+    expected = BestFix("maybe", 50, 80) if before else BestFix("outside", 50, 90)
+    assert given == [expected, BestFix("inside", 50, 20)]
+    with postgres_database.snapshot() as session:
+        kept = [(one.scan_id.hex, one.slot, one.accuracy_m) for one in session.exec(select(ScanPosition))]
+        located = [event.facts["scan_ids"] for event in session.exec(select(Event)) if event.name == "scans.located"]
+    first = [(scan.id, 1, 80)] * before
+    assert sorted(kept) == sorted([*first, (scan.id, 1 + before, 90), (other.id, 1, 20)])
+    assert located == [[scan.id]] * before + [[scan.id, other.id]]
     assert problems(postgres_database) == []
 
 

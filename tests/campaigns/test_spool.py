@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,38 @@ def test_what_comes_while_the_database_is_away_enters_the_log_once(
         assert sum(session.exec(select(ScanCounter.scans))) == 701
         assert len(session.exec(select(ScanConfirmation)).all()) == 2
         assert len(session.exec(select(ScanPosition)).all()) == 1
+        assert recount(session) == []
+    writer.close()
+    assert place.files() == []
+
+
+class Slow(Fragile):
+    """The same, whose drain waits for leave."""
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__(dsn, 5, lambda: NOON)
+        self.draining, self.leave = threading.Event(), threading.Event()
+
+    def store_once(self, batch: Sequence[Entry]) -> None:
+        self.draining.set()
+        assert self.leave.wait(timeout=20)
+        super().store_once(batch)
+
+
+def test_what_comes_during_a_drain_goes_behind_it(postgres_database: Database, place: SpoolPlace) -> None:
+    """Else a confirmation overtakes its scan, and two threads share one connection's transactions."""
+    first, second = scan(1), scan(2)
+    inner = Slow(postgres_database.dsn)
+    writer = SpoolingWriter(postgres_database, inner, 5, lambda: NOON, place)
+    inner.is_away = True
+    writer.write([first])
+    inner.is_away = False
+    assert inner.draining.wait(timeout=20)
+    writer.write([fix(first).confirmation, second])
+    assert logged(postgres_database) == set()
+    inner.leave.set()
+    wait_until(lambda: logged(postgres_database) == {first.id, second.id})
+    with postgres_database.snapshot() as session:
         assert recount(session) == []
     writer.close()
     assert place.files() == []

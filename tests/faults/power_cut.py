@@ -1,4 +1,5 @@
-"""A power cut under our own writer, in a process of its own: `python power_cut.py FOLDER CUTS SEED SYNCHRONOUS`.
+"""A power cut under our own writer or spool, in a process of its own:
+`python power_cut.py FOLDER CUTS SEED SYNCHRONOUS log|spool`.
 
 A SQLite VFS (apsw) keeps every write in memory until the file is synced. At a random moment the power goes: of the
 writes not yet synced, none, all or a random part reach the disk. What was answered before the cut is printed as one
@@ -6,8 +7,10 @@ JSON line a cut: the database file and the ids of the scans whose commit had ret
 """
 
 import json
+import os
 import random
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import apsw
 
 from campaigns.scans.log import Confirmation, ScanRow, SqliteWriter
+from campaigns.scans.spool import Spool
 from campaigns.storage import SQLITE_PRAGMAS, WriteLock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,11 +108,11 @@ class PowerVFS(apsw.VFS):
         return UnsyncedFile(self._disk, name, flags)
 
 
-def trial(template: Path, folder: Path, number: int, seed: int, synchronous: str) -> dict[str, Any]:
-    """One life of a writer, ended by a power cut; what it had answered."""
+def trial(template: Path, folder: Path, number: int, seed: int, synchronous: str, what: str) -> dict[str, Any]:
+    """One life of a writer or a spool, ended by a power cut; what it had answered."""
     chance = random.Random(f"{seed}/{number}")
-    path = folder / f"cut{number}.db"
-    path.write_bytes(template.read_bytes())
+    path = folder / f"{what}{number}.db"
+    path.write_bytes(template.read_bytes() if what == "log" else b"")
     disk = Disk(chance.randrange(20, 900), chance)
     vfs = PowerVFS(f"power{number}", disk)
     answered: list[str] = []
@@ -119,13 +123,17 @@ def trial(template: Path, folder: Path, number: int, seed: int, synchronous: str
         for pragma in SQLITE_PRAGMAS:
             connection.execute(pragma.replace("synchronous=FULL", f"synchronous={synchronous}"))
         connection.execute("PRAGMA wal_autocheckpoint=40")  # checkpoints are part of the trial
-        writer = SqliteWriter(connection, WriteLock(), 1, lambda: START)
+        store: Callable[[list[Any]], Any]
+        if what == "log":
+            store = SqliteWriter(connection, WriteLock(), 1, lambda: START).write
+        else:
+            store = Spool(path, os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT), connection).append
         for batch in range(400):
             rows = [scan(number, batch, place) for place in range(chance.randrange(1, 6))]
-            writer.write(rows)
+            store(rows)
             answered += [row.id for row in rows]
             seen = [row for row in rows if chance.random() < 0.5]
-            writer.write([Confirmation(row.id, row.token_id or "", row.visitor_key, START) for row in seen])
+            store([Confirmation(row.id, row.token_id or "", row.visitor_key, START) for row in seen])
             confirmed += [row.id for row in seen]
     except (PowerCut, apsw.Error):
         pass
@@ -143,9 +151,10 @@ def scan(number: int, batch: int, place: int) -> ScanRow:
 
 
 def main() -> None:
-    folder, cuts, seed, synchronous = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    folder, cuts, seed, synchronous, what = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:6]
     for number in range(cuts):
-        print(json.dumps(trial(folder / "template.db", folder, number, seed, synchronous)), flush=True)  # noqa: T201
+        told = trial(folder / "template.db", folder, number, seed, synchronous, what)
+        print(json.dumps(told), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

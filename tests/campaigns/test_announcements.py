@@ -1,0 +1,81 @@
+"""What is changed elsewhere is heard here: by NOTIFY, by the sweep when nobody notified, all of it after a gap."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from campaigns.announcements import CHANNEL, SWEEP_S, Listener, announce
+from campaigns.ids import NIL, uuid7
+from campaigns.storage import Database
+from tests.conftest import wait_until
+from tests.scene import set_scene
+
+Heard = list[tuple[str, UUID]]
+EVERYTHING = ("everything", NIL)
+
+
+@pytest.fixture
+def heard(postgres_database: Database) -> Iterator[Heard]:
+    """What the caches of another process hear of."""
+    other = Database(postgres_database.url)
+    told: Heard = []
+    other.listen(lambda kind, id: told.append((kind, id)))
+    listener = Listener(other)
+    listener.start()
+    wait_until(lambda: EVERYTHING in told)
+    yield told
+    listener.stop()
+    other.close()
+
+
+def test_an_announcement_is_heard_after_its_commit(postgres_database: Database, heard: Heard) -> None:
+    """Of an id that no row has: the sweep could not tell of it."""
+    id, never = uuid7(), uuid7()
+    with postgres_database.transaction() as session:
+        announce(session, "campaign", id)
+        time.sleep(0.3)
+        assert ("campaign", id) not in heard
+    with suppress(ZeroDivisionError), postgres_database.transaction() as session:
+        announce(session, "campaign", never)
+        raise ZeroDivisionError
+    wait_until(lambda: ("campaign", id) in heard)
+    assert ("campaign", never) not in heard
+
+
+@pytest.mark.parametrize("table", ["campaigns", "places", "tokens"])
+def test_a_change_that_nobody_announced_is_found_by_the_sweep_and_told_once(
+    postgres_database: Database, heard: Heard, table: str
+) -> None:
+    scene = set_scene(postgres_database)
+    assert scene.entry.place is not None
+    id = {"campaigns": scene.campaign.id, "places": scene.entry.place.id, "tokens": scene.token.id}[table]
+    kinds = {"campaigns": ["campaign"], "places": ["place"], "tokens": ["token", "code"]}[table]
+    time.sleep(2 * SWEEP_S)  # the sweep has told of the new rows
+    heard.clear()
+    with psycopg.connect(postgres_database.dsn, autocommit=True) as connection:
+        connection.execute(f"UPDATE {table} SET changed_at = now() WHERE id = %s", (id,))
+    wait_until(lambda: (kinds[-1], id) in heard)
+    time.sleep(2 * SWEEP_S)
+    assert heard == [(kind, id) for kind in kinds]
+
+
+def test_after_a_lost_connection_anything_may_have_changed(postgres_database: Database, heard: Heard) -> None:
+    heard.clear()
+    with psycopg.connect(postgres_database.dsn, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+            f"AND pid <> pg_backend_pid() AND (query = 'LISTEN {CHANNEL}' OR query LIKE '%changed_at > now()%')"
+        )
+    wait_until(lambda: EVERYTHING in heard)
+
+
+def test_a_listener_stops_when_it_is_told(postgres_database: Database) -> None:
+    listener = Listener(postgres_database)
+    listener.start()
+    listener.stop()
+    assert "announcements" not in {thread.name for thread in threading.enumerate()}
