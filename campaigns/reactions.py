@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from campaigns import scans
+from campaigns import scans, tokens
 from campaigns.events import Event
 from campaigns.jobs import Job
 
@@ -34,4 +34,6 @@ REACTIONS: dict[str, Reaction] = {
     "scan.checked_in": judge,
 }
 
-JOBS: dict[str, Chunk] = {}
+JOBS: dict[str, Chunk] = {
+    tokens.batches.JOB: tokens.fill_batch,
+}

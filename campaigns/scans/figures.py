@@ -9,12 +9,15 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlalchemy import select as sums
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from campaigns.scans.log import VISITOR_SAMPLE
 from campaigns.scans.models import ScanCounter, ScanVisitor
 from campaigns.scans.verdict import Verdict
 
 _SAMPLE_SPACE = 1 << 63
+
+TokenIds = Sequence[UUID] | SelectOfScalar[UUID]  # a list of them, or the query of a campaign's 100,000
 
 
 @dataclass(slots=True)
@@ -47,7 +50,7 @@ class Figures:
 
 def totals(
     session: Session,
-    token_ids: Sequence[UUID],
+    token_ids: TokenIds,
     *,
     since_hour: int | None = None,
     until_hour: int | None = None,
@@ -59,7 +62,7 @@ def totals(
     return figures
 
 
-def by_hour(session: Session, token_ids: Sequence[UUID], *, since_hour: int, until_hour: int) -> dict[int, Figures]:
+def by_hour(session: Session, token_ids: TokenIds, *, since_hour: int, until_hour: int) -> dict[int, Figures]:
     """The same, an hour each; hours without a scan are there with zeros."""
     hours = {hour: Figures() for hour in range(since_hour, until_hour)}
     columns = (col(ScanCounter.hour), col(ScanCounter.verdict))
@@ -68,7 +71,7 @@ def by_hour(session: Session, token_ids: Sequence[UUID], *, since_hour: int, unt
     return hours
 
 
-def last_hours(session: Session, token_ids: Sequence[UUID]) -> dict[UUID, int]:
+def last_hours(session: Session, token_ids: TokenIds) -> dict[UUID, int]:
     """The hour of each token's last scan by a person, counted from 1970; tokens never scanned are missing."""
     rows = session.execute(
         select(col(ScanCounter.token_id), func.max(col(ScanCounter.hour)))
@@ -82,7 +85,7 @@ def last_hours(session: Session, token_ids: Sequence[UUID]) -> dict[UUID, int]:
     return dict(rows.all())
 
 
-def unique_visitors(session: Session, token_ids: Sequence[UUID], *, since_day: int, until_day: int) -> int:
+def unique_visitors(session: Session, token_ids: TokenIds, *, since_day: int, until_day: int) -> int:
     """Distinct visitors a day, summed over days, merged over tokens: keys change every day by design.
 
     Exact below 4,096 a day, else the estimate (k - 1) / k-th smallest key, 1.6 % standard error.
@@ -116,7 +119,7 @@ def estimate(smallest: Sequence[int]) -> int:
 
 
 def _sums(
-    session: Session, token_ids: Sequence[UUID], columns: Sequence[Any], since_hour: int | None, until_hour: int | None
+    session: Session, token_ids: TokenIds, columns: Sequence[Any], since_hour: int | None, until_hour: int | None
 ) -> Sequence[Any]:
     query = (
         sums(*columns, func.sum(col(ScanCounter.scans)), func.sum(col(ScanCounter.confirmed)))
