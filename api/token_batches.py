@@ -212,14 +212,14 @@ def _pages(core: Services, batch: TokenBatch) -> Iterator[Sequence[Mapping[str, 
             lines = tokens.lines_of(session, batch.id, after=after)
         if not lines:
             return
-        after = lines[-1].token.id
+        after = lines[-1].token_id
         yield [
             {
-                "code": line.token.code,
-                "url": line.token.url(core.settings.base_url),
-                "label": line.token.label or "",
-                "place": line.place,
-                "state": line.token.state,
+                "code": line.code,
+                "url": tokens.url_of(line.code, core.settings.base_url),
+                "label": line.label or "",
+                "place": line.place or "",
+                "state": line.state,
             }
             for line in lines
         ]

@@ -90,25 +90,24 @@ def unique_visitors(session: Session, token_ids: TokenIds, *, since_day: int, un
 
     Exact below 4,096 a day, else the estimate (k - 1) / k-th smallest key, 1.6 % standard error.
     """
-    total = 0
-    for day in session.exec(
-        select(ScanVisitor.day)
+    seen = (
+        sums(col(ScanVisitor.day), col(ScanVisitor.visitor_key))
         .where(
             col(ScanVisitor.token_id).in_(token_ids),
-            ScanVisitor.day >= since_day,
-            ScanVisitor.day < until_day,
+            col(ScanVisitor.day) >= since_day,
+            col(ScanVisitor.day) < until_day,
         )
         .distinct()
-    ).all():
-        keys = session.exec(
-            select(ScanVisitor.visitor_key)
-            .where(col(ScanVisitor.token_id).in_(token_ids), ScanVisitor.day == day)
-            .distinct()
-            .order_by(col(ScanVisitor.visitor_key))
-            .limit(VISITOR_SAMPLE)
-        ).all()
-        total += estimate(keys)
-    return total
+        .subquery()
+    )
+    # One query for all days: a campaign's 100,000 tokens are looked up once, not once a day.
+    rank = func.row_number().over(partition_by=seen.c.day, order_by=seen.c.visitor_key).label("rank")
+    ranked = sums(seen, rank).subquery()
+    smallest: dict[int, list[int]] = defaultdict(list)
+    query = sums(ranked.c.day, ranked.c.visitor_key).where(ranked.c.rank <= VISITOR_SAMPLE)
+    for day, key in session.execute(query.order_by(ranked.c.day, ranked.c.visitor_key)):
+        smallest[day].append(key)
+    return sum(estimate(keys) for keys in smallest.values())
 
 
 def estimate(smallest: Sequence[int]) -> int:

@@ -11,7 +11,7 @@ from campaigns.tokens.batches import (
     require_made,
     use_serial,
 )
-from campaigns.tokens.models import Good, Kind, Medium, Token, TokenBatch, TokenState
+from campaigns.tokens.models import Good, Kind, Medium, Token, TokenBatch, TokenState, url_of
 from campaigns.tokens.service import (
     change_token,
     find_token,
@@ -52,5 +52,6 @@ __all__ = [
     "revoke",
     "token_by_id",
     "tokens_of_place",
+    "url_of",
     "use_serial",
 ]

@@ -32,10 +32,14 @@ RandomBytes = Callable[[int], bytes]
 
 
 class Line(NamedTuple):
-    """A code of a batch, as a printer needs it. `place` is the name of its place, or empty."""
+    """A code of a batch, as a printer needs it. `place` is the name of its place."""
 
-    token: Token
-    place: str
+    token_id: UUID
+    code: str
+    medium: str
+    label: str | None
+    place: str | None
+    state: str
 
 
 def issue_serials(
@@ -173,7 +177,7 @@ def require_made(session: Session, batch: TokenBatch) -> None:
 def lines_of(session: Session, batch_id: UUID, *, after: UUID | None) -> Sequence[Line]:
     """The next codes of a batch after a token, a page of 1,000 in the order they were made; empty at the end."""
     query = (
-        columns(Token, col(Place.name))
+        columns(col(Token.id), col(Token.code), col(Token.medium), col(Token.label), col(Place.name), col(Token.state))
         .join(Place, col(Place.id) == col(Token.place_id), isouter=True)
         .where(col(Token.batch_id) == batch_id)
         .order_by(col(Token.id))
@@ -181,7 +185,7 @@ def lines_of(session: Session, batch_id: UUID, *, after: UUID | None) -> Sequenc
     )
     if after is not None:
         query = query.where(col(Token.id) > after)
-    return [Line(token, name or "") for token, name in session.execute(query)]
+    return [Line._make(row) for row in session.execute(query)]
 
 
 def _open_batch(session: Session, campaign: Campaign, *, now: datetime, **fields: Any) -> TokenBatch:

@@ -81,11 +81,16 @@ class Token(Row, table=True):
     changed_at: datetime = Field(index=True)
 
     def url(self, base_url: str) -> str:
-        """The URL to print: upper case, so that it fits the QR alphanumeric mode, when nothing but a host is in it."""
-        scheme, _, rest = base_url.partition("://")
-        if "/" in rest:
-            return f"{base_url}/t/{self.code}"
-        return f"{scheme}://{rest}/T/{self.code}".upper()
+        """The URL to print."""
+        return url_of(self.code, base_url)
+
+
+def url_of(code: str, base_url: str) -> str:
+    """The URL of a code: upper case, so that it fits the QR alphanumeric mode, when nothing but a host is in it."""
+    scheme, _, rest = base_url.partition("://")
+    if "/" in rest:
+        return f"{base_url}/t/{code}"
+    return f"{scheme}://{rest}/T/{code}".upper()
 
 
 class SerialUse(SQLModel, table=True):
