@@ -19,12 +19,11 @@ from campaigns.errors import Invalid, NotFound
 from campaigns.places import Place
 from campaigns.planning import Campaign
 from campaigns.tokens import Good, Kind, Medium, TokenBatch
-from campaigns.tokens.batches import MOST_SERIALS
+from campaigns.tokens.batches import MOST_SERIALS, MOST_STATICS
 
 router = APIRouter(prefix="/v1", tags=["tokens"])
 
 COLUMNS = ("code", "url", "label", "place", "state")
-_MOST_PLACES = 10_000
 _FIELDS: dict[Kind, tuple[str, ...]] = {
     Kind.SERIAL: ("count", "medium", "place_id", "good", "handed_over"),
     Kind.STATIC: ("media", "place_ids"),
@@ -169,10 +168,10 @@ def _places(session: DbSession, actor: Acting, body: TokenBatchCreate) -> list[P
     if body.kind is Kind.SERIAL:
         return [_place(session, actor, body.place_id, "/place_id")] if body.place_id is not None else []
     if body.place_ids == "all":
-        return list(places.list_places(session, actor.organisation_id, before=None, limit=_MOST_PLACES + 1))
+        return list(places.list_places(session, actor.organisation_id, before=None, limit=MOST_STATICS + 1))
     names = list(dict.fromkeys(body.place_ids or ()))
-    if len(names) > _MOST_PLACES:
-        raise Invalid(f"A batch names at most {_MOST_PLACES:,} places.", pointer="/place_ids")
+    if len(names) > MOST_STATICS:
+        raise Invalid(f"A batch names at most {MOST_STATICS:,} places.", pointer="/place_ids")
     return [_place(session, actor, name, f"/place_ids/{at}") for at, name in enumerate(names)]
 
 

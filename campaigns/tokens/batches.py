@@ -22,7 +22,7 @@ from campaigns.tokens import codes
 from campaigns.tokens.models import Good, Kind, Medium, SerialUse, Token, TokenBatch, TokenState
 
 MOST_SERIALS = 100_000  # of a batch
-MOST_STATICS = 10_000  # of a batch, which is made at once: half a second of the database
+MOST_STATICS = 5_000  # of a batch, which is made in one transaction: scans wait behind it, so it must stay short
 AT_ONCE = jobs.CHUNK  # serials made while the caller waits; more are a job
 PAGE = 1_000  # codes read at a time, so that a list of any length takes the same memory
 JOB = "token_batch"  # the kind of job that fills a batch

@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from campaigns import jobs, planning, scans, tokens, worker
 from campaigns.errors import Conflict, Invalid, NotFound
+from campaigns.identity import Organisation
 from campaigns.ids import uuid7
 from campaigns.jobs import Job, JobState
 from campaigns.missions import CheckedIn, Repeat, StepKind, StepPlan
@@ -323,8 +324,10 @@ def test_a_serial_handed_over_in_the_shop_proves_strong_presence_once(database: 
 def test_a_serial_moved_to_another_place_proves_nothing_of_it(database: Database) -> None:
     packs = open_packs(database, handed_over=True)
     with database.transaction() as session:
+        organisation = session.get_one(Organisation, packs.scene.campaign.organisation_id)
+        elsewhere = make_place(session, organisation, name="Part-Dieu")
         token = session.get_one(Token, packs.entries[0].token_id)
-        tokens.change_token(session, token, now=NOON, place_id=None)
+        tokens.change_token(session, token, now=NOON, place_id=elsewhere.id)
     with database.snapshot() as session:
         packs.entries[0] = make_entry(session, token)
     assert packs.use().check_in.presence == 0

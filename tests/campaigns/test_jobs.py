@@ -136,6 +136,7 @@ def test_a_failing_chunk_leaves_nothing_and_is_tried_again_until_it_is_given_up(
         job = read(database, job_id)
         assert (job.attempts, job.done, names(database)) == (attempt, 0, [])
         now += timedelta(seconds=2**attempt)
+        assert not work(database, now=now - SECOND)  # not before the pause is over
     assert (job.state, job.error) == ("failed", "Something failed on our side.")
     assert not work(database, now=now)
 
