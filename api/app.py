@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from api import edge, identity, missions, places, planning, problems, scans, tokens
+from api import edge, identity, jobs, missions, places, planning, problems, scans, token_batches, tokens
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
@@ -38,7 +38,7 @@ from campaigns.tokens.directory import Directory
 from campaigns.worker import Worker
 
 VERSION = "0.1.0"
-_ROUTERS = (identity, places, planning, tokens, scans, missions, shopper, staff, reference)
+_ROUTERS = (identity, places, planning, tokens, token_batches, scans, missions, jobs, shopper, staff, reference)
 
 
 def create_app(settings: Settings, *, clock: Callable[[], datetime] = clocks.utc_now) -> ASGIApp:

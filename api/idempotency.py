@@ -78,6 +78,7 @@ class Idempotency:
                 status=answer.status,
                 body=self._services.keyring.seal_answer(answer.body),  # some answers show a secret once
                 content_type=answer.header(b"content-type"),
+                location=answer.header(b"location"),
             )
 
 
@@ -136,5 +137,7 @@ async def _replay(send: Send, kept: IdempotentAnswer, body: bytes) -> None:
     ]
     if kept.content_type:
         headers.append((b"content-type", kept.content_type.encode("latin-1")))
+    if kept.location:
+        headers.append((b"location", kept.location.encode("latin-1")))
     await send({"type": "http.response.start", "status": kept.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

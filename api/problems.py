@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from campaigns import errors
+from campaigns import errors, ids
 from campaigns.errors import CampaignError
 
 log = logging.getLogger("passerelle.problems")
@@ -60,6 +60,8 @@ STATUS_OF_NAMED = {
     "no_such_step": 409,
     "already_checked_in": 409,
     "already_posted": 409,
+    "serial_used": 409,
+    "job_running": 409,
     "link_used": 410,
     "receipt_expired": 410,
     "till_code_tries": 429,
@@ -123,6 +125,8 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "no_such_step": ("No such step", "The mission does not ask for this act."),
     "already_checked_in": ("Already checked in", "This scan was checked in a moment ago."),
     "already_posted": ("Already posted", "This idea arrived a moment ago."),
+    "serial_used": ("Code used already", "Each of these codes is good once, and this one was used."),
+    "job_running": ("Not done yet", "A job is still making this. `job` names it: ask again when it is done."),
     "error": ("Refused", "The request was refused; the detail says why."),
 }
 _CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 412: "precondition_failed"}
@@ -195,6 +199,8 @@ def refuse(request: Request, error: Exception) -> Response:
     pointer = error.context.get("pointer")
     faults = [{"pointer": pointer, "detail": error.detail}] if pointer else []
     more = {"kpis": error.context["kpis"]} if "kpis" in error.context else {}
+    if "job_id" in error.context:
+        more["job"] = ids.show("job", error.context["job_id"])
     return answer(request, status_of(error), error.code, error.detail, headers=headers_of(error), faults=faults, **more)
 
 

@@ -13,10 +13,9 @@ from sqlmodel import col
 from api import schemas
 from api.dependencies import Actor, Now, ReadSession
 from api.pagination import Cursor, Limit, Page, before, page
-from campaigns import clock, ids, missions, planning, scans
+from campaigns import clock, ids, missions, planning, scans, tokens
 from campaigns.community import Idea
 from campaigns.scans import CheckIn, Scan
-from campaigns.tokens import Token
 
 router = APIRouter(prefix="/v1", tags=["scans"])
 
@@ -94,7 +93,7 @@ def read_scan(scan_id: str, actor: Actor, session: ReadSession) -> ScanRead:
 def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -> StatsRead:
     """The campaign's figures so far, from the counters. Groups and periods come with the figures issue."""
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
-    token_ids = list(session.scalars(select(col(Token.id)).where(col(Token.campaign_id) == campaign.id)))
+    token_ids = tokens.ids_of_campaign(campaign.id)
     figures = scans.totals(session, token_ids)
     acts = session.execute(
         select(func.count(), func.count(func.distinct(col(CheckIn.participant_id)))).where(

@@ -22,7 +22,7 @@ class TokenCreate(schemas.Request):
     """A token to print, write or send."""
 
     medium: Medium
-    kind: Kind = Kind.STATIC
+    kind: Literal[Kind.STATIC] = Field(Kind.STATIC, description="serials come in batches: `token-batches`")
     place_id: str | None = Field(None, max_length=90)
     label: schemas.Text | None = Field(None, max_length=200)
     channel: schemas.Text | None = Field(None, max_length=80)
@@ -55,6 +55,7 @@ class TokenRead(BaseModel):
     label: str | None
     channel: str | None
     destination: str | None
+    batch_id: str | None
     created_at: datetime
 
 
@@ -68,13 +69,14 @@ def show(token: Token, base_url: str) -> TokenRead:
         campaign_id=ids.show("cmp", token.campaign_id),
         place_id=ids.show("plc", token.place_id) if token.place_id else None,
         destination=token.destination,
+        batch_id=ids.show("tbt", token.batch_id) if token.batch_id else None,
         **kept,
     )
 
 
 @router.post("/campaigns/{campaign_id}/tokens", status_code=201)
 def issue_token(campaign_id: str, body: TokenCreate, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
-    """Issue a token with a fresh code of ten characters."""
+    """Issue a token with a fresh code of ten characters. Many at once: `POST /v1/campaigns/{id}/token-batches`."""
     tokens.require_destination(body.destination)
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
     place = _place(session, actor, body.place_id)

@@ -26,6 +26,7 @@ class IdempotentAnswer(SQLModel, table=True):
     status: int | None = None
     body: bytes | None = Field(default=None, sa_type=LargeBinary)
     content_type: str | None = None
+    location: str | None = None
 
 
 def fingerprint(method: str, path: str, body: bytes) -> str:
@@ -59,12 +60,19 @@ def begin(session: Session, organisation_id: UUID, key: str, print_: str, *, now
 
 
 def finish(
-    session: Session, organisation_id: UUID, key: str, *, status: int, body: bytes, content_type: str | None
+    session: Session,
+    organisation_id: UUID,
+    key: str,
+    *,
+    status: int,
+    body: bytes,
+    content_type: str | None,
+    location: str | None = None,
 ) -> None:
     """Keep the answer."""
     answer = session.get(IdempotentAnswer, (organisation_id, key))
     if answer is not None:
-        answer.status, answer.body, answer.content_type = status, body, content_type
+        answer.status, answer.body, answer.content_type, answer.location = status, body, content_type, location
         session.add(answer)
 
 

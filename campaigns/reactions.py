@@ -1,4 +1,7 @@
-"""Every side effect on one page: what happens after something was committed. Each runs once an event."""
+"""Every side effect on one page: what happens after something was committed. Each runs once an event.
+
+And what each kind of job does: a chunk of it, in the transaction of its progress.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -6,10 +9,12 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from campaigns import scans
+from campaigns import scans, tokens
 from campaigns.events import Event
+from campaigns.jobs import Job
 
 Reaction = Callable[[Session, Sequence[Event], datetime], None]
+Chunk = Callable[[Session, Job, datetime], int]  # does at most `jobs.CHUNK` items of a job; how many it did
 
 
 def judge(session: Session, events: Sequence[Event], now: datetime) -> None:
@@ -27,4 +32,8 @@ REACTIONS: dict[str, Reaction] = {
     "scans.confirmed": judge,
     "scans.located": judge,
     "scan.checked_in": judge,
+}
+
+JOBS: dict[str, Chunk] = {
+    tokens.batches.JOB: tokens.fill_batch,
 }

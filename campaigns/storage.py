@@ -257,6 +257,14 @@ def insert_once(session: Session, table: type[SQLModel], **values: Any) -> bool:
     return bool(session.execute(statement, values).rowcount)  # type: ignore[attr-defined]  # a CursorResult
 
 
+def insert_many_once(session: Session, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> int:
+    """Insert rows with the same columns unless a UNIQUE refuses them; how many went in."""
+    if not rows:
+        return 0
+    statement = _insert_if_absent(session.get_bind().dialect.name, table)
+    return int(session.execute(statement, list(rows)).rowcount)  # type: ignore[attr-defined]  # a CursorResult
+
+
 def changed(session: Session, statement: Any) -> int:
     """Run a conditional statement; how many rows it changed."""
     return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]  # a CursorResult, typed as Result

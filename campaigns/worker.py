@@ -1,22 +1,24 @@
-"""The worker: drains the outbox, and forgets what expires.
+"""The worker: drains the outbox, does jobs a chunk at a time, and forgets what expires.
 
-Runs in a thread of the server, or alone with `passerelle worker`. One works at a time; the others stand by (an
-advisory lock on PostgreSQL, the process lock on SQLite).
+Runs in a thread of the server, or alone with `passerelle worker`. One drains at a time; the others stand by (an
+advisory lock on PostgreSQL, the process lock on SQLite). Each takes jobs of its own.
 """
 
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import delete, or_, text, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
-from campaigns import clock
+from campaigns import clock, jobs
 from campaigns.events import Event
-from campaigns.reactions import REACTIONS, Reaction
+from campaigns.ids import uuid7
+from campaigns.reactions import JOBS, REACTIONS, Chunk, Reaction
 from campaigns.scans import partitions
 from campaigns.scans.models import ScanPosition
 from campaigns.scans.receipt import ACT_LIFE
@@ -26,6 +28,7 @@ from campaigns.storage import Database, changed
 
 ROUND_S = 0.4  # between two looks at an empty outbox; a confirmed scan is judged well within 5 s
 EVENTS_A_ROUND = 100
+BETWEEN_CHUNKS_S = 0.005  # the interpreter and the write lock go round: whoever waits is served between two chunks
 POSITION_LIFE = timedelta(hours=72)
 _MAX_ATTEMPTS = 12
 _LOCK = 0x50535257  # "PSRW": the advisory lock of the one working worker
@@ -55,6 +58,30 @@ def drain(database: Database, *, now: datetime) -> int:
         for reaction, events in by_reaction.items():
             _react(session, reaction, events, now)
         return done + len(due)
+
+
+def work(database: Database, *, by: UUID, now: datetime, kinds: Mapping[str, Chunk] = JOBS) -> bool:
+    """Do one chunk of a job, with its progress, in one transaction; whether there was one to do."""
+    job_id: UUID | None = None
+    try:
+        with database.transaction() as session:
+            job = jobs.lease(session, kinds, by=by, now=now)
+            if job is None:
+                return False
+            job_id = job.id
+            if job.cancel_asked_at is not None:
+                jobs.cancel(session, job, now=now)
+            else:
+                jobs.advance(session, job, done=kinds[job.kind](session, job, now), now=now)
+    except (OperationalError, jobs.LeaseLost):
+        raise
+    except Exception as error:
+        if job_id is None:
+            raise
+        log.exception("a chunk of job %s failed", job_id)
+        with database.transaction() as session:
+            jobs.put_off(session, job_id, error, by=by, now=now)
+    return True
 
 
 def purge(database: Database, *, now: datetime) -> None:
@@ -90,9 +117,10 @@ def make_months(database: Database, *, now: datetime) -> None:
 
 
 class Worker:
-    """A thread that drains until it is stopped."""
+    """A thread that drains and works until it is stopped: events first, then one chunk, in turn."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._id = uuid7()
         self._database = database
         self._clock = clock
         self._stopping = threading.Event()
@@ -114,10 +142,11 @@ class Worker:
         """Rounds until stopped; a failed round is logged and tried again."""
         purged_at: datetime | None = None
         while not self._stopping.is_set():
-            done = 0
+            done, is_busy = 0, False
             try:
                 now = self._clock()
                 done = drain(self._database, now=now)
+                is_busy = work(self._database, by=self._id, now=now)
                 if purged_at is None or now - purged_at > timedelta(hours=1):
                     purge(self._database, now=now)
                     make_months(self._database, now=now)
@@ -125,10 +154,14 @@ class Worker:
             except OperationalError as error:
                 log.warning("the database does not answer the worker: %s", type(error.orig).__name__)
                 self._stopping.wait(1)
+            except jobs.LeaseLost:
+                log.info("another worker went on with a job of this one")
             except Exception:
                 log.exception("a worker's round failed; it goes on in a moment")
                 self._stopping.wait(2)
-            if done < EVENTS_A_ROUND:
+            if is_busy:
+                self._stopping.wait(BETWEEN_CHUNKS_S)
+            elif done < EVENTS_A_ROUND:
                 self._stopping.wait(ROUND_S)
 
 

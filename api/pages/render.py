@@ -205,6 +205,11 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "This scan was checked in a moment ago.",
         "Scan the code again if this was somebody else’s visit.",
     ),
+    "serial_used": (
+        "This code was used already",
+        "Each of these codes is good once, and this one has been used.",
+        "Take another code, or ask the staff if you have not used this one.",
+    ),
     "already_posted": ("Thank you, your idea is in.", "This idea arrived a moment ago.", "You need not send it again."),
     "idea_empty": ("Your idea was not sent", "Write your idea first: the text is empty.", ""),
     "idea_too_long": ("Your idea was not sent", "An idea has at most 500 characters; shorten it a little.", ""),

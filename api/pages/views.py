@@ -193,7 +193,7 @@ def shop_view(
     session: Session, renderer: Renderer, place: Place, *, language: str, till_key: bytes, now: datetime
 ) -> ShopView:
     """What happens in a shop now, from the counters and today's check-ins."""
-    token_ids = [token.id for token in tokens.tokens_of_place(session, place.id)]
+    token_ids = tokens.ids_of_place(place.id)
     day = clock.start_of_day(now, place.time_zone)
     first = clock.hour_of(day)
     by_hour = scans.by_hour(session, token_ids, since_hour=first, until_hour=clock.hour_of(now) + 1)

@@ -4,6 +4,7 @@ import campaigns.community.models
 import campaigns.events
 import campaigns.idempotency
 import campaigns.identity.models
+import campaigns.jobs
 import campaigns.missions.models
 import campaigns.participants.models
 import campaigns.places.models

@@ -11,7 +11,7 @@ from sqlalchemy import func
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from campaigns import clock, ids, places
+from campaigns import clock, ids, places, tokens
 from campaigns.errors import Conflict, Invalid, NotFound, TooMany
 from campaigns.events import record_event
 from campaigns.participants import Participant
@@ -37,6 +37,7 @@ from campaigns.scans.signals import SPREAD_VISITORS
 from campaigns.scans.verdict import (
     EARNING,
     RULES_VERSION,
+    STRONG,
     Judgement,
     Reason,
     Verdict,
@@ -45,10 +46,11 @@ from campaigns.scans.verdict import (
     located,
 )
 from campaigns.storage import changed, insert_once, upsert
-from campaigns.tokens.directory import Entry
+from campaigns.tokens.directory import Entry, Serial
 
 BETWEEN_PLACES = timedelta(minutes=3)  # nobody is counted at two places within it
 PLACES_A_DAY = 10  # of one person; more is a tour of codes, not of shops
+_SPENDING = (*EARNING, Verdict.HELD)  # scans whose check-in uses a serial up: robots and trials of a draft do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ def sight(
     id = ids.uuid7_hex(ids.milliseconds(now))
     state, is_open = entry.standing.at(now) if entry else (None, True)
     is_revoked = entry is not None and entry.is_revoked
-    judgement = judge_request(agent.kind, prefetch, state, is_revoked, is_open, data_centre, enumeration)
+    possession = entry is not None and entry.serial is not None and not entry.serial.is_proof
+    judgement = judge_request(agent.kind, prefetch, state, is_revoked, is_open, data_centre, enumeration, possession)
     row = ScanRow(
         id,
         entry.campaign_hex if entry else None,
@@ -183,8 +186,9 @@ def check_in(
 ) -> CheckIn:
     """The offline act on a scan, once per scan; Conflict when its twin was first.
 
-    Presence is 2 with the till code of the last minute, 1 with a position inside the geofence in opening hours,
-    else 0. Confirms the scan. Gone after 48 hours. It is counted when its verdict earns, it reaches
+    Presence is 2 with the till code of the last minute or an unused serial handed over at that place, 1 with a position
+    inside the geofence in opening hours, else 0. Confirms the scan. Gone after 48 hours; Conflict (`serial_used`) when
+    the serial was used already. It is counted when its verdict earns, it reaches
     `least_presence`, and it is a visit (see `_is_visit`); the visit is that of the scan's instant, while
     `occurred_at` is only what the phone says.
     """
@@ -197,6 +201,8 @@ def check_in(
     fence = Geofence(best.geofence) if best else Geofence.NONE
     presence = _presence(fence, entry.place, till_code_was_right, receipt)
     closed = entry.is_revoked or entry.state_at(now) not in (State.LIVE, State.DRAFT)
+    if entry.serial is not None and not closed and receipt.verdict in _SPENDING:
+        presence = _spend(session, receipt, entry, entry.serial, person, presence, least_presence, now=now)
     judgement = _judge_check_in(session, receipt, entry.place, best, presence, late=late, closed=closed)
     phase = "draft" if judgement.verdict is Verdict.TEST else "live"
     at = min(max(occurred_at or now, receipt.scanned_at), now)
@@ -366,6 +372,32 @@ def _presence(fence: Geofence, place: Place | None, till_code_was_right: bool, r
     if fence is Geofence.INSIDE and place is not None and place.is_open(receipt.scanned_at):
         return max(1, receipt.presence)
     return receipt.presence
+
+
+def _spend(
+    session: Session,
+    receipt: Receipt,
+    entry: Entry,
+    serial: Serial,
+    person: Participant,
+    presence: int,
+    least_presence: int,
+    *,
+    now: datetime,
+) -> int:
+    """Use a serial up for this check-in; the presence it leads to. A check-in that could not count spends nothing."""
+    best = max(presence, STRONG if serial.is_proof else 0)
+    if best < least_presence:
+        return presence
+    try:
+        is_first = tokens.use_serial(
+            session, entry.token_id, good=serial.good, person_id=person.id, scan_id=receipt.scan_id, now=now
+        )
+    except Conflict as error:
+        if find_check_in(session, receipt.scan_id) is None:
+            raise
+        raise Conflict("This scan was checked in a moment ago.", code="already_checked_in") from error
+    return best if is_first else presence  # the first use only: a shared code proves nothing of the others
 
 
 def _judge_check_in(

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     LOCATION_VAGUE = "location_vague"
     CLOSED_HOURS = "closed_hours"
     LATE = "late"
+    POSSESSION = "possession"
     ENUMERATION = "enumeration"
     DATA_CENTRE = "data_centre"
     BURST_SOURCE = "burst_source"
@@ -70,6 +71,7 @@ WEIGHTS: dict[str, int] = {
     Reason.LOCATION_VAGUE: 15,
     Reason.CLOSED_HOURS: 10,
     Reason.LATE: 0,
+    Reason.POSSESSION: 0,
 }
 # Phones of one model behind one shop's Wi-Fi look like one device until presence 2 tells them apart.
 LIFTED_BY_PRESENCE = (Reason.BURST_SOURCE, Reason.SHARED_DEVICE)
@@ -99,7 +101,7 @@ class Located:
     refused: bool
 
 
-@lru_cache(1024)  # there are 576 different requests, and each costs 5 µs to judge
+@lru_cache(2048)  # there are 1,152 different requests, and each costs 5 µs to judge
 def judge_request(
     agent: AgentKind,
     prefetch: bool,
@@ -108,8 +110,12 @@ def judge_request(
     is_open: bool,
     data_centre: bool = False,
     enumeration: bool = False,
+    possession: bool = False,
 ) -> Judgement:
-    """The first verdict, from the request alone. `state` is None for an unknown code."""
+    """The first verdict, from the request alone. `state` is None for an unknown code.
+
+    `possession`: the code came on a pack, so having it says nothing of where its owner is.
+    """
     reasons: list[str] = []
     if agent is AgentKind.BOT:
         reasons.append(Reason.BOT_AGENT)
@@ -127,6 +133,8 @@ def judge_request(
         reasons.append(Reason.DATA_CENTRE)
     if enumeration:
         reasons.append(Reason.ENUMERATION)
+    if possession:
+        reasons.append(Reason.POSSESSION)
     return settle(reasons, is_test=state is State.DRAFT)
 
 

@@ -1,9 +1,22 @@
 """Tokens: codes to print, write on a tag or send as a link."""
 
-from campaigns.tokens.models import Kind, Medium, Token, TokenState
+from campaigns.tokens.batches import (
+    batch_by_id,
+    fill_batch,
+    issue_serials,
+    issue_statics,
+    job_of,
+    lines_of,
+    list_batches,
+    require_made,
+    use_serial,
+)
+from campaigns.tokens.models import Good, Kind, Medium, Token, TokenBatch, TokenState, url_of
 from campaigns.tokens.service import (
     change_token,
     find_token,
+    ids_of_campaign,
+    ids_of_place,
     issue,
     launch_facts,
     list_tokens,
@@ -14,17 +27,31 @@ from campaigns.tokens.service import (
 )
 
 __all__ = [
+    "Good",
     "Kind",
     "Medium",
     "Token",
+    "TokenBatch",
     "TokenState",
+    "batch_by_id",
     "change_token",
+    "fill_batch",
     "find_token",
+    "ids_of_campaign",
+    "ids_of_place",
     "issue",
+    "issue_serials",
+    "issue_statics",
+    "job_of",
     "launch_facts",
+    "lines_of",
+    "list_batches",
     "list_tokens",
     "require_destination",
+    "require_made",
     "revoke",
     "token_by_id",
     "tokens_of_place",
+    "url_of",
+    "use_serial",
 ]

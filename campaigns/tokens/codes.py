@@ -1,8 +1,9 @@
-"""The ten characters a token is known by: how they are drawn, read back from a person, and shown.
+"""The ten characters a token is known by, sixteen of a serial: how they are drawn, read back from a person, and shown.
 
-Nine characters are random (45 bits) and the tenth checks them, all from Crockford's base 32, which has no I,
-L, O or U. The check is a weighted sum over GF(2^5) with ten distinct weights, so every code with one wrong
-character and every code with two characters exchanged is refused before any look-up.
+Nine characters are random (45 bits) and the tenth checks them; of a serial, worth something by itself, fifteen (75
+bits) and the sixteenth. All are from Crockford's base 32, which has no I, L, O or U. The check is a weighted sum over
+GF(2^5) with distinct weights, so every code with one wrong character and every code with two characters exchanged is
+refused before any look-up.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from typing import Final
 
 ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH: Final = 10
-# A typed code has 10 characters and a few separators; anything longer is not a code, and is not worth
+SERIAL_LENGTH: Final = 16
+# A typed code has 10 or 16 characters and a few separators; anything longer is not a code, and is not worth
 # folding.
 _LONGEST_INPUT: Final = 64
 _FIELD_POLYNOMIAL: Final = 0b100101  # x^5 + x^2 + 1, irreducible over GF(2)
@@ -29,6 +31,14 @@ def new_code(random_bytes: Callable[[int], bytes]) -> str:
     return data + ALPHABET[_syndrome(data + "0")]
 
 
+def new_serials(number: int, random_bytes: Callable[[int], bytes]) -> list[str]:
+    """Fresh codes of sixteen characters, 75 random bits each. One may be drawn twice: whoever stores them tells."""
+    size = SERIAL_LENGTH - 1
+    drawn = random_bytes(number * size).translate(_AS_CHARACTERS).decode("ascii")
+    data = (drawn[start : start + size] for start in range(0, len(drawn), size))
+    return [one + ALPHABET[_long_syndrome(one + "0")] for one in data]
+
+
 def normalise(text: str) -> str | None:
     """The canonical code in a text a person typed or a URL carries; None when there is none.
 
@@ -36,27 +46,27 @@ def normalise(text: str) -> str | None:
     from other scripts are refused, not folded. None also when the length, the alphabet or the check character
     is wrong.
     """
-    if len(text) != LENGTH:
+    if len(text) != LENGTH and len(text) != SERIAL_LENGTH:
         return _fold(text)
     try:
-        return text if not _syndrome(text) else None
+        return text if not _check(text) else None
     except KeyError:
         return _fold(text)
 
 
 def grouped(code: str) -> str:
     """The code as people read it aloud: `7K3Q-9XAB-W4`."""
-    return f"{code[:4]}-{code[4:8]}-{code[8:]}"
+    return "-".join(code[start : start + 4] for start in range(0, len(code), 4))
 
 
 def _fold(text: str) -> str | None:
     if len(text) > _LONGEST_INPUT:
         return None
     folded = text.translate(_FOLDING)
-    if len(folded) != LENGTH:
+    if len(folded) not in (LENGTH, SERIAL_LENGTH):
         return None
     try:
-        return folded if not _syndrome(folded) else None
+        return folded if not _check(folded) else None
     except KeyError:
         return None
 
@@ -73,16 +83,18 @@ def _product(left: int, right: int) -> int:
 
 
 def _weighted_alphabets() -> list[dict[str, int]]:
-    # One table per position keeps the hot path at ten dictionary look-ups. The check character weighs 1.
+    # One table per position keeps the hot path at ten dictionary look-ups. The check character, the last, weighs 1.
     tables: list[dict[str, int]] = []
     weight = 1
-    for _ in range(LENGTH - 1):
+    for _ in range(SERIAL_LENGTH - 1):
         weight = _product(weight, _PRIMITIVE)
         tables.append({char: _product(weight, value) for value, char in enumerate(ALPHABET)})
     return [*tables, {char: value for value, char in enumerate(ALPHABET)}]
 
 
-_W0, _W1, _W2, _W3, _W4, _W5, _W6, _W7, _W8, _W9 = _weighted_alphabets()
+_LONG_WEIGHTS = _weighted_alphabets()
+_W0, _W1, _W2, _W3, _W4, _W5, _W6, _W7, _W8, _W9 = (*_LONG_WEIGHTS[: LENGTH - 1], _LONG_WEIGHTS[-1])
+_AS_CHARACTERS: Final = bytes(ord(ALPHABET[byte & 31]) for byte in range(256))
 
 _FOLDING: Final = str.maketrans(
     {char.lower(): char for char in ALPHABET}
@@ -90,6 +102,18 @@ _FOLDING: Final = str.maketrans(
     | dict.fromkeys("IiLl", "1")
     | dict.fromkeys(_SEPARATORS, "")
 )
+
+
+def _check(code: str) -> int:
+    """0 for a valid code of either length; KeyError for a character outside the alphabet."""
+    return _syndrome(code) if len(code) == LENGTH else _long_syndrome(code)
+
+
+def _long_syndrome(sixteen: str) -> int:
+    syndrome = 0
+    for weights, character in zip(_LONG_WEIGHTS, sixteen, strict=True):
+        syndrome ^= weights[character]
+    return syndrome
 
 
 def _syndrome(ten: str) -> int:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from campaigns.places import Place
 from campaigns.planning import Campaign, State
-from campaigns.tokens.models import Token, TokenState
+from campaigns.tokens.models import Token, TokenBatch, TokenState
 
 UNKNOWN_S = 60.0
 UNKNOWN_LIMIT = 20_000
@@ -51,6 +52,13 @@ class Standing:
         return now, until, self._campaign.state_at(now), self._place is None or self._place.is_open(now)
 
 
+class Serial(NamedTuple):
+    """What the batch says of a serial code: how often it is good, and whether having it proves presence."""
+
+    good: str
+    is_proof: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A token with its campaign and place, as one read of the database saw them.
@@ -71,6 +79,7 @@ class Entry:
     destination: str | None
     is_revoked: bool
     standing: Standing
+    serial: Serial | None = None
 
     def state_at(self, now: datetime) -> State:
         """The state of the campaign a visitor meets now."""
@@ -140,9 +149,15 @@ class Directory:
             self._codes.pop(entry.token_id, None)
 
     def _read(self, session: Session, code: str) -> Entry | None:
-        token = session.exec(select(Token).where(Token.code == code)).first()
-        if token is None:
+        # One query: a serial is scanned once in its life, so every one of them is read here.
+        found = session.exec(
+            select(Token, TokenBatch)
+            .join(TokenBatch, col(TokenBatch.id) == col(Token.batch_id), isouter=True)
+            .where(Token.code == code)
+        ).first()
+        if found is None:
             return None
+        token, batch = found
         campaign = self._campaigns.get(token.campaign_id) or session.get_one(Campaign, token.campaign_id)
         place = None
         if token.place_id is not None:
@@ -161,6 +176,7 @@ class Directory:
             destination=token.destination or campaign.destination,
             is_revoked=token.state == TokenState.REVOKED,
             standing=self._standings.get((campaign.id, token.place_id)) or Standing(campaign, place),
+            serial=_serial(token, batch),
         )
 
     def _keep(self, code: str, entry: Entry | None) -> None:
@@ -178,3 +194,10 @@ class Directory:
         self._unknown[code] = self._clock() + UNKNOWN_S
         if len(self._unknown) > UNKNOWN_LIMIT:
             self._unknown.pop(next(iter(self._unknown)), None)
+
+
+def _serial(token: Token, batch: TokenBatch | None) -> Serial | None:
+    if batch is None or batch.good is None:
+        return None
+    # Handed over there and nowhere else: a code that was moved since proves nothing of its new place.
+    return Serial(batch.good, batch.handed_over and token.place_id is not None and token.place_id == batch.place_id)

@@ -4,7 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlmodel import Field, UniqueConstraint
+from sqlalchemy import Index
+from sqlmodel import Field, SQLModel, UniqueConstraint
 
 from campaigns.storage import Row
 
@@ -18,9 +19,17 @@ class Medium(StrEnum):
 
 
 class Kind(StrEnum):
-    """How a code proves. Serial, live and sun join with the tokens a printer can be trusted with."""
+    """How a code proves. Live and sun join with the tokens a printer can be trusted with."""
 
     STATIC = "static"
+    SERIAL = "serial"
+
+
+class Good(StrEnum):
+    """How often a serial code is good: once in all, or once for each person."""
+
+    ONCE = "once"
+    ONCE_PER_PERSON = "once_per_person"
 
 
 class TokenState(StrEnum):
@@ -30,11 +39,31 @@ class TokenState(StrEnum):
     REVOKED = "revoked"
 
 
+class TokenBatch(Row, table=True):
+    """Tokens made together. A serial batch says how often each code is good, and whether the shop hands it over."""
+
+    __tablename__ = "token_batches"
+    __table_args__ = (Index("ix_token_batches_campaign_id_id", "campaign_id", "id"),)
+
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    campaign_id: UUID = Field(foreign_key="campaigns.id")
+    kind: str
+    medium: str | None = Field(default=None, description="of a serial batch; a static one may have several")
+    place_id: UUID | None = Field(default=None, foreign_key="places.id")
+    count: int
+    label: str | None = None
+    channel: str | None = None
+    good: str | None = Field(default=None, description="of a serial batch")
+    handed_over: bool = Field(default=False, description="the shop gives the codes out: having one proves presence")
+    job_id: UUID | None = Field(default=None, foreign_key="jobs.id", description="of a batch too large to wait for")
+    created_at: datetime
+
+
 class Token(Row, table=True):
-    """One code. `code` is canonical: ten characters, upper case, no hyphen."""
+    """One code. `code` is canonical: ten characters (a serial has sixteen), upper case, no hyphen."""
 
     __tablename__ = "tokens"
-    __table_args__ = (UniqueConstraint("campaign_id", "external_id"),)
+    __table_args__ = (UniqueConstraint("campaign_id", "external_id"), Index("ix_tokens_batch_id_id", "batch_id", "id"))
 
     organisation_id: UUID = Field(foreign_key="organisations.id")
     campaign_id: UUID = Field(foreign_key="campaigns.id", index=True)
@@ -47,12 +76,32 @@ class Token(Row, table=True):
     label: str | None = None
     channel: str | None = None
     destination: str | None = None
+    batch_id: UUID | None = Field(default=None, foreign_key="token_batches.id")
     created_at: datetime
     changed_at: datetime = Field(index=True)
 
     def url(self, base_url: str) -> str:
-        """The URL to print: upper case, so that it fits the QR alphanumeric mode, when nothing but a host is in it."""
-        scheme, _, rest = base_url.partition("://")
-        if "/" in rest:
-            return f"{base_url}/t/{self.code}"
-        return f"{scheme}://{rest}/T/{self.code}".upper()
+        """The URL to print."""
+        return url_of(self.code, base_url)
+
+
+def url_of(code: str, base_url: str) -> str:
+    """The URL of a code: upper case, so that it fits the QR alphanumeric mode, when nothing but a host is in it."""
+    scheme, _, rest = base_url.partition("://")
+    if "/" in rest:
+        return f"{base_url}/t/{code}"
+    return f"{scheme}://{rest}/T/{code}".upper()
+
+
+class SerialUse(SQLModel, table=True):
+    """That a serial was used: the nil id for its first use by anybody, and a row a person where the batch allows each.
+
+    The primary key refuses the second use (I13).
+    """
+
+    __tablename__ = "serial_uses"
+
+    token_id: UUID = Field(foreign_key="tokens.id", primary_key=True)
+    person_id: UUID = Field(primary_key=True)
+    scan_id: UUID
+    used_at: datetime

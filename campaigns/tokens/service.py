@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid, NotFound
@@ -101,8 +102,19 @@ def list_tokens(session: Session, campaign_id: UUID, *, before: UUID | None, lim
 
 
 def tokens_of_place(session: Session, place_id: UUID) -> Sequence[Token]:
-    """Every token standing in a place, oldest first."""
-    return session.exec(select(Token).where(Token.place_id == place_id).order_by(col(Token.id))).all()
+    """Every token standing in a place, oldest first. Serials stand nowhere: people carry them away."""
+    standing = select(Token).where(Token.place_id == place_id, Token.kind != Kind.SERIAL)
+    return session.exec(standing.order_by(col(Token.id))).all()
+
+
+def ids_of_campaign(campaign_id: UUID) -> SelectOfScalar[UUID]:
+    """The ids of a campaign's tokens, as a query to put into another: there may be 100,000."""
+    return select(Token.id).where(Token.campaign_id == campaign_id)
+
+
+def ids_of_place(place_id: UUID) -> SelectOfScalar[UUID]:
+    """The ids of a place's tokens, serials included, as a query to put into another."""
+    return select(Token.id).where(Token.place_id == place_id)
 
 
 def launch_facts(session: Session, campaign_id: UUID, *, missions: int) -> LaunchFacts:

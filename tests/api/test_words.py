@@ -30,6 +30,7 @@ NOT_ON_PAGES = {
     "idempotency_key_reused",
     "still_running",
     "precondition_failed",
+    "job_running",
 }
 
 

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.tokens.codes import ALPHABET, grouped, new_code, normalise
+from campaigns.tokens.codes import ALPHABET, grouped, new_code, new_serials, normalise
 
-codes = st.binary(min_size=6, max_size=6).map(lambda drawn: new_code(lambda _: drawn))
+short_codes = st.binary(min_size=6, max_size=6).map(lambda drawn: new_code(lambda _: drawn))
+serials = st.binary(min_size=15, max_size=15).map(lambda drawn: new_serials(1, lambda _: drawn)[0])
+codes = short_codes | serials
 
 
 def test_the_code_of_the_documents_is_a_real_one() -> None:
@@ -28,9 +30,19 @@ def test_all_45_bits_come_from_the_given_randomness() -> None:
     assert len({new_code(secrets.token_bytes) for _ in range(2_000)}) == 2_000
 
 
+def test_all_75_bits_of_a_serial_come_from_the_given_randomness() -> None:
+    assert new_serials(2, lambda count: b"\xff" * count) == [new_serials(1, lambda count: b"\x1f" * count)[0]] * 2
+    assert new_serials(1, bytes) == ["0" * 16]
+    drawn = new_serials(20_000, secrets.token_bytes)
+    assert len(set(drawn)) == 20_000
+    for position in range(16):
+        assert {code[position] for code in drawn} == set(ALPHABET)
+    assert grouped(drawn[0]) == "-".join(drawn[0][start : start + 4] for start in (0, 4, 8, 12))
+
+
 @given(codes)
 def test_a_new_code_is_canonical(code: str) -> None:
-    assert len(code) == 10
+    assert len(code) in (10, 16)
     assert set(code) <= set(ALPHABET)
     assert normalise(code) == code
 
@@ -46,14 +58,14 @@ def test_a_code_survives_its_grouping_and_any_case(code: str) -> None:
 
 @given(codes)
 def test_every_single_wrong_character_is_caught(code: str) -> None:
-    for position in range(10):
+    for position in range(len(code)):
         for wrong in set(ALPHABET) - {code[position]}:
             assert normalise(code[:position] + wrong + code[position + 1 :]) is None
 
 
 @given(codes)
 def test_every_exchange_of_two_characters_is_caught(code: str) -> None:
-    for i in range(10):
+    for i in range(len(code)):
         for j in range(i):
             swapped = list(code)
             swapped[i], swapped[j] = swapped[j], swapped[i]
@@ -66,6 +78,8 @@ def test_every_exchange_of_two_characters_is_caught(code: str) -> None:
         "",
         "7K3Q9XABW",
         "7K3Q9XABW44",
+        "7K3Q9XABW4000001",
+        "7K3Q9XABW40000000",
         "7K3Q9XABU4",
         "7K3Q9XAB\x004",
         "\x007K3Q9XABW4",
