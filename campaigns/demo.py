@@ -29,7 +29,7 @@ from campaigns.scans.visitor import VisitorKeys
 from campaigns.storage import Database
 from campaigns.tokens import Token
 from campaigns.tokens.directory import Directory, Entry
-from campaigns.worker import EVENTS_A_ROUND, drain
+from campaigns.worker import drain
 
 BRAND = "Maison Tilleul"
 DAYS = 30
@@ -194,7 +194,7 @@ class History:
         acting = [one for one in seen if one.checks_in]
         for chunk in _chunks(acting, 50):
             self._act(chunk)
-        while drain(self.database, now=end) >= EVENTS_A_ROUND:
+        while drain(self.database, now=end).is_full:
             pass
 
     def _sightings(self, start: datetime, end: datetime) -> Iterator[Sighting]:

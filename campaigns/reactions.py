@@ -13,13 +13,14 @@ from campaigns import scans, tokens
 from campaigns.events import Event
 from campaigns.jobs import Job
 
-Reaction = Callable[[Session, Sequence[Event], datetime], None]
+Effect = Callable[[Session], None]  # writes
+Reaction = Callable[[Session, Sequence[Event], datetime], Effect]  # reads, and returns what to write
 Chunk = Callable[[Session, Job, datetime], int]  # does at most `jobs.CHUNK` items of a job; how many it did
 
 
-def judge(session: Session, events: Sequence[Event], now: datetime) -> None:
+def judge(session: Session, events: Sequence[Event], now: datetime) -> Effect:
     """Look again at scans that were confirmed, located or checked in on."""
-    scans.judge(session, scans_of(events), now=now)
+    return scans.judge(session, scans_of(events), now=now).write
 
 
 def scans_of(events: Sequence[Event]) -> list[UUID]:

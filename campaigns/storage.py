@@ -117,6 +117,7 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         self.path = Path(url.removeprefix("sqlite:///")) if self.is_sqlite else None
         self.write_lock = WriteLock()
+        self.turn = threading.Lock()  # of draining the outbox; on PostgreSQL an advisory lock is
         self.is_away = False  # PostgreSQL was away when it was last asked: the scan path need not ask again
         self.engine = self._sqlite_engine() if self.is_sqlite else _postgres_engine(url)
         self._reading = self.engine.execution_options(passerelle_reading=True)

@@ -100,7 +100,7 @@ class Scene:
             return community.post_idea(session, self.mission, campaign, person, **fields)
 
     def drain(self, *, now: datetime = NOON) -> None:
-        while worker.drain(self.database, now=now):
+        while worker.drain(self.database, now=now).done:
             pass
 
     def figures(self) -> Figures:

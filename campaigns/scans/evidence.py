@@ -237,6 +237,7 @@ class Evidence:
         counted: dict[tuple[UUID, int], int] = defaultdict(int, fresh)
         query = columns(col(ScanCounter.token_id), col(ScanCounter.hour), func.sum(col(ScanCounter.confirmed)))
         query = query.where(col(ScanCounter.hour).in_(hours)).group_by(col(ScanCounter.token_id), col(ScanCounter.hour))
+        query = query.having(func.sum(col(ScanCounter.confirmed)) > BURST_SCANS - max(fresh.values(), default=0))
         for token_id, hour, number in self._rows(query, ScanCounter.token_id, {token for token, _ in windows}):
             counted[(token_id, hour)] += number
         found = {}

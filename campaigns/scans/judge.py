@@ -1,16 +1,17 @@
 """The judge: the second look at confirmed scans, with what the request alone could not tell.
 
 Runs in the worker, one at a time. It counts confirmations, finds duplicates, far positions and what only shows among
-others, and writes each changed verdict as an append-only row with the counters' difference in the same transaction.
+others; each changed verdict becomes an append-only row, with the counters' difference in the same transaction.
 """
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import insert, update
 from sqlmodel import Session, col, select
 
 from campaigns import ids
@@ -26,37 +27,49 @@ _COUNTER_KEY = ("token_id", "hour", "phase", "verdict", "writer")
 _Moves = Counter[tuple[UUID, int, str, str, str]]  # token, hour, phase, verdict, column
 
 
-def judge(session: Session, scan_ids: Iterable[UUID], *, now: datetime) -> int:
-    """Judge these confirmed scans and whatever their verdict changes around them; how many verdicts changed."""
+@dataclass(frozen=True)
+class Rulings:
+    """What the judge found: the counters' difference, the verdicts that changed, the confirmations now counted."""
+
+    moves: _Moves
+    judgements: list[dict[str, Any]]
+    fresh: list[UUID]
+
+    def write(self, session: Session) -> None:
+        """All of it; the same transaction forgets the events it answers."""
+        _count(session, self.moves)
+        if self.judgements:
+            session.execute(insert(ScanJudgement), self.judgements)
+        for start in range(0, len(self.fresh), CHUNK):
+            session.execute(
+                update(ScanConfirmation)
+                .where(col(ScanConfirmation.scan_id).in_(self.fresh[start : start + CHUNK]))
+                .values(is_judged=True)
+                .execution_options(synchronize_session=False)  # comparing loaded rows costs more than the judging
+            )
+
+
+def judge(session: Session, scan_ids: Iterable[UUID], *, now: datetime) -> Rulings:
+    """Judge these confirmed scans and whatever their verdict changes around them. Reads only."""
     wanted = set(scan_ids)
     evidence = Evidence(session)
     touched = evidence.around(wanted)
     # A confirmation nobody has judged yet is a fact already, but its own event is still to come.
     due = sorted(id for id in touched if id in wanted or evidence.confirmed[id].is_judged)
     moves: _Moves = Counter()
-    changed = 0
+    judgements = []
     for one, judgement in evidence.judged(due):
         newly = not one.confirmation.is_judged
         key = (one.scan.token_id or ids.NIL, milliseconds_of(one.scan.id) // HOUR_MS, one.scan.phase)
         if judgement.verdict != one.verdict:
-            changed += 1
             moves[(*key, one.verdict, "scans")] -= 1
             moves[(*key, one.verdict, "confirmed")] -= 0 if newly else 1
             moves[(*key, str(judgement.verdict), "scans")] += 1
             moves[(*key, str(judgement.verdict), "confirmed")] += 1
-            _write_down(session, one, judgement, now=now)
+            judgements.append(_written(one, judgement, now=now))
         elif newly:
             moves[(*key, one.verdict, "confirmed")] += 1
-    _count(session, moves)
-    fresh = [id for id in due if not evidence.confirmed[id].is_judged]
-    for start in range(0, len(fresh), CHUNK):
-        session.execute(
-            update(ScanConfirmation)
-            .where(col(ScanConfirmation.scan_id).in_(fresh[start : start + CHUNK]))
-            .values(is_judged=True)
-            .execution_options(synchronize_session=False)  # comparing every loaded row costs more than the judging
-        )
-    return changed
+    return Rulings(moves, judgements, [id for id in due if not evidence.confirmed[id].is_judged])
 
 
 def rejudge(session: Session, *, waiting: Collection[UUID] = ()) -> Iterator[str]:
@@ -97,22 +110,20 @@ def _first_verdicts(session: Session) -> Iterator[str]:
             yield f"scan {ids.show('scn', id)} was written as {verdict} and should be {judgement.verdict}"
 
 
-def _write_down(session: Session, one: Known, judgement: Judgement, *, now: datetime) -> None:
+def _written(one: Known, judgement: Judgement, *, now: datetime) -> dict[str, Any]:
     id = ids.uuid7_at(now)
     if one.standing is not None:
         id = max(id, UUID(int=one.standing.id.int + 1))  # the newest stands, within a millisecond too
-    session.add(
-        ScanJudgement(
-            id=id,
-            scan_id=one.scan.id,
-            rules_version=one.scan.rules_version,
-            verdict=judgement.verdict,
-            score=judgement.score,
-            reasons=judgement.reasons_text,
-            decided_at=now,
-            decided_by="judge",
-        )
-    )
+    return {
+        "id": id,
+        "scan_id": one.scan.id,
+        "rules_version": one.scan.rules_version,
+        "verdict": judgement.verdict.value,
+        "score": judgement.score,
+        "reasons": judgement.reasons_text,
+        "decided_at": now,
+        "decided_by": "judge",
+    }
 
 
 def _count(session: Session, moves: _Moves) -> None:

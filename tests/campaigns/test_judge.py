@@ -1,8 +1,9 @@
 """The judge and the worker that drives it, on both databases."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +13,9 @@ from sqlmodel import Session, col, select
 
 from campaigns import scans, verify, worker
 from campaigns.events import Event, record_event
-from campaigns.reactions import REACTIONS
+from campaigns.reactions import REACTIONS, Effect, Reaction
 from campaigns.scans import Position, signals
+from campaigns.scans.judge import Rulings
 from campaigns.scans.log import PositionFix, ScanRow
 from campaigns.scans.models import Scan, ScanJudgement, ScanPosition
 from campaigns.scans.signals import BURST_CODES, BURST_SCANS, SHARED_PEOPLE, SPREAD_VISITORS
@@ -32,7 +34,7 @@ def test_a_confirmed_scan_is_verified_once(database: Database) -> None:
     assert scene.problems() == []
     scene.drain()
     with database.transaction() as session:
-        assert scans.judge(session, [UUID(row.id)], now=NOON) == 0
+        assert scans.judge(session, [UUID(row.id)], now=NOON) == Rulings(Counter(), [], [])
     assert (scene.figures().raw, scene.figures().verified) == (1, 1)
     assert scene.problems() == []
 
@@ -150,7 +152,7 @@ def test_judging_again_changes_nothing(database: Database) -> None:
     scene.drain()
     before = dict(scene.figures().by_verdict), scene.figures().verified
     with database.transaction() as session:
-        assert scans.judge(session, [UUID(row.id) for row in rows], now=minutes(130)) == 0
+        assert scans.judge(session, [UUID(row.id) for row in rows], now=minutes(130)) == Rulings(Counter(), [], [])
     assert (dict(scene.figures().by_verdict), scene.figures().verified) == before
     assert scene.problems() == []
 
@@ -179,7 +181,7 @@ def test_two_verdicts_of_one_millisecond_leave_the_later_one_standing(database: 
         for row in (third, second, first):  # each moves the ones after it: the third is judged three times
             scene.confirm(row, at=minutes(90))
             with database.transaction() as session:
-                scans.judge(session, [UUID(row.id)], now=minutes(90))
+                scans.judge(session, [UUID(row.id)], now=minutes(90)).write(session)
         assert [scene.verdict(row) for row in (first, second, third)] == ["valid", "duplicate", "valid"]
         assert scene.problems() == []
         with database.snapshot() as session:
@@ -421,16 +423,23 @@ def failing(session: Session, events: Sequence[Event], now: object) -> None:
     raise RuntimeError("no luck")
 
 
+def noting(into: list[UUID]) -> Reaction:
+    """A reaction that writes down which events it was given."""
+
+    def react(session: Session, events: Sequence[Event], now: datetime) -> Effect:
+        return lambda _: into.extend(event.id for event in events)
+
+    return react
+
+
 def test_every_event_is_delivered_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[UUID] = []
-    monkeypatch.setitem(
-        REACTIONS, "test.happened", lambda session, events, now: heard.extend(event.id for event in events)
-    )
+    monkeypatch.setitem(REACTIONS, "test.happened", noting(heard))
     with database.transaction() as session:
         for _ in range(250):
             record_event(session, "test.happened", now=NOON)
         record_event(session, "nobody.listens", now=NOON)
-    while worker.drain(database, now=NOON):
+    while worker.drain(database, now=NOON).done:
         pass
     assert len(heard) == len(set(heard)) == 250
     with database.snapshot() as session:
@@ -468,14 +477,12 @@ def test_a_failing_reaction_is_tried_again_later_and_holds_up_nobody(
         assert event.retry_at == NOON + timedelta(seconds=4)
         assert event.error == "RuntimeError: no luck"
         assert session.exec(select(ScanJudgement)).all() == []
-    assert worker.drain(database, now=NOON + timedelta(seconds=3)) == 0
+    assert worker.drain(database, now=NOON + timedelta(seconds=3)).done == 0
     healed: list[UUID] = []
-    monkeypatch.setitem(
-        REACTIONS, "test.fails", lambda session, events, now: healed.extend(event.id for event in events)
-    )
-    assert worker.drain(database, now=NOON + timedelta(seconds=4)) == 1
+    monkeypatch.setitem(REACTIONS, "test.fails", noting(healed))
+    assert worker.drain(database, now=NOON + timedelta(seconds=4)).done == 1
     assert len(healed) == 1
-    assert worker.drain(database, now=NOON + timedelta(seconds=9)) == 0
+    assert worker.drain(database, now=NOON + timedelta(seconds=9)).done == 0
 
 
 def test_an_event_that_always_fails_is_given_up_after_twelve_tries(
@@ -484,7 +491,7 @@ def test_an_event_that_always_fails_is_given_up_after_twelve_tries(
     monkeypatch.setitem(REACTIONS, "test.fails", failing)
     with database.transaction() as session:
         record_event(session, "test.fails", now=NOON)
-    assert [worker.drain(database, now=NOON + timedelta(hours=3 * n)) for n in range(14)] == [1] * 12 + [0, 0]
+    assert [worker.drain(database, now=NOON + timedelta(hours=3 * n)).done for n in range(14)] == [1] * 12 + [0, 0]
 
 
 def test_a_precise_position_is_forgotten_after_three_days(database: Database) -> None:
