@@ -505,3 +505,19 @@ def test_a_precise_position_is_forgotten_after_three_days(database: Database) ->
     assert kept[UUID(old.id)].sealed is None
     assert kept[UUID(old.id)].geofence == "inside"
     assert kept[UUID(young.id)].sealed == b"sealed"
+
+
+def test_the_points_of_a_day_are_dropped_together(database: Database) -> None:
+    """One by one, the judge of tomorrow would see fewer of a day's shared positions than the judge of today."""
+    scene = set_scene(database)
+    for number, at in enumerate((minutes(-8 * 60), minutes(8 * 60))):
+        scene.locate(scene.scan(at=at, visitor_key=number), INSIDE, at=at, point=5)
+
+    def points() -> list[int | None]:
+        with database.snapshot() as session:
+            return list(session.exec(select(ScanPosition.point)))
+
+    worker.purge(database, now=NOON + timedelta(hours=48))  # the first is past its 48 hours, its day is not
+    assert points() == [5, 5]
+    worker.purge(database, now=NOON + timedelta(hours=63))
+    assert points() == [None, None]

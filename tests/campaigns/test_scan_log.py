@@ -194,17 +194,17 @@ def test_the_sample_of_visitors_is_the_same_in_any_order_and_from_any_number_of_
 
 
 def test_a_rolled_back_batch_does_not_narrow_the_sample(database: Database) -> None:
-    """Keys of a batch that was never stored must not decide which later keys are worth storing."""
+    """Keys of a batch that was never stored neither decide which later keys are worth storing, nor count as stored."""
     writer = open_writer(database, 1, lambda: NOON)
     stored = row(0, key=1 << 40)
     writer.write([stored])
     with pytest.raises(Exception, match=r"(?i)null"):
         # Small keys fill the sample and then the batch fails at its last entry, which has no token.
         writer.write([*(row(n, key=n) for n in range(1, 5000)), Confirmation(stored.id, None, 1, NOON)])  # type: ignore[arg-type]  # meant
-    writer.write([row(6000, key=1 << 30)])
+    writer.write([row(6000, key=1 << 30), row(6001, key=17)])
     writer.close()
     with database.snapshot() as session:
-        assert sample(session) == [1 << 30, 1 << 40]
+        assert sample(session) == [17, 1 << 30, 1 << 40]
     assert problems(database) == []
 
 
