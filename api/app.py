@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
@@ -38,6 +39,8 @@ from campaigns.tokens.directory import Directory
 from campaigns.worker import Worker
 
 VERSION = "0.1.0"
+# That run endpoints. They share one interpreter with the scan path, so more of them only make scans wait.
+THREADS = 8
 _ROUTERS = (identity, places, planning, tokens, token_batches, scans, missions, jobs, shopper, staff, reference)
 
 
@@ -68,6 +71,7 @@ def wire(services: Services) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = THREADS
         number, mark = await asyncio.to_thread(prepare, services)
         spool = SpoolPlace(settings.spool_dir, mark)
         queue = GroupCommit(open_writer(services.database, number, clock, spool), settings.queue_limit)
@@ -104,7 +108,7 @@ def wire(services: Services) -> ASGIApp:
         inner.include_router(module.router)
     _add_plain_routes(inner, services)
     app: ASGIApp = GZipMiddleware(Idempotency(inner, services), minimum_size=1000)
-    app = edge.Headers(edge.BodyLimit(app), services.renderer.headers)
+    app = edge.Headers(edge.BodyLimit(edge.Turns(app)), services.renderer.headers)
     return edge.Gate(app, lambda: inner.state.scan_path, services.renderer.headers)
 
 

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.dependencies import Services
-from api.edge import refuse
+from api.edge import again, refuse, whole
 from campaigns import idempotency, identity
 from campaigns.errors import CampaignError, Invalid
 from campaigns.idempotency import IdempotentAnswer
@@ -31,7 +31,7 @@ class Idempotency:
         if not scope["path"].startswith("/v1/"):
             await self._app(scope, receive, send)
             return
-        body = await _whole(receive)
+        body = await whole(receive)
         if body is None:  # a cut upload claims nothing: the whole request may come again
             return
         bearer = headers.get(b"authorization", b"").decode("latin-1").partition(" ")[2].strip()
@@ -41,7 +41,7 @@ class Idempotency:
             claim = await run_in_threadpool(self._claim, bearer, key.decode(), scope, body)
         except CampaignError as error:
             if error.code == "unauthenticated":  # the endpoint itself says so, with its headers
-                await self._app(scope, _again(body, receive), send)
+                await self._app(scope, again(body, receive), send)
             else:
                 await refuse(send, problems.status_of(error), error.code, error.detail, scope["path"])
             return
@@ -51,7 +51,7 @@ class Idempotency:
             return
         answer = _Recorder()
         try:
-            await self._app(scope, _again(body, receive), answer)
+            await self._app(scope, again(body, receive), answer)
         finally:
             await run_in_threadpool(self._keep, organisation_id, key.decode(), answer)
             for message in answer.messages:
@@ -102,32 +102,6 @@ class _Recorder:
     def header(self, name: bytes) -> str | None:
         value = self._headers.get(name)
         return value.decode("latin-1") if value else None
-
-
-async def _whole(receive: Receive) -> bytes | None:
-    """The body, or None when the client left before its end."""
-    body = b""
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    given = False
-
-    async def receive_again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive_again
 
 
 async def _replay(send: Send, kept: IdempotentAnswer, body: bytes) -> None:
