@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlmodel import Field, Session
 
 from campaigns.ids import uuid7_at
-from campaigns.storage import Row
+from campaigns.storage import Row, store
 
 
 class Event(Row, table=True):
@@ -32,4 +32,4 @@ class Event(Row, table=True):
 def record_event(session: Session, name: str, *, now: datetime, **facts: Any) -> None:
     """Write an event, `noun.past_participle`, to be published if and only if this transaction commits."""
     payload = json.dumps({key: value.hex if isinstance(value, UUID) else value for key, value in facts.items()})
-    session.add(Event(id=uuid7_at(now), name=name, payload=payload, recorded_at=now))
+    store(session, Event, id=uuid7_at(now), name=name, payload=payload, recorded_at=now, attempts=0)

@@ -252,6 +252,11 @@ def upsert(session: Session, table: type[SQLModel]) -> Any:
     return _insert(session.get_bind().dialect.name, table)
 
 
+def store(session: Session, table: type[SQLModel], **values: Any) -> None:
+    """Insert a row now, at a third of what the unit of work takes: for what every act writes."""
+    session.execute(_insert(session.get_bind().dialect.name, table), values)
+
+
 def insert_once(session: Session, table: type[SQLModel], **values: Any) -> bool:
     """Insert a row unless a UNIQUE refuses it; whether it went in. The database settles the race."""
     statement = _insert_if_absent(session.get_bind().dialect.name, table)

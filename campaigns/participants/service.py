@@ -1,13 +1,15 @@
 """Joining without an account: a pseudonym and a secret that only the phone's cookie holds."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session, select
 
 from campaigns.ids import uuid7_at
-from campaigns.participants.models import Participant
+from campaigns.participants.models import Cohort, Participant
 from campaigns.sealing import hash_secret, new_secret
+from campaigns.storage import store
 
 # Birds of French towns and gardens: the same word serves on French and English pages.
 _NAMES = [
@@ -56,17 +58,17 @@ def join(session: Session, organisation_id: UUID, *, language: str, now: datetim
     """Make a participant: the person and the secret for the cookie, known only now."""
     secret = new_secret()
     id = uuid7_at(now)
-    person = Participant(
-        id=id,
-        organisation_id=organisation_id,
-        pseudonym=pseudonym_of(id),
-        language=language,
-        secret_hash=hash_secret(secret),
-        created_at=now,
-    )
-    session.add(person)
-    session.flush()
-    return person, secret
+    values: dict[str, Any] = {
+        "id": id,
+        "organisation_id": organisation_id,
+        "pseudonym": pseudonym_of(id),
+        "language": language,
+        "cohort": Cohort.PUBLIC.value,
+        "secret_hash": hash_secret(secret),
+        "created_at": now,
+    }
+    store(session, Participant, **values)
+    return Participant(**values), secret
 
 
 def recognise(session: Session, secret: str | None) -> Participant | None:

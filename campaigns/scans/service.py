@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func
@@ -196,8 +196,9 @@ def check_in(
     confirm(session, receipt, now=now)
     late = now - receipt.scanned_at > PRESENCE_LIFE
     if position is not None and sealed is not None:
-        _keep_position(session, receipt, entry.place, position, sealed, late=late, now=now)
-    best = best_fix(session, receipt.scan_id)
+        best = _keep_position(session, receipt, entry.place, position, sealed, late=late, now=now)
+    else:
+        best = best_fix(session, receipt.scan_id)
     fence = Geofence(best.geofence) if best else Geofence.NONE
     presence = _presence(fence, entry.place, till_code_was_right, receipt)
     closed = entry.is_revoked or entry.state_at(now) not in (State.LIVE, State.DRAFT)
@@ -209,29 +210,27 @@ def check_in(
     id = ids.uuid7_at(now)
     earns = phase == "live" and judgement.verdict in EARNING and presence >= least_presence
     counted = earns and _is_visit(session, person, entry, id, receipt.scanned_at)
-    is_new = insert_once(
-        session,
-        CheckIn,
-        id=id,
-        scan_id=receipt.scan_id,
-        participant_id=person.id,
-        campaign_id=entry.campaign.id,
-        token_id=entry.token_id,
-        place_id=entry.place.id if entry.place else None,
-        phase=phase,
-        presence=presence,
-        geofence=fence.value,
-        by_till_code=till_code_was_right,
-        verdict=judgement.verdict.value,
-        reasons=judgement.reasons_text,
-        counted=counted,
-        occurred_at=at,
-        checked_in_at=now,
-    )
-    if not is_new:
+    values: dict[str, Any] = {
+        "id": id,
+        "scan_id": receipt.scan_id,
+        "participant_id": person.id,
+        "campaign_id": entry.campaign.id,
+        "token_id": entry.token_id,
+        "place_id": entry.place.id if entry.place else None,
+        "phase": phase,
+        "presence": presence,
+        "geofence": fence.value,
+        "by_till_code": till_code_was_right,
+        "verdict": judgement.verdict.value,
+        "reasons": judgement.reasons_text,
+        "counted": counted,
+        "occurred_at": at,
+        "checked_in_at": now,
+    }
+    if not insert_once(session, CheckIn, **values):
         raise Conflict("This scan was checked in a moment ago.", code="already_checked_in")
     record_event(session, "scan.checked_in", now=now, check_in_id=id, scan_id=receipt.scan_id)
-    return session.get_one(CheckIn, id)
+    return CheckIn(**values)
 
 
 def find_check_in(session: Session, scan_id: UUID) -> CheckIn | None:
@@ -255,11 +254,15 @@ def confirm(session: Session, receipt: Receipt, *, now: datetime) -> None:
 
 def best_fix(session: Session, scan_id: UUID) -> ScanPosition | None:
     """Of the positions given for a scan, the one with the smaller error circle."""
-    return session.exec(
-        select(ScanPosition)
-        .where(ScanPosition.scan_id == scan_id)
-        .order_by(col(ScanPosition.accuracy_m), col(ScanPosition.slot))
-    ).first()
+    return _smallest(_fixes(session, scan_id))
+
+
+def _fixes(session: Session, scan_id: UUID) -> Sequence[ScanPosition]:
+    return session.exec(select(ScanPosition).where(ScanPosition.scan_id == scan_id)).all()
+
+
+def _smallest(fixes: Sequence[ScanPosition]) -> ScanPosition | None:
+    return min(fixes, key=lambda fix: (fix.accuracy_m, fix.slot), default=None)
 
 
 def scan_by_id(session: Session, scan_id: UUID) -> Scan:
@@ -338,27 +341,27 @@ def _keep_position(
     *,
     late: bool,
     now: datetime,
-) -> None:
+) -> ScanPosition | None:
     fence, distance = position.fence(place)
     if late and fence is Geofence.INSIDE:
         fence = Geofence.MAYBE
-    given = session.exec(select(func.count()).where(ScanPosition.scan_id == receipt.scan_id)).one()
-    if given < 2:
-        insert_once(
-            session,
-            ScanPosition,
-            scan_id=receipt.scan_id,
-            slot=given + 1,
-            geofence=fence.value,
-            distance_m=distance,
-            cell=position.cell,
-            accuracy_m=accuracy_up(position.accuracy_m),
-            located_at=now,
-            sealed=sealed.sealed,
-            token_id=receipt.token_id,
-            visitor_key=receipt.visitor_key,
-            point=sealed.point,
-        )
+    kept = list(_fixes(session, receipt.scan_id))
+    values: dict[str, Any] = {
+        "scan_id": receipt.scan_id,
+        "slot": len(kept) + 1,
+        "geofence": fence.value,
+        "distance_m": distance,
+        "cell": position.cell,
+        "accuracy_m": accuracy_up(position.accuracy_m),
+        "located_at": now,
+        "sealed": sealed.sealed,
+        "token_id": receipt.token_id,
+        "visitor_key": receipt.visitor_key,
+        "point": sealed.point,
+    }
+    if len(kept) < 2 and insert_once(session, ScanPosition, **values):
+        kept.append(ScanPosition(**values))
+    return _smallest(kept)
 
 
 def accuracy_up(accuracy_m: float) -> int:
@@ -410,8 +413,8 @@ def _judge_check_in(
     late: bool,
     closed: bool,
 ) -> Judgement:
-    scan = session.get(Scan, receipt.scan_id)
-    first = [reason for reason in scan.reasons.split(",") if reason] if scan else []
+    reasons = session.execute(columns(col(Scan.reasons)).where(col(Scan.id) == receipt.scan_id)).scalar() or ""
+    first = [reason for reason in reasons.split(",") if reason]
     if closed:
         first.append(Reason.CAMPAIGN_CLOSED)
     return judge_further(

@@ -23,7 +23,7 @@ from campaigns.tokens.models import Good, Kind, Medium, SerialUse, Token, TokenB
 
 MOST_SERIALS = 100_000  # of a batch
 MOST_STATICS = 5_000  # of a batch, which is made in one transaction: scans wait behind it, so it must stay short
-AT_ONCE = jobs.CHUNK  # serials made while the caller waits; more are a job
+AT_ONCE = 500  # serials made while the caller waits; more are a job
 PAGE = 1_000  # codes read at a time, so that a list of any length takes the same memory
 JOB = "token_batch"  # the kind of job that fills a batch
 _DRAWS = 5  # of codes that were all taken: with 75 bits the first draw is nearly always the last

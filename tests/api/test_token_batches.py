@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from campaigns.jobs import CHUNK
 from tests.api.conftest import House
 from tests.api.helpers import Shop, made, make_shop, owner, problem
 from tests.conftest import PHONE, Server, wait_until
@@ -123,7 +124,7 @@ def test_a_job_is_cancelled_once(shop: Shop) -> None:
         ended = finish(shop, job)
         assert ended["state"] == "cancelled"
         assert ended["progress"]["done"] < 100_000
-        assert ended["progress"]["done"] % 500 == 0
+        assert ended["progress"]["done"] % CHUNK == 0
         assert ended["result_url"] is None
         assert api.post(f"{job}/cancellation").raise_for_status().json() == ended
 

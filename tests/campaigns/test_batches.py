@@ -14,7 +14,7 @@ from campaigns import jobs, planning, scans, tokens, worker
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.identity import Organisation
 from campaigns.ids import uuid7
-from campaigns.jobs import Job, JobState
+from campaigns.jobs import CHUNK, Job, JobState
 from campaigns.missions import CheckedIn, Repeat, StepKind, StepPlan
 from campaigns.places import Place
 from campaigns.planning import Campaign
@@ -79,7 +79,7 @@ def test_a_small_batch_is_made_at_once(session: Session) -> None:
 
 
 def test_a_large_batch_is_a_job_of_chunks(database: Database) -> None:
-    _, batch = open_batch(database, count=1_201)
+    _, batch = open_batch(database, count=3 * CHUNK + 1)
     assert codes_of(database, batch.id) == []
     seen = []
     while worker.work(database, by=ME, now=NOON):
@@ -89,9 +89,10 @@ def test_a_large_batch_is_a_job_of_chunks(database: Database) -> None:
             with database.snapshot() as session, pytest.raises(Conflict) as refusal:
                 tokens.require_made(session, batch)
             assert refusal.value.code == "job_running"
-    assert seen == [("running", 500, 500), ("running", 1_000, 1_000), ("done", 1_201, 1_201)]
+    chunks = [("running", CHUNK), ("running", 2 * CHUNK), ("running", 3 * CHUNK), ("done", 3 * CHUNK + 1)]
+    assert seen == [(state, done, done) for state, done in chunks]
     found = codes_of(database, batch.id)
-    assert len(set(found)) == 1_201
+    assert len(set(found)) == 3 * CHUNK + 1
     assert codes_of(database, batch.id) == found
     job = read_job(database, batch)
     assert job.result_path == f"/v1/token-batches/tbt_{batch.id.hex}/codes.csv"
@@ -100,26 +101,26 @@ def test_a_large_batch_is_a_job_of_chunks(database: Database) -> None:
 
 
 def test_a_cancelled_batch_keeps_what_was_made(database: Database) -> None:
-    _, batch = open_batch(database, count=1_201)
+    _, batch = open_batch(database, count=3 * CHUNK + 1)
     assert worker.work(database, by=ME, now=NOON)
     with database.transaction() as session:
         jobs.ask_to_cancel(session, session.get_one(Job, batch.job_id), now=NOON)
     while worker.work(database, by=ME, now=NOON):
         pass
     assert read_job(database, batch).state == JobState.CANCELLED
-    assert len(codes_of(database, batch.id)) == 500
+    assert len(codes_of(database, batch.id)) == CHUNK
     with database.snapshot() as session:
         tokens.require_made(session, batch)
 
 
 def test_a_batch_whose_campaign_ends_meanwhile_stops_with_the_reason(database: Database) -> None:
-    scene, batch = open_batch(database, count=1_000)
+    scene, batch = open_batch(database, count=3 * CHUNK)
     assert worker.work(database, by=ME, now=NOON)
     with database.transaction() as session:
         planning.end(session, session.get_one(Campaign, scene.campaign.id), now=NOON)
     assert worker.work(database, by=ME, now=NOON)
     job = read_job(database, batch)
-    assert (job.state, job.done) == (JobState.FAILED, 500)
+    assert (job.state, job.done) == (JobState.FAILED, CHUNK)
     assert "ended" in (job.error or "")
 
 
