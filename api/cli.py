@@ -86,13 +86,13 @@ def run_server(settings: Settings, workers: int = 1) -> None:
     import uvicorn
 
     from api import deadlines
-    from api.app import make_services, settle_memory, wire
+    from api.app import make_services, settle_interpreter, wire
 
     services = make_services(settings, clock.utc_now)
     http = deadlines.protocol(settings.head_deadline_s, settings.body_deadline_s, services.renderer.headers)
     if workers == 1:
         app: Any = wire(services)
-        settle_memory()
+        settle_interpreter()
         more: dict[str, Any] = {}
     else:
         migrations.upgrade(services.database)

@@ -6,6 +6,7 @@ advisory lock on PostgreSQL, the process lock on SQLite). Each takes jobs of its
 
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -31,6 +32,8 @@ ROUND_S = 0.4  # between two looks at an empty outbox; a confirmed scan is judge
 EVENTS_A_ROUND = 100
 PAYLOAD_A_ROUND = 14_000  # characters: some 400 scans, whose verdicts are written in some 10 ms
 BETWEEN_CHUNKS_S = 0.005  # the interpreter and the write lock go round: whoever waits is served between two chunks
+AT_EASE = timedelta(seconds=2)  # a backlog as young as this leaves the interpreter to the scans, EASE times its own use
+EASE = 4
 POSITION_LIFE = timedelta(hours=72)
 _MAX_ATTEMPTS = 12
 _LOCK = 0x50535257  # "PSRW": the advisory lock of the one working worker
@@ -39,10 +42,11 @@ log = logging.getLogger("passerelle.worker")
 
 
 class Round(NamedTuple):
-    """What a round of the outbox did, and whether more waits already."""
+    """What a round of the outbox did, whether more waits already, and since when the first of it had waited."""
 
     done: int
     is_full: bool
+    since: datetime | None = None
 
 
 class Plan(NamedTuple):
@@ -51,6 +55,7 @@ class Plan(NamedTuple):
     due: list[tuple[Reaction, list[Event], Effect | None]]
     is_full: bool
     is_nothing: bool
+    since: datetime | None
 
 
 def drain(database: Database, *, now: datetime) -> Round:
@@ -157,11 +162,12 @@ class Worker:
         """Rounds until stopped; a failed round is logged and tried again."""
         purged_at: datetime | None = None
         while not self._stopping.is_set():
-            is_busy = False
+            pause_s = ROUND_S
             try:
                 now = self._clock()
-                is_full = drain(self._database, now=now).is_full
-                is_busy = work(self._database, by=self._id, now=now) or is_full
+                pause_s = self._drain(now)
+                if work(self._database, by=self._id, now=now):
+                    pause_s = BETWEEN_CHUNKS_S
                 if purged_at is None or now - purged_at > timedelta(hours=1):
                     purge(self._database, now=now)
                     make_months(self._database, now=now)
@@ -174,10 +180,16 @@ class Worker:
             except Exception:
                 log.exception("a worker's round failed; it goes on in a moment")
                 self._stopping.wait(2)
-            if is_busy:
-                self._stopping.wait(BETWEEN_CHUNKS_S)
-            else:
-                self._stopping.wait(ROUND_S)
+            self._stopping.wait(pause_s)
+
+    def _drain(self, now: datetime) -> float:
+        """A round of the outbox; how long to pause after it. Who scans now goes before what may wait a moment."""
+        began = time.monotonic()
+        done = drain(self._database, now=now)
+        if not done.is_full:
+            return ROUND_S
+        is_late = done.since is not None and now - done.since > AT_EASE
+        return BETWEEN_CHUNKS_S if is_late else EASE * (time.monotonic() - began)
 
 
 def _takes_turn(session: Session) -> bool:
@@ -208,6 +220,7 @@ def _plan(session: Session, now: datetime) -> Plan:
         [(reaction, events, _read_for(session, reaction, events, now)) for reaction, events in by_reaction.items()],
         is_full=taken < len(due) or taken == EVENTS_A_ROUND,
         is_nothing=not due and silent is None,
+        since=due[0].recorded_at if due else None,
     )
 
 
@@ -225,7 +238,7 @@ def _carry_out(session: Session, plan: Plan, now: datetime) -> Round:
     for reaction, events, effect in plan.due:
         _react(session, reaction, events, effect, now)
         done += len(events)
-    return Round(done, plan.is_full)
+    return Round(done, plan.is_full, plan.since)
 
 
 def _react(session: Session, reaction: Reaction, events: list[Event], effect: Effect | None, now: datetime) -> None:

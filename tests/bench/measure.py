@@ -10,7 +10,7 @@ from campaigns import clock, ids
 from tests.bench.cpu import CpuOf
 from tests.bench.report import Run
 from tests.bench.servers import Shop
-from tests.bench.wrk import IN_FLIGHT, PLAIN, Load, Workload, drive
+from tests.bench.wrk import CONNECTIONS, PLAIN, Load, Workload, drive
 
 
 class Bench:
@@ -21,9 +21,9 @@ class Bench:
         self.rows = rows
         self.faults: list[str] = []
 
-    def check_stored(self, what: str, load: Load, stored: int, others: int = 0) -> None:
+    def check_stored(self, what: str, load: Load, stored: int, others: int = 0, connections: int = CONNECTIONS) -> None:
         """As many stored as wrk counted answers, but for those it cut off when it stopped; `others` are not wrk's."""
-        if load.errors or not load.requests <= stored - others <= load.requests + IN_FLIGHT:
+        if load.errors or not load.requests <= stored - others <= load.requests + connections:
             self.faults.append(f"{what}: {load} but {stored} stored, {others} of them by others")
 
 
@@ -51,7 +51,7 @@ def scan_run(bench: Bench, shop: Shop, pid: int, work: Workload) -> Run:
     mark = ids.first_of(clock.utc_now())
     load, cpu_us, database_us = drive_with_cpu(shop.url, work, bench.seconds, pid, shop.postmaster)
     stored = shop.scans_since(mark)
-    bench.check_stored(f"{shop.kind} {work.name}", load, stored)
+    bench.check_stored(f"{shop.kind} {work.name}", load, stored, connections=work.connections)
     return run_of(load, cpu_us, database_us, stored)
 
 

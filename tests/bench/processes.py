@@ -1,4 +1,8 @@
-"""Several processes on one hot code (PostgreSQL): what a scan costs them and the database together."""
+"""Several processes on one hot code (PostgreSQL): what a scan costs them and the database together.
+
+Each has its 64 connections: a batch is as large as what arrives while the one before it is written, and what a batch
+costs is shared by its scans. With 64 in all the batches of four processes are a quarter as large.
+"""
 
 from collections.abc import Iterator
 
@@ -17,7 +21,7 @@ def processes(bench: Bench, kind: str) -> Iterator[Line]:
         alone_us = 0.0
         for number in PROCESSES:
             with shop.serving(number) as pid:
-                work = wrk.hot(shop.hot)
+                work = wrk.hot(shop.hot, connections=number * wrk.CONNECTIONS)
                 warm_up(shop.url, work)
                 run = scan_run(bench, shop, pid, work)
             alone_us = alone_us or run.whole_cpu_us

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONNECTIONS = 64
-IN_FLIGHT = CONNECTIONS  # stored, but cut off from their answer when wrk stops
 WIDE_AGENTS = 200
 PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
@@ -71,14 +70,15 @@ class Workload:
     status: int
     headers: Mapping[str, str]
     script: str = ""
+    connections: int = CONNECTIONS
 
 
 PLAIN = Workload("bare", "/", 302, {"User-Agent": PHONE})
 
 
-def hot(code: str, pause_ms: int = 0) -> Workload:
+def hot(code: str, pause_ms: int = 0, connections: int = CONNECTIONS) -> Workload:
     """One code and one phone; each connection may pause before it asks again."""
-    return Workload("hot", f"/t/{code}", 302, PAGE_HEADERS, _PAUSE % pause_ms if pause_ms else "")
+    return Workload("hot", f"/t/{code}", 302, PAGE_HEADERS, _PAUSE % pause_ms if pause_ms else "", connections)
 
 
 def wide(codes: Sequence[str]) -> Workload:
@@ -111,7 +111,7 @@ def drive(url: str, work: Workload, seconds: float) -> Load:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_DONE + work.script)
         script.flush()
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", script.name]
+        command = ["wrk", "-t1", f"-c{work.connections}", f"-d{max(1, round(seconds))}s", "-s", script.name]
         for name, value in work.headers.items():
             command += ["-H", f"{name}: {value}"]
         done = subprocess.run([*command, url + work.path], capture_output=True, text=True, check=True)
