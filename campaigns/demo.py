@@ -276,10 +276,12 @@ class History:
                 minted = self._book.mint(
                     one.row.id, one.entry.token_id, place_id, one.row.visitor_key, one.judgement.verdict, 0, 0
                 )
+                receipt = self._book.read(minted.decode(), token_id=one.entry.token_id)
                 done = missions.check_in(
                     session,
-                    self._book.read(minted.decode(), token_id=one.entry.token_id),
+                    receipt,
                     one.entry,
+                    missions.ground_of(session, receipt, one.entry),
                     cookie=one.shopper.cookie,
                     language=one.shopper.language,
                     position=None,

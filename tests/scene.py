@@ -84,8 +84,11 @@ class Scene:
             **overrides,
         }
         entry = fields.pop("entry", self.entry)
+        receipt = make_receipt(entry, row)
+        with self.database.snapshot() as session:
+            ground = missions.ground_of(session, receipt, entry)
         with self.database.transaction() as session:
-            return missions.check_in(session, make_receipt(entry, row), entry, now=now, **fields)
+            return missions.check_in(session, receipt, entry, ground, now=now, **fields)
 
     def post_idea(self, person: Participant, **overrides: Any) -> Posted:
         fields: dict[str, Any] = {

@@ -24,7 +24,7 @@ from api.scan_fields import position_of
 from campaigns import community, ids, missions, participants, scans, tokens
 from campaigns.clock import zone
 from campaigns.errors import CampaignError, Conflict, Invalid, NotFound
-from campaigns.missions import CheckedIn, Mission, StepOutcome
+from campaigns.missions import CheckedIn, Ground, Mission, StepOutcome
 from campaigns.participants import Participant
 from campaigns.places import Place
 from campaigns.planning import Campaign
@@ -109,9 +109,9 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
     receipt = core.receipts.read(asked.receipt, token_id=entry.token_id)
     position = _position(asked)
     language = _language(request, None)
-    replay = _earlier(core, receipt)
+    ground = _ground(core, receipt, entry)
     right = False
-    if asked.till_code and not replay:
+    if asked.till_code and ground.first is None:
         with core.database.transaction() as session:
             right = scans.try_till_code(session, receipt, entry.place, asked.till_code, key=core.till_key, now=now)
         if not right:
@@ -123,6 +123,7 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
                 session,
                 receipt,
                 entry,
+                ground,
                 cookie=_cookie(request, entry.campaign.organisation_id),
                 language=language,
                 position=position,
@@ -132,7 +133,13 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
                 now=now,
             )
 
-    done = _after_its_twin("already_checked_in", act)
+    try:
+        done = act()
+    except Conflict as error:
+        if error.code != "already_checked_in":
+            raise
+        ground = _ground(core, receipt, entry)  # its twin was first: the same answer
+        done = act()
     answer = _checked_in(request, done)
     if done.secret:
         _set_cookie(answer, core, entry.campaign.organisation_id, done.secret)
@@ -285,9 +292,9 @@ def _after_its_twin(code: str, act: Callable[[], Answer]) -> Answer:
     return act()
 
 
-def _earlier(core: Services, receipt: Receipt) -> bool:
+def _ground(core: Services, receipt: Receipt, entry: Entry) -> Ground:
     with core.database.snapshot() as session:
-        return scans.find_check_in(session, receipt.scan_id) is not None
+        return missions.ground_of(session, receipt, entry)
 
 
 def _checked_in(request: Request, done: CheckedIn) -> Response:

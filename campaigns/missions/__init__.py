@@ -3,6 +3,7 @@
 from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, Step, StepKind
 from campaigns.missions.service import (
     CheckedIn,
+    Ground,
     Standing,
     StepOutcome,
     StepPlan,
@@ -13,6 +14,7 @@ from campaigns.missions.service import (
     counters,
     differences,
     find_mission,
+    ground_of,
     list_missions,
     mission_by_id,
     mission_by_name,
@@ -32,6 +34,7 @@ __all__ = [
     "MODES",
     "CheckedIn",
     "GoalMetric",
+    "Ground",
     "Membership",
     "Mission",
     "Mode",
@@ -48,6 +51,7 @@ __all__ = [
     "counters",
     "differences",
     "find_mission",
+    "ground_of",
     "list_missions",
     "mission_by_id",
     "mission_by_name",

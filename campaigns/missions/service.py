@@ -163,10 +163,32 @@ def _numbered(base: str) -> Iterator[str]:
         yield f"{base}-{number}"
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What a check-in rests on and does not change: read before its transaction, which every scan on SQLite waits for.
+
+    `first` is the check-in there was already; one that comes between is refused by its UNIQUE.
+    """
+
+    mission: Mission | None
+    steps: Sequence[Step]
+    first: CheckIn | None
+    reasons: str
+
+
+def ground_of(session: Session, receipt: Receipt, entry: Entry) -> Ground:
+    """The mission of a scan's campaign with the steps a check-in is worth, the check-in it has, its reasons."""
+    mission = mission_of(session, entry.campaign.id)
+    steps = [step for step in steps_of(session, mission.id) if step.kind == StepKind.SCAN] if mission else []
+    first = scans.find_check_in(session, receipt.scan_id)
+    return Ground(mission, steps, first, scans.reasons_of(session, receipt.scan_id))
+
+
 def check_in(
     session: Session,
     receipt: Receipt,
     entry: Entry,
+    ground: Ground,
     *,
     cookie: str | None,
     language: str,
@@ -180,18 +202,18 @@ def check_in(
 
     A replay returns the first answer. The participant is the cookie's, else a new one.
     """
-    mission = mission_of(session, entry.campaign.id)
-    first = scans.find_check_in(session, receipt.scan_id)
+    mission, steps, first = ground.mission, ground.steps, ground.first
     if first is not None:
         person = session.get_one(Participant, first.participant_id)
         return CheckedIn(first, person, None, mission, first_outcomes(session, first, mission), True)
     person, secret = recognise_or_join(session, entry.campaign, cookie, language=language, now=now)
-    steps = [step for step in steps_of(session, mission.id) if step.kind == StepKind.SCAN] if mission else []
     done = scans.check_in(
         session,
         receipt,
         entry,
         person,
+        is_newcomer=secret is not None,
+        first_reasons=ground.reasons,
         position=position,
         sealed=seal(position) if position else None,
         till_code_was_right=till_code_was_right,

@@ -177,6 +177,8 @@ def check_in(
     entry: Entry,
     person: Participant,
     *,
+    is_newcomer: bool,
+    first_reasons: str,
     position: Position | None,
     sealed: SealedFix | None,
     till_code_was_right: bool,
@@ -188,9 +190,9 @@ def check_in(
 
     Presence is 2 with the till code of the last minute or an unused serial handed over at that place, 1 with a position
     inside the geofence in opening hours, else 0. Confirms the scan. Gone after 48 hours; Conflict (`serial_used`) when
-    the serial was used already. It is counted when its verdict earns, it reaches
-    `least_presence`, and it is a visit (see `_is_visit`); the visit is that of the scan's instant, while
-    `occurred_at` is only what the phone says.
+    the serial was used already. It is counted when its verdict earns, it reaches `least_presence`, and it is a visit (see
+    `_may_be_here` and `_is_visit`); the visit is that of the scan's instant, while `occurred_at` is only what the phone
+    says.
     """
     receipt.require_fresh(now, ACT_LIFE)
     confirm(session, receipt, now=now)
@@ -204,12 +206,13 @@ def check_in(
     closed = entry.is_revoked or entry.state_at(now) not in (State.LIVE, State.DRAFT)
     if entry.serial is not None and not closed and receipt.verdict in _SPENDING:
         presence = _spend(session, receipt, entry, entry.serial, person, presence, least_presence, now=now)
-    judgement = _judge_check_in(session, receipt, entry.place, best, presence, late=late, closed=closed)
+    judgement = _judge_check_in(first_reasons, receipt, entry.place, best, presence, late=late, closed=closed)
     phase = "draft" if judgement.verdict is Verdict.TEST else "live"
     at = min(max(occurred_at or now, receipt.scanned_at), now)
     id = ids.uuid7_at(now)
     earns = phase == "live" and judgement.verdict in EARNING and presence >= least_presence
-    counted = earns and _is_visit(session, person, entry, id, receipt.scanned_at)
+    may_be_here = is_newcomer or entry.place is None or _may_be_here(session, person, entry.place, receipt.scanned_at)
+    counted = earns and may_be_here and _is_visit(session, person, entry, id, receipt.scanned_at)
     values: dict[str, Any] = {
         "id": id,
         "scan_id": receipt.scan_id,
@@ -231,6 +234,11 @@ def check_in(
         raise Conflict("This scan was checked in a moment ago.", code="already_checked_in")
     record_event(session, "scan.checked_in", now=now, check_in_id=id, scan_id=receipt.scan_id)
     return CheckIn(**values)
+
+
+def reasons_of(session: Session, scan_id: UUID) -> str:
+    """The reasons written with a scan, comma-separated; none for a scan that is still on its way."""
+    return session.execute(columns(col(Scan.reasons)).where(col(Scan.id) == scan_id)).scalar() or ""
 
 
 def find_check_in(session: Session, scan_id: UUID) -> CheckIn | None:
@@ -404,7 +412,7 @@ def _spend(
 
 
 def _judge_check_in(
-    session: Session,
+    first_reasons: str,
     receipt: Receipt,
     place: Place | None,
     best: ScanPosition | None,
@@ -413,8 +421,7 @@ def _judge_check_in(
     late: bool,
     closed: bool,
 ) -> Judgement:
-    reasons = session.execute(columns(col(Scan.reasons)).where(col(Scan.id) == receipt.scan_id)).scalar() or ""
-    first = [reason for reason in reasons.split(",") if reason]
+    first = [reason for reason in first_reasons.split(",") if reason]
     if closed:
         first.append(Reason.CAMPAIGN_CLOSED)
     return judge_further(
@@ -433,12 +440,8 @@ def _judge_check_in(
 
 
 def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: UUID, at: datetime) -> bool:
-    """Whether a check-in is a visit to count: one a person, token and civil day of the place (the UNIQUE says so),
-    three minutes after another place, at ten places a day (DOMAIN section 4).
-    """
+    """Whether a check-in is the first of this person, token and civil day of the place: the UNIQUE says so."""
     zone = entry.place.time_zone if entry.place else entry.campaign.time_zone
-    if entry.place is not None and not _may_be_here(session, person, entry.place, at):
-        return False
     return insert_once(
         session,
         Visit,
@@ -450,6 +453,7 @@ def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: 
 
 
 def _may_be_here(session: Session, person: Participant, place: Place, at: datetime) -> bool:
+    """Three minutes after another place, at ten places a day (DOMAIN section 4)."""
     day = clock.start_of_day(at, place.time_zone)
     elsewhere = session.execute(
         columns(col(CheckIn.place_id), col(CheckIn.scan_id)).where(

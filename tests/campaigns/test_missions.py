@@ -394,6 +394,7 @@ def _check_in(session: Session, receipt: Receipt, entry: Entry, *, cookie: str |
         session,
         receipt,
         entry,
+        missions.ground_of(session, receipt, entry),
         cookie=cookie,
         language="fr",
         position=INSIDE,
