@@ -25,7 +25,7 @@ CONFIRM_TO_HOT = 0.8
 LAG_S = 5.0  # DOMAIN section 4: judged within
 PATIENCE_S = 60.0
 LOOK_S = 0.25
-VISITORS = 5_000
+VISITORS = 50_000  # some two scans each a day, as people make
 A_SECOND = 20_000  # receipts: more than any server here confirms
 SPREAD = timedelta(hours=24)  # of the scans: a receipt is good for 48
 

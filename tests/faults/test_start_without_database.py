@@ -84,7 +84,7 @@ def test_a_process_that_takes_anothers_place_waits_too(own_postgres: Postgres, t
         wait_until(lambda: b"PostgreSQL does not answer" in said.read_bytes(), seconds=20)
         (replaced,) = _workers(process.pid) - first
         with server.phone(Accept="application/json") as phone:
-            wait_until(lambda: _status(phone, code) == 200)
+            wait_until(lambda: _status(phone, code) == 200, seconds=30)
         own_postgres.start()
         wait_until(lambda: len(_answering(server, code) - both) == 1, seconds=30)
         assert replaced in _workers(process.pid), "it waited, it did not die and come again"
