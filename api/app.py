@@ -17,7 +17,7 @@ from api import edge, identity, jobs, missions, places, planning, problems, scan
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
-from api.pages import reference, shopper, staff
+from api.pages import check_in, front, reference, shopper, staff
 from api.pages.render import Renderer
 from api.scan import ScanPath
 from campaigns import clock as clocks
@@ -42,7 +42,21 @@ from campaigns.worker import Worker
 VERSION = "0.1.0"
 # That run endpoints. They share one interpreter with the scan path, so more of them only make scans wait.
 THREADS = 8
-_ROUTERS = (identity, places, planning, tokens, token_batches, scans, missions, jobs, shopper, staff, reference)
+_ROUTERS = (
+    identity,
+    places,
+    planning,
+    tokens,
+    token_batches,
+    scans,
+    missions,
+    jobs,
+    front,
+    check_in,
+    shopper,
+    staff,
+    reference,
+)
 
 
 def create_app(settings: Settings, *, clock: Callable[[], datetime] = clocks.utc_now) -> ASGIApp:
