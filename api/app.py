@@ -37,6 +37,7 @@ from campaigns.sealing import Keyring, keep_secret_file
 from campaigns.settings import Settings
 from campaigns.storage import Database
 from campaigns.tokens.directory import Directory
+from campaigns.tokens.gallery import Gallery
 from campaigns.worker import Worker
 
 VERSION = "0.1.0"
@@ -140,6 +141,7 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         keyring=keyring,
         receipts=ReceiptBook(keyring.derive("receipt"), keyring.key_id),
         directory=Directory(),
+        gallery=Gallery(),
         renderer=Renderer(is_https=settings.is_https),
         geocode=geocoder(settings.geocoder, settings.geocoder_agent),
         network=NetworkMap(settings.geoip_file),

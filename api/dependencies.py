@@ -19,6 +19,7 @@ from campaigns.sealing import Keyring
 from campaigns.settings import Settings
 from campaigns.storage import Database
 from campaigns.tokens.directory import Directory
+from campaigns.tokens.gallery import Gallery
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Services:
     keyring: Keyring
     receipts: ReceiptBook
     directory: Directory
+    gallery: Gallery
     renderer: Renderer
     geocode: Geocode | None
     network: NetworkMap

@@ -33,6 +33,13 @@ class Tags:
         self._response.headers["ETag"] = tag
         return shown
 
+    def file(self, content: bytes, media_type: str, cache_control: str) -> Response:
+        """What a GET of a file answers: its bytes with the tag of them, or 304."""
+        headers = {"ETag": _tag(content), "Cache-Control": cache_control, "Vary": "Authorization"}
+        if self._known is not None and _names(self._known.replace("W/", ""), headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type=media_type, headers=headers)
+
     def changed(self, shown: Shown) -> Shown:
         """What a PATCH answers: the object with its new tag."""
         self._response.headers["ETag"] = tag_of(shown)
@@ -52,7 +59,11 @@ Tagged = Annotated[Tags, Depends(Tags)]
 
 def tag_of(shown: BaseModel) -> str:
     """The strong tag of an answer."""
-    return f'"{hashlib.sha256(shown.model_dump_json().encode()).hexdigest()[:24]}"'
+    return _tag(shown.model_dump_json().encode())
+
+
+def _tag(content: bytes) -> str:
+    return f'"{hashlib.sha256(content).hexdigest()[:24]}"'
 
 
 def _names(header: str, tag: str) -> bool:

@@ -1,21 +1,30 @@
 """Tokens, their QR images and their NDEF messages."""
 
+import base64
+import binascii
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session as DbSession
+from starlette.concurrency import run_in_threadpool
 
 from api import schemas
-from api.dependencies import Acting, Actor, Core, Now, ReadSession, Session
+from api.dependencies import Acting, Actor, Core, Now, ReadSession, Services, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from campaigns import ids, places, planning, tokens
+from campaigns.errors import Invalid
 from campaigns.tokens import Kind, Medium, Token, codes, ndef, qr
+from campaigns.tokens.logos import Logo, read_logo
 
 router = APIRouter(prefix="/v1", tags=["tokens"])
+
+_MEDIA_TYPES: Final = {qr.Format.SVG: "image/svg+xml", qr.Format.PNG: "image/png", qr.Format.PDF: "application/pdf"}
+_IMAGES: Final[dict[str, Any]] = {name: {} for name in _MEDIA_TYPES.values()}
+_LOGO_FILES: Final[dict[str, Any]] = {name: {} for name in ("image/png", "image/jpeg", "image/webp")}
 
 
 class TokenCreate(schemas.Request):
@@ -57,6 +66,37 @@ class TokenRead(BaseModel):
     destination: str | None
     batch_id: str | None
     created_at: datetime
+
+
+class QrAsked(schemas.Request):
+    """How a code is to look. What a dashboard adds to an image's address to fetch it anew is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    ec: qr.ErrorCorrection = Field(qr.ErrorCorrection.M, description="error correction level (ISO/IEC 18004)")
+    module_px: int | None = Field(None, description="SVG, PNG: pixels a module, 1 to 40; 8 when nothing is said")
+    module_mm: float | None = Field(None, description="SVG, PDF: millimetres a module, 0.4 to 50; 1 in a PDF")
+    quiet_zone: int = Field(qr.QUIET_ZONE, description="modules of light border, 2 to 20; 4 is the standard")
+    dark: str = Field("#000000", max_length=40, description="`#rrggbb`, in an address `%23rrggbb`")
+    light: str = Field("#ffffff", max_length=40, description="contrast 4:1 or more (WCAG)")
+    style: qr.Style = Field(qr.Style.SQUARE, description="the shape of the modules")
+    finder: qr.Finder | None = Field(None, description="the shape of the three corners; else what suits the style")
+    frame: schemas.Text = Field("", description="a call to action of up to 30 characters, in a frame round the code")
+    caption: schemas.Text | None = Field(
+        None,
+        description="a line beneath, up to 40 characters; `{code}`, which a frame has by itself, is the short code",
+    )
+    logo: str | None = Field(None, description="a PNG, JPEG or WebP as a base64 `data:` URL (RFC 2397)")
+
+    def look(self, token: Token, logo: Logo | None) -> qr.Look:
+        """The same for the domain; `{code}` becomes the token's code as people read it."""
+        caption = self.caption if self.caption is not None else "{code}" if self.frame else ""
+        return qr.Look(
+            error_correction=self.ec,
+            caption=caption.replace("{code}", codes.grouped(token.code)),
+            logo=logo,
+            **self.model_dump(include={"quiet_zone", "dark", "light", "style", "finder", "frame"}),
+        )
 
 
 def show(token: Token, base_url: str) -> TokenRead:
@@ -121,27 +161,39 @@ def revoke_token(token_id: str, actor: Actor, session: Session, core: Core, now:
     return show(tokens.revoke(session, _token(session, actor, token_id), now=now), core.settings.base_url)
 
 
-@router.get("/tokens/{token_id}/qr.{format}", response_class=Response)
+@router.get("/tokens/{token_id}/qr.{format}", response_class=Response, responses={200: {"content": _IMAGES}})
 def draw_qr(
-    token_id: str,
-    format: Literal["svg", "png"],
-    actor: Actor,
-    session: ReadSession,
-    core: Core,
-    ec: Annotated[
-        qr.ErrorCorrection, Query(description="Error correction level (ISO/IEC 18004)")
-    ] = qr.ErrorCorrection.M,
-    module_px: Annotated[int, Query(description="Pixels a module, 1 to 40")] = 8,
-    quiet_zone: Annotated[int, Query(description="Modules of light border; 4 is the standard")] = 4,
-    dark: str = "#000000",
-    light: str = "#ffffff",
+    token_id: str, format: qr.Format, asked: Annotated[QrAsked, Query()], actor: Actor, core: Core, tags: Tagged
 ) -> Response:
-    """The QR code as SVG or PNG, read back before it is handed out. 422 says what to change when it does not read."""
-    url = _token(session, actor, token_id).url(core.settings.base_url)
-    draw = {"svg": qr.svg, "png": qr.png}[format]
-    image = draw(url, error_correction=ec, module_px=module_px, quiet_zone=quiet_zone, dark=dark, light=light)
-    media_type = {"svg": "image/svg+xml", "png": "image/png"}[format]
-    return Response(image, media_type=media_type, headers={"Cache-Control": "private, max-age=86400"})
+    """The QR code as SVG, PNG or PDF, read back before it is handed out. 422 says what to change when it does not read.
+
+    A logo comes as a `data:` URL, or as the body of a POST to the same address.
+    """
+    logo = _logo_in(asked.logo) if asked.logo is not None else None
+    image = _drawn(core, actor, token_id, format, asked, logo)
+    # Another key must not see it, and an hour later the tag says whether it is still drawn so.
+    return tags.file(image, _MEDIA_TYPES[format], "private, max-age=3600")
+
+
+@router.post(
+    "/tokens/{token_id}/qr.{format}",
+    response_class=Response,
+    responses={200: {"content": _IMAGES}},
+    openapi_extra={"requestBody": {"required": True, "content": _LOGO_FILES}},
+)
+async def draw_qr_with_logo(
+    request: Request, token_id: str, format: qr.Format, asked: Annotated[QrAsked, Query()], actor: Actor, core: Core
+) -> Response:
+    """The same with a logo in its middle: the body is a PNG, JPEG or WebP of at most 1 MB and 4 megapixels.
+
+    The logo is made anew and not stored. Error correction rises to H unless Q is asked for; the logo is made as small
+    as still reads. 422 for a file that is animated, cut short, or more than an image.
+    """
+    if asked.logo is not None:
+        raise Invalid("Send the logo once: as the body or in the address.", pointer="/logo")
+    file = await request.body()
+    image = await run_in_threadpool(lambda: _drawn(core, actor, token_id, format, asked, read_logo(file)))
+    return Response(image, media_type=_MEDIA_TYPES[format], headers={"Cache-Control": "no-store"})
 
 
 @router.get("/tokens/{token_id}/ndef", response_class=Response)
@@ -153,6 +205,25 @@ def write_ndef(request: Request, token_id: str, actor: Actor, session: ReadSessi
         body = {"hex": message.hex(), "length": len(message), "fits": ndef.fits(message)}
         return JSONResponse(body)
     return Response(message, media_type="application/octet-stream")
+
+
+def _drawn(core: Services, actor: Acting, token_id: str, format: qr.Format, asked: QrAsked, logo: Logo | None) -> bytes:
+    with core.database.snapshot() as session:  # drawing takes a while: nothing is held open for it
+        token = _token(session, actor, token_id)
+        text, look = token.url(core.settings.base_url), asked.look(token, logo)
+    return core.gallery.drawn(text, look, format, qr.Size(asked.module_px, asked.module_mm))
+
+
+def _logo_in(address: str) -> Logo:
+    head, _, data = address.partition(",")
+    if not head.startswith("data:image/") or not head.endswith(";base64"):
+        detail = "A logo is a base64 data: URL (RFC 2397); or POST its bytes to this address."
+        raise Invalid(detail, pointer="/logo")
+    try:
+        # An unescaped plus sign of base64 arrives as a space.
+        return read_logo(base64.b64decode(data.replace(" ", "+"), validate=True))
+    except binascii.Error as error:
+        raise Invalid("The logo is not proper base64; or POST its bytes to this address.", pointer="/logo") from error
 
 
 def _token(session: DbSession, actor: Acting, token_id: str) -> Token:

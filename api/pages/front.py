@@ -59,7 +59,7 @@ def poster(request: Request, core: Core, session: ReadSession, code: str, lang: 
     token = session.get_one(Token, entry.token_id)
     mission = missions.mission_of(session, entry.campaign.id)
     base = core.settings.base_url
-    svg = qr.svg(token.url(base), error_correction=qr.ErrorCorrection.M, module_px=10).decode()
+    svg = core.gallery.drawn(token.url(base), qr.Look(), qr.Format.SVG, qr.Size(module_px=10)).decode()
     also_nfc = any(
         one.medium == Medium.NFC
         for one in (tokens.tokens_of_place(session, entry.place.id) if entry.place else ())
