@@ -13,16 +13,44 @@ from api.dependencies import Acting, Actor, Core, Now, ReadSession, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from campaigns import ids, places, planning, tokens
-from campaigns.tokens import Kind, Medium, Token, codes, ndef, qr
+from campaigns.sealing import Keyring
+from campaigns.tokens import Kind, Medium, TagPlan, Token, codes, ndef, qr
+from campaigns.tokens.sun import MacInput, Mode
 
 router = APIRouter(prefix="/v1", tags=["tokens"])
+
+
+TagKey = Annotated[
+    str,
+    Field(
+        pattern="^[0-9A-Fa-f]{32}$",
+        repr=False,
+        description="AES-128 key, 32 hexadecimal digits; never shown again",
+        json_schema_extra={"writeOnly": True},
+    ),
+]
+
+
+class SunCreate(schemas.Request):
+    """An NTAG 424 DNA tag whose taps are signed and counted (NXP AN12196)."""
+
+    meta_read_key: TagKey
+    file_read_key: TagKey
+    mode: Mode = Field(Mode.AES, description="the primitives the tag was set to")
+    mac_input: MacInput = Field(
+        MacInput.EMPTY, description="what the tag signs besides UID and counter; file: the text `{f}&c=`"
+    )
+    uid: str | None = Field(
+        None, pattern="^[0-9A-Fa-f]{14}$", description="the tag; without it the first one that taps is"
+    )
 
 
 class TokenCreate(schemas.Request):
     """A token to print, write or send."""
 
     medium: Medium
-    kind: Literal[Kind.STATIC] = Field(Kind.STATIC, description="serials come in batches: `token-batches`")
+    kind: Literal[Kind.STATIC, Kind.SUN] = Field(Kind.STATIC, description="serials come in batches: `token-batches`")
+    sun: SunCreate | None = Field(None, description="of a `sun` token: its tag")
     place_id: str | None = Field(None, max_length=90)
     label: schemas.Text | None = Field(None, max_length=200)
     channel: schemas.Text | None = Field(None, max_length=80)
@@ -76,12 +104,16 @@ def show(token: Token, base_url: str) -> TokenRead:
 
 @router.post("/campaigns/{campaign_id}/tokens", status_code=201)
 def issue_token(campaign_id: str, body: TokenCreate, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
-    """Issue a token with a fresh code of ten characters. Many at once: `POST /v1/campaigns/{id}/token-batches`."""
+    """Issue a token with a fresh code of ten characters. Many at once: `POST /v1/campaigns/{id}/token-batches`.
+
+    A `sun` token is an NTAG 424 DNA tag with the keys given here, which are sealed at rest and never shown.
+    """
     tokens.require_destination(body.destination)
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
     place = _place(session, actor, body.place_id)
-    fields = body.model_dump(exclude={"place_id"})
-    return show(tokens.issue(session, campaign, place=place, now=now, **fields), core.settings.base_url)
+    fields = body.model_dump(exclude={"place_id", "sun"})
+    tag = _tag(body.sun, core.keyring) if body.sun else None
+    return show(tokens.issue(session, campaign, place=place, tag=tag, now=now, **fields), core.settings.base_url)
 
 
 @router.get("/campaigns/{campaign_id}/tokens")
@@ -153,6 +185,11 @@ def write_ndef(request: Request, token_id: str, actor: Actor, session: ReadSessi
         body = {"hex": message.hex(), "length": len(message), "fits": ndef.fits(message)}
         return JSONResponse(body)
     return Response(message, media_type="application/octet-stream")
+
+
+def _tag(given: SunCreate, keyring: Keyring) -> TagPlan:
+    keys = bytes.fromhex(given.meta_read_key) + bytes.fromhex(given.file_read_key)
+    return TagPlan(keyring.seal_tag_keys(keys), given.mode, given.mac_input, given.uid)
 
 
 def _token(session: DbSession, actor: Acting, token_id: str) -> Token:
