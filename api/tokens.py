@@ -14,8 +14,7 @@ from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from campaigns import ids, places, planning, tokens
 from campaigns.sealing import Keyring
-from campaigns.tokens import Kind, Medium, TagPlan, Token, codes, ndef, qr
-from campaigns.tokens.sun import MacInput, Mode
+from campaigns.tokens import Kind, Medium, TagPlan, Token, codes, ndef, qr, sun
 
 router = APIRouter(prefix="/v1", tags=["tokens"])
 
@@ -36,9 +35,9 @@ class SunCreate(schemas.Request):
 
     meta_read_key: TagKey
     file_read_key: TagKey
-    mode: Mode = Field(Mode.AES, description="the primitives the tag was set to")
-    mac_input: MacInput = Field(
-        MacInput.EMPTY, description="what the tag signs besides UID and counter; file: the text `{f}&c=`"
+    mode: sun.Mode = Field(sun.Mode.AES, description="the primitives the tag was set to")
+    mac_input: sun.MacInput = Field(
+        sun.MacInput.EMPTY, description="what the tag signs besides UID and counter; file: the text `{f}&c=`"
     )
     uid: str | None = Field(
         None, pattern="^[0-9A-Fa-f]{14}$", description="the tag; without it the first one that taps is"
@@ -178,12 +177,17 @@ def draw_qr(
 
 @router.get("/tokens/{token_id}/ndef", response_class=Response)
 def write_ndef(request: Request, token_id: str, actor: Actor, session: ReadSession, core: Core) -> Response:
-    """The NDEF message for the tag (NFC Forum URI record). JSON with hex, length and fitting tags on request."""
+    """The NDEF message for the tag (NFC Forum URI record). JSON with hex, length and fitting tags on request.
+
+    That of a `sun` token has zeros where its tag will write; the JSON's `sun` says where, as `ChangeFileSettings` asks.
+    """
     token = _token(session, actor, token_id)
-    message = ndef.uri_message(f"{core.settings.base_url}/t/{token.code}")
+    tag = tokens.find_tag(session, token.id)
+    query = sun.placeholders(sun.Mode(tag.mode), sun.MacInput(tag.mac_input)) if tag else ""
+    message = ndef.uri_message(f"{core.settings.base_url}/t/{token.code}{query}")
     if "application/json" in request.headers.get("accept", ""):
         body = {"hex": message.hex(), "length": len(message), "fits": ndef.fits(message)}
-        return JSONResponse(body)
+        return JSONResponse(body | ({"sun": sun.offsets(message)._asdict()} if tag else {}))
     return Response(message, media_type="application/octet-stream")
 
 

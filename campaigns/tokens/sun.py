@@ -182,6 +182,33 @@ def verify(
     return Tap(shown, int.from_bytes(mirrors.counter, "little"), file_data)
 
 
+class Offsets(NamedTuple):
+    """Where in its file the tag writes, as `ChangeFileSettings` takes it; bytes from the start, the length first."""
+
+    picc_data: int
+    mac_input: int
+    mac: int
+    file_data: int | None
+    file_data_length: int
+
+
+def placeholders(mode: Mode, mac_input: MacInput) -> str:
+    """The query to write on a tag: zeros where it will mirror PICC data, file data that it signs, and the MAC."""
+    sealed = f"e={'00' * _PICC_BYTES[mode]}&"
+    file = f"f={'00' * BLOCK}&" if mac_input == MacInput.FILE else ""
+    return f"?{sealed}{file}c={'00' * _SIZES['c'][0]}"
+
+
+def offsets(message: bytes) -> Offsets:
+    """Where the placeholders lie in the tag's file, which holds two bytes of length and then the NDEF message."""
+    file = bytes(2) + message
+    picc_data, mac = file.rindex(b"?e=") + 3, file.rindex(b"&c=") + 3
+    found = file.find(b"&f=", picc_data)
+    if found < 0:
+        return Offsets(picc_data, mac, mac, None, 0)
+    return Offsets(picc_data, found + 3, mac, found + 3, 2 * BLOCK)
+
+
 def is_signed(parameters: str | bytes | Mapping[str, object]) -> bool:
     """Whether any parameter of a tag is there. A tag's bare address is a claim without proof, not a forged tap."""
     try:

@@ -79,6 +79,19 @@ def test_a_refused_tag_is_named_and_its_keys_are_not(shop: Shop, change: dict[st
     assert FILE[:-1].lower() not in answer.text.lower()
 
 
+def test_a_tag_is_told_what_to_write_and_where(shop: Shop) -> None:
+    token = made(ask(shop, **WANTED))
+    with shop.server.api() as api:
+        message = api.get(f"/v1/tokens/{token['id']}/ndef").content
+        told = api.get(f"/v1/tokens/{token['id']}/ndef", headers={"Accept": "application/json"}).json()
+        plain = api.get(f"/v1/tokens/{shop.token}/ndef", headers={"Accept": "application/json"}).json()
+    assert message.endswith(f"/t/{token['code']}?e={'0' * 32}&c={'0' * 16}".encode())
+    assert bytes.fromhex(told["hex"]) == message
+    assert told["sun"]["mac"] == told["sun"]["mac_input"] == 2 + len(message) - 16
+    assert told["sun"]["picc_data"] == 2 + len(message) - 16 - 3 - 32
+    assert "sun" not in plain
+
+
 def test_a_batch_has_no_sun_tokens(shop: Shop) -> None:
     with shop.server.api() as api:
         path = f"/v1/campaigns/{shop.campaign}/token-batches"

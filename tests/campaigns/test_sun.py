@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import ndef
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.errors import Invalid
 from campaigns.tokens.lrp import Lrp, encrypt_block
+from campaigns.tokens.ndef import uri_message
 from campaigns.tokens.sun import (
     Keys,
     MacInput,
@@ -20,6 +22,8 @@ from campaigns.tokens.sun import (
     cmac,
     diversify,
     is_signed,
+    offsets,
+    placeholders,
     session_key_lrp,
     session_keys,
     verify,
@@ -376,6 +380,27 @@ def test_picc_data_say_what_follows(tag: int) -> None:
     taken = chip.tap(mirror_uid=bool(tag & 0x80), mirror_counter=bool(tag & 0x40))
     taken["e"] = chip._seal_picc_data((bytes([tag]) + mirrored).ljust(16, b"\0"), b"").hex()
     assert verify(taken, KEYS).is_authentic is (tag in (0xC7, 0x47, 0x40))
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("mac_input", MacInput)
+@pytest.mark.parametrize(
+    "host", ["https://shop.example", "http://" + "long-name." * 12 + "example:8000/go?e=1&f=2&c=3&a"]
+)
+def test_a_tag_that_writes_where_it_is_told_is_read(mode: Mode, mac_input: MacInput, host: str) -> None:
+    message = uri_message(f"{host}/t/7K3Q9XABW4{placeholders(mode, mac_input)}")
+    places = offsets(message)
+    has_file = mac_input is MacInput.FILE
+    taken = Tag(is_lrp=mode is Mode.LRP).tap(file_data=b"0" * 16 if has_file else None)
+    file = bytearray(len(message).to_bytes(2, "big") + message)
+    for name, start in (("e", places.picc_data), ("f", places.file_data), ("c", places.mac)):
+        if start is not None:
+            assert set(file[start : start + len(taken[name])]) == {ord("0")}
+            file[start : start + len(taken[name])] = taken[name].encode()
+    assert file[places.mac_input : places.mac].decode() == (f"{taken['f']}&c=" if has_file else "")
+    (record,) = ndef.message_decoder(bytes(file[2:]))
+    query = record.iri.rpartition("?")[2]
+    assert verify(query, KEYS, mode=mode, mac_input=mac_input) == Tap(SHOWN_UID, 1, b"0" * 16 if has_file else None)
 
 
 def test_a_bare_address_is_no_forgery() -> None:
