@@ -40,7 +40,10 @@ class SunCreate(schemas.Request):
         sun.MacInput.EMPTY, description="what the tag signs besides UID and counter; file: the text `{f}&c=`"
     )
     uid: str | None = Field(
-        None, pattern="^[0-9A-Fa-f]{14}$", description="the tag; without it the first one that taps is"
+        None,
+        pattern="^[0-9A-Fa-f]{14}$",
+        description="the tag; without it the first that taps is. Give it where tags share keys: else a tap of one "
+        "of them may open the code of another",
     )
 
 
