@@ -38,7 +38,7 @@ class TokenBatchCreate(schemas.Request):
     and each of `media`.
     """
 
-    kind: Kind
+    kind: Literal[Kind.SERIAL, Kind.STATIC]
     count: schemas.Whole | None = Field(None, ge=1, le=MOST_SERIALS, description="serial: how many, 1 to 100,000")
     medium: Medium | None = Field(None, description="serial: what carries the code")
     place_id: str | None = Field(None, max_length=90, description="serial: the place they belong to, if any")

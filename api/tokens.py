@@ -17,7 +17,8 @@ from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from campaigns import ids, places, planning, tokens
 from campaigns.errors import Invalid
-from campaigns.tokens import Kind, Medium, Token, codes, ndef, qr
+from campaigns.sealing import Keyring
+from campaigns.tokens import Kind, Medium, TagPlan, Token, codes, ndef, qr, sun
 from campaigns.tokens.logos import Logo, read_logo
 
 router = APIRouter(prefix="/v1", tags=["tokens"])
@@ -27,11 +28,40 @@ _IMAGES: Final[dict[str, Any]] = {name: {} for name in _MEDIA_TYPES.values()}
 _LOGO_FILES: Final[dict[str, Any]] = {name: {} for name in ("image/png", "image/jpeg", "image/webp")}
 
 
+TagKey = Annotated[
+    str,
+    Field(
+        pattern="^[0-9A-Fa-f]{32}$",
+        repr=False,
+        description="AES-128 key, 32 hexadecimal digits; never shown again",
+        json_schema_extra={"writeOnly": True},
+    ),
+]
+
+
+class SunCreate(schemas.Request):
+    """An NTAG 424 DNA tag whose taps are signed and counted (NXP AN12196)."""
+
+    meta_read_key: TagKey
+    file_read_key: TagKey
+    mode: sun.Mode = Field(sun.Mode.AES, description="the primitives the tag was set to")
+    mac_input: sun.MacInput = Field(
+        sun.MacInput.EMPTY, description="what the tag signs besides UID and counter; file: the text `{f}&c=`"
+    )
+    uid: str | None = Field(
+        None,
+        pattern="^[0-9A-Fa-f]{14}$",
+        description="the tag; without it the first that taps is. Give it where tags share keys: else a tap of one "
+        "of them may open the code of another",
+    )
+
+
 class TokenCreate(schemas.Request):
     """A token to print, write or send."""
 
     medium: Medium
-    kind: Literal[Kind.STATIC] = Field(Kind.STATIC, description="serials come in batches: `token-batches`")
+    kind: Literal[Kind.STATIC, Kind.SUN] = Field(Kind.STATIC, description="serials come in batches: `token-batches`")
+    sun: SunCreate | None = Field(None, description="of a `sun` token: its tag")
     place_id: str | None = Field(None, max_length=90)
     label: schemas.Text | None = Field(None, max_length=200)
     channel: schemas.Text | None = Field(None, max_length=80)
@@ -116,12 +146,16 @@ def show(token: Token, base_url: str) -> TokenRead:
 
 @router.post("/campaigns/{campaign_id}/tokens", status_code=201)
 def issue_token(campaign_id: str, body: TokenCreate, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
-    """Issue a token with a fresh code of ten characters. Many at once: `POST /v1/campaigns/{id}/token-batches`."""
+    """Issue a token with a fresh code of ten characters. Many at once: `POST /v1/campaigns/{id}/token-batches`.
+
+    A `sun` token is an NTAG 424 DNA tag with the keys given here, which are sealed at rest and never shown.
+    """
     tokens.require_destination(body.destination)
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
     place = _place(session, actor, body.place_id)
-    fields = body.model_dump(exclude={"place_id"})
-    return show(tokens.issue(session, campaign, place=place, now=now, **fields), core.settings.base_url)
+    fields = body.model_dump(exclude={"place_id", "sun"})
+    tag = _tag(body.sun, core.keyring) if body.sun else None
+    return show(tokens.issue(session, campaign, place=place, tag=tag, now=now, **fields), core.settings.base_url)
 
 
 @router.get("/campaigns/{campaign_id}/tokens")
@@ -198,12 +232,17 @@ async def draw_qr_with_logo(
 
 @router.get("/tokens/{token_id}/ndef", response_class=Response)
 def write_ndef(request: Request, token_id: str, actor: Actor, session: ReadSession, core: Core) -> Response:
-    """The NDEF message for the tag (NFC Forum URI record). JSON with hex, length and fitting tags on request."""
+    """The NDEF message for the tag (NFC Forum URI record). JSON with hex, length and fitting tags on request.
+
+    That of a `sun` token has zeros where its tag will write; the JSON's `sun` says where, as `ChangeFileSettings` asks.
+    """
     token = _token(session, actor, token_id)
-    message = ndef.uri_message(f"{core.settings.base_url}/t/{token.code}")
+    tag = tokens.find_tag(session, token.id)
+    query = sun.placeholders(sun.Mode(tag.mode), sun.MacInput(tag.mac_input)) if tag else ""
+    message = ndef.uri_message(f"{core.settings.base_url}/t/{token.code}{query}")
     if "application/json" in request.headers.get("accept", ""):
         body = {"hex": message.hex(), "length": len(message), "fits": ndef.fits(message)}
-        return JSONResponse(body)
+        return JSONResponse(body | ({"sun": sun.offsets(message)._asdict()} if tag else {}))
     return Response(message, media_type="application/octet-stream")
 
 
@@ -224,6 +263,11 @@ def _logo_in(address: str) -> Logo:
         return read_logo(base64.b64decode(data.replace(" ", "+"), validate=True))
     except binascii.Error as error:
         raise Invalid("The logo is not proper base64; or POST its bytes to this address.", pointer="/logo") from error
+
+
+def _tag(given: SunCreate, keyring: Keyring) -> TagPlan:
+    keys = bytes.fromhex(given.meta_read_key) + bytes.fromhex(given.file_read_key)
+    return TagPlan(keyring.seal_tag_keys(keys), given.mode, given.mac_input, given.uid)
 
 
 def _token(session: DbSession, actor: Acting, token_id: str) -> Token:

@@ -28,6 +28,7 @@ class Keyring:
         self.key_id = self.derive("key-id", 1)[0]
         self._position = AESGCM(self.derive("position"))
         self._answer = AESGCM(self.derive("idempotent-answer"))
+        self._tag_keys = AESGCM(self.derive("tag-keys"))
         self._point = self.derive("point")
 
     def derive(self, purpose: str, length: int = 32) -> bytes:
@@ -58,6 +59,14 @@ class Keyring:
     def open_answer(self, sealed: bytes) -> bytes:
         """The reverse; Invalid when it was made with another key or altered."""
         return _open(self._answer, sealed)
+
+    def seal_tag_keys(self, plain: bytes) -> bytes:
+        """Encrypt the keys of an NFC tag."""
+        return self._seal(self._tag_keys, plain)
+
+    def open_tag_keys(self, sealed: bytes) -> bytes:
+        """The reverse; Invalid when they were sealed with another key or altered."""
+        return _open(self._tag_keys, sealed)
 
     def _seal(self, cipher: AESGCM, plain: bytes) -> bytes:
         nonce = os.urandom(12)

@@ -11,9 +11,12 @@ from campaigns.tokens.batches import (
     require_made,
     use_serial,
 )
-from campaigns.tokens.models import Good, Kind, Medium, Token, TokenBatch, TokenState, url_of
+from campaigns.tokens.models import Good, Kind, Medium, SunTag, Token, TokenBatch, TokenState, url_of
 from campaigns.tokens.service import (
+    TagPlan,
+    advance_counter,
     change_token,
+    find_tag,
     find_token,
     ids_of_campaign,
     ids_of_place,
@@ -30,12 +33,16 @@ __all__ = [
     "Good",
     "Kind",
     "Medium",
+    "SunTag",
+    "TagPlan",
     "Token",
     "TokenBatch",
     "TokenState",
+    "advance_counter",
     "batch_by_id",
     "change_token",
     "fill_batch",
+    "find_tag",
     "find_token",
     "ids_of_campaign",
     "ids_of_place",

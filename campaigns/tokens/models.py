@@ -1,13 +1,15 @@
 """Tokens: what a printed code, an NFC tag or a link carries."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Index
+from sqlalchemy import Index, LargeBinary
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
 from campaigns.storage import Row
+from campaigns.tokens import sun
 
 
 class Medium(StrEnum):
@@ -19,10 +21,11 @@ class Medium(StrEnum):
 
 
 class Kind(StrEnum):
-    """How a code proves. Live and sun join with the tokens a printer can be trusted with."""
+    """How a code proves. Live joins with the screens it needs."""
 
     STATIC = "static"
     SERIAL = "serial"
+    SUN = "sun"
 
 
 class Good(StrEnum):
@@ -105,3 +108,26 @@ class SerialUse(SQLModel, table=True):
     person_id: UUID = Field(primary_key=True)
     scan_id: UUID
     used_at: datetime
+
+
+class SunTag(SQLModel, table=True):
+    """The NTAG 424 DNA tag of a `sun` token: how to read what it says, and the last counter it said.
+
+    `sealed_keys` are the meta read key and the file read key, 16 bytes each, sealed together; `uid`, in upper-case
+    hexadecimal, is that of the tag's first tap when it was not given.
+    """
+
+    __tablename__ = "sun_tags"
+
+    token_id: UUID = Field(foreign_key="tokens.id", primary_key=True)
+    uid: str | None = None
+    sealed_keys: bytes = Field(sa_type=LargeBinary)
+    mode: str = sun.Mode.AES
+    mac_input: str = sun.MacInput.EMPTY
+    last_counter: int = Field(default=-1, description="24 bits; -1 before the first tap")
+
+    def read(self, parameters: str | bytes | Mapping[str, object], opened_keys: bytes) -> sun.Tap:
+        """What the tag says in the parameters of a tap. Whether its counter is unused, `advance_counter` says."""
+        keys = sun.Keys(opened_keys[: sun.KEY_BYTES], opened_keys[sun.KEY_BYTES :])
+        mode, mac_input = sun.Mode(self.mode), sun.MacInput(self.mac_input)
+        return sun.verify(parameters, keys, mode=mode, mac_input=mac_input, uid=self.uid)

@@ -3,10 +3,11 @@
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import func, or_, update
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -16,11 +17,21 @@ from campaigns.events import record_event
 from campaigns.ids import uuid7_at
 from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts, State
-from campaigns.storage import insert_once
+from campaigns.storage import changed, insert_once, store
 from campaigns.tokens import codes
-from campaigns.tokens.models import Kind, Medium, Token, TokenState
+from campaigns.tokens.models import Kind, Medium, SunTag, Token, TokenState
+from campaigns.tokens.sun import MacInput, Mode
 
 _ATTEMPTS = 5  # of a free code: with a million tokens one try in 35 million collides
+
+
+class TagPlan(NamedTuple):
+    """An NTAG 424 DNA tag to enrol with its token. Its two keys come sealed together; nothing ever shows them."""
+
+    sealed_keys: bytes
+    mode: Mode = Mode.AES
+    mac_input: MacInput = MacInput.EMPTY
+    uid: str | None = None
 
 
 def issue(
@@ -35,9 +46,14 @@ def issue(
     label: str | None = None,
     channel: str | None = None,
     destination: str | None = None,
+    tag: TagPlan | None = None,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Token:
-    """Issue a token with a fresh code. Conflict on an ended campaign or an `external_id` already used."""
+    """Issue a token with a fresh code. Conflict on an ended campaign or an `external_id` already used.
+
+    A `sun` token is written on the `tag` it is given with; Invalid for one without, or for another medium than NFC.
+    """
+    _require_tag(kind, medium, tag)
     if campaign.state == State.ENDED:
         raise Conflict("This campaign has ended; it takes no new tokens.", code="wrong_state")
     if external_id and find_token(session, campaign.id, external_id=external_id):
@@ -59,10 +75,34 @@ def issue(
     for _ in range(_ATTEMPTS):
         id, code = uuid7_at(now), codes.new_code(random_bytes)
         if insert_once(session, Token, id=id, code=code, **fields):
+            if tag is not None:
+                _enrol(session, id, tag)
             record_event(session, "token.issued", now=now, token_id=id)
             announce(session, "code", id)
             return session.get_one(Token, id)
     raise Conflict("No free code was found; try again.", code="busy")
+
+
+def advance_counter(session: Session, token_id: UUID, counter: int, *, uid: str | None = None) -> bool:
+    """Spend the read counter of a tap; False when it, or a later one, was spent before (I13).
+
+    The first `uid` that a tag says stays its own: another tag with the same keys spends nothing.
+    """
+    known = col(SunTag.uid)
+    spend = (
+        update(SunTag)
+        .where(col(SunTag.token_id) == token_id, col(SunTag.last_counter) < counter)
+        .values(last_counter=counter)
+        .execution_options(synchronize_session=False)
+    )
+    if uid is not None:
+        spend = spend.where(or_(known.is_(None), known == uid)).values(uid=uid)
+    return changed(session, spend) == 1
+
+
+def find_tag(session: Session, token_id: UUID) -> SunTag | None:
+    """The tag of a `sun` token."""
+    return session.get(SunTag, token_id)
 
 
 def change_token(session: Session, token: Token, *, now: datetime, **fields: object) -> Token:
@@ -125,6 +165,21 @@ def launch_facts(session: Session, campaign_id: UUID, *, missions: int) -> Launc
         )
     ).one()
     return LaunchFacts(tokens=tokens, tokens_without_place=tokens - placed, places=places, missions=missions)
+
+
+def _require_tag(kind: Kind, medium: Medium, tag: TagPlan | None) -> None:
+    if kind == Kind.SUN and tag is None:
+        raise Invalid("A sun token needs the keys of its tag: give sun.", pointer="/sun")
+    if kind != Kind.SUN and tag is not None:
+        raise Invalid(f"sun belongs to a sun token, not to a {kind} one.", pointer="/sun")
+    if kind == Kind.SUN and medium != Medium.NFC:
+        raise Invalid("A sun token is an NFC tag: its medium is nfc.", pointer="/medium")
+
+
+def _enrol(session: Session, token_id: UUID, tag: TagPlan) -> None:
+    values = {"sealed_keys": tag.sealed_keys, "mode": tag.mode.value, "mac_input": tag.mac_input.value}
+    uid = tag.uid.upper() if tag.uid else None
+    store(session, SunTag, token_id=token_id, uid=uid, last_counter=-1, **values)
 
 
 def require_destination(destination: str | None) -> None:
