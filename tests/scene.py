@@ -84,7 +84,7 @@ class Scene:
             **overrides,
         }
         entry = fields.pop("entry", self.entry)
-        receipt = make_receipt(entry, row)
+        receipt = make_receipt(entry, row, presence=fields.pop("presence", 0))
         with self.database.snapshot() as session:
             ground = missions.ground_of(session, receipt, entry)
         with self.database.transaction() as session:

@@ -1,0 +1,196 @@
+"""The counters that taps spend in the scan log, on both databases."""
+
+import os
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import Session, select
+
+from campaigns.planning import Campaign
+from campaigns.scans import to_store
+from campaigns.scans.log import ScanRow, SignedScan, Spent
+from campaigns.scans.models import Scan
+from campaigns.scans.postgres_log import PostgresWriter
+from campaigns.sealing import Keyring
+from campaigns.storage import Database
+from campaigns.tokens import Kind, Medium, TagPlan
+from campaigns.tokens.directory import Directory, Entry
+from campaigns.tokens.models import SunTag, SunTap
+from campaigns.tokens.sun import Reason, Tap
+from campaigns.worker import purge
+from tests.conftest import SECRET
+from tests.factories import NOON, make_scan, make_token, write
+from tests.ntag424 import FILE_READ, META_READ, UID
+from tests.racing import race
+from tests.scene import Scene, set_scene
+
+RACERS = 200 if os.environ.get("PASSERELLE_SOAK") else 20
+WRITERS = 10
+KEYRING = Keyring(SECRET)
+OWN, OTHER = UID.hex().upper(), "04958CAA5C5E80"
+
+
+@pytest.fixture
+def scene(database: Database) -> Scene:
+    """A shop whose code is on a tag that signs its taps."""
+    return with_tag(set_scene(database))
+
+
+def with_tag(scene: Scene) -> Scene:
+    plan = TagPlan(KEYRING.seal_tag_keys(META_READ + FILE_READ))
+    with scene.database.transaction() as session:
+        campaign = session.get_one(Campaign, scene.campaign.id)
+        token = make_token(session, campaign, scene.entry.place, medium=Medium.NFC, kind=Kind.SUN, tag=plan)
+        session.flush()
+        entry = Directory(open_keys=KEYRING.open_tag_keys).load(session, token.code)
+    assert entry is not None
+    return replace(scene, token=token, entry=entry)
+
+
+def signed(scene: Scene, counter: int, *, uid: str | None = OWN, **options: Any) -> SignedScan:
+    return SignedScan(make_scan(scene.entry, **options), counter, uid)
+
+
+def tap(scene: Scene, counter: int, **options: Any) -> tuple[SignedScan, Spent]:
+    """One committed tap, and what became of it."""
+    one = signed(scene, counter, **options)
+    (spent,) = write(scene.database, one, now=options.get("at", NOON))
+    assert isinstance(spent, Spent)
+    return one, spent
+
+
+def stored(scene: Scene, row: ScanRow) -> tuple[str, str]:
+    """Verdict and reasons of a scan, as they are in the log."""
+    with scene.database.snapshot() as session:
+        found = {one.id.hex: one for one in session.exec(select(Scan))}
+    return found[row.id].verdict, found[row.id].reasons
+
+
+def tag_of(session: Session, entry: Entry) -> SunTag:
+    return session.get_one(SunTag, entry.token_id)
+
+
+def test_a_counter_is_spent_once_and_in_order(scene: Scene) -> None:
+    counters = (0, 0, 1, 5, 5, 3, 6, 2**24 - 1, 7)
+    found = [tap(scene, counter, visitor_key=number) for number, counter in enumerate(counters)]
+    fresh = [spent.judgement is None for _, spent in found]
+    assert fresh == [True, False, True, True, False, False, True, True, False]
+    for (one, spent), is_fresh in zip(found, fresh, strict=True):
+        assert spent.scan_id == one.row.id
+        assert stored(scene, one.row) == (("valid", "") if is_fresh else ("invalid", "replayed_counter"))
+    with scene.database.snapshot() as session:
+        assert tag_of(session, scene.entry).last_counter == 2**24 - 1
+    scene.drain()
+    assert scene.problems() == []
+
+
+def test_taps_of_one_batch_are_spent_in_the_order_of_their_counters(scene: Scene) -> None:
+    batch = [signed(scene, counter, visitor_key=key) for key, counter in enumerate((9, 3, 3, 7))]
+    results = write(scene.database, bare := make_scan(scene.entry, visitor_key=99), *batch)
+    assert results[0] is None
+    assert [spent.judgement is None for spent in results[1:]] == [True, True, False, True]
+    assert stored(scene, bare) == ("valid", "")
+
+
+def test_the_first_tag_that_taps_is_the_token_s_own(scene: Scene) -> None:
+    assert tap(scene, 1, uid=None)[1].judgement is None  # a tag that hides its UID names nothing
+    assert tap(scene, 2)[1].judgement is None
+    assert tap(scene, 3, uid=OTHER)[1].judgement is not None
+    with scene.database.snapshot() as session:
+        assert (tag_of(session, scene.entry).uid, tag_of(session, scene.entry).last_counter) == (OWN, 2)
+    assert tap(scene, 3, visitor_key=2)[1].judgement is None
+    assert tap(scene, 4, uid=None)[1].judgement is None
+
+
+def test_the_browser_that_tapped_may_reload(scene: Scene) -> None:
+    first, _ = tap(scene, 4)
+    tap(scene, 5, visitor_key=2)  # somebody else taps meanwhile
+    again, spent = tap(scene, 4, at=NOON + timedelta(minutes=9))
+    assert spent == Spent(first.row.id)
+    assert stored(scene, again.row) == ("valid", "replayed_receipt")
+
+
+@pytest.mark.parametrize(
+    ("key", "at"),
+    [(2, NOON), (1, NOON + timedelta(minutes=11))],
+    ids=["another browser", "the same one too late"],
+)
+def test_a_spent_counter_proves_nothing_of_others(scene: Scene, key: int, at: datetime) -> None:
+    tap(scene, 4, visitor_key=1)
+    one, spent = tap(scene, 4, visitor_key=key, at=at)
+    assert spent.scan_id == one.row.id
+    assert spent.judgement is not None
+    assert (spent.judgement.verdict, spent.judgement.reasons) == ("invalid", ("replayed_counter",))
+
+
+def test_a_tap_stored_again_is_the_same_tap(postgres_database: Database) -> None:
+    scene = with_tag(set_scene(postgres_database))
+    one, _ = tap(scene, 4)
+    writer = PostgresWriter(scene.database.dsn, 3, lambda: NOON)
+    try:
+        writer.store_once([one, late := signed(scene, 4, visitor_key=2)])
+    finally:
+        writer.close()
+    assert stored(scene, one.row) == ("valid", "")
+    assert stored(scene, late.row) == ("invalid", "replayed_counter")
+    scene.drain()
+    assert scene.problems() == []
+
+
+def test_a_robot_or_a_doubtful_tap_spends_nothing(scene: Scene) -> None:
+    row, robot = make_scan(scene.entry), make_scan(scene.entry, agent="Googlebot/2.1")
+    good = Tap(OWN, 7)
+    assert to_store(row, good) == SignedScan(row, 7, OWN)
+    assert to_store(robot, good) is robot
+    assert to_store(make_scan(scene.entry, prefetch=True), good).__class__ is ScanRow
+    for doubtful in (None, Tap(reason=Reason.BAD_MAC), Tap(OWN, reason=Reason.UID_ONLY)):
+        assert to_store(row, doubtful) is row
+
+
+def test_of_racing_uses_of_one_tap_one_counts(scene: Scene) -> None:
+    batches = [
+        [signed(scene, 7, visitor_key=writer * RACERS + n) for n in range(RACERS // WRITERS)]
+        for writer in range(WRITERS)
+    ]
+    outcomes = race(WRITERS, lambda writer: write(scene.database, *batches[writer], number=writer + 1))
+    spent = [one for results in outcomes if isinstance(results, list) for one in results]
+    assert len(spent) == RACERS
+    assert [one.judgement is None for one in spent].count(True) == 1
+    scene.drain()
+    assert scene.problems() == []
+
+
+def test_of_two_tags_that_tap_first_at_once_one_is_the_token_s_own(scene: Scene) -> None:
+    def act(writer: int) -> bool:
+        one = signed(scene, writer, uid=OWN if writer % 2 else OTHER, visitor_key=writer)
+        return bool(write(scene.database, one, number=writer + 1)[0].judgement is None)
+
+    outcomes = race(WRITERS, act)
+    with scene.database.snapshot() as session:
+        own = tag_of(session, scene.entry).uid
+    assert {writer % 2 for writer, won in enumerate(outcomes) if won is True} == {1 if own == OWN else 0}
+
+
+def test_a_tap_proves_presence_at_the_check_in(scene: Scene) -> None:
+    one, _ = tap(scene, 4)
+    done = scene.check_in(one.row, presence=2)
+    assert (done.check_in.presence, done.check_in.verdict, done.check_in.counted) == (2, "valid", True)
+
+
+def test_a_receipt_of_a_tap_that_spent_nothing_proves_nothing(scene: Scene) -> None:
+    # As it is minted while the database is away: nobody could look whether the counter was used.
+    tap(scene, 4, visitor_key=1)
+    late, spent = tap(scene, 4, visitor_key=2)
+    assert spent.judgement is not None
+    assert scene.check_in(late.row, presence=2).check_in.presence == 0
+
+
+def test_taps_are_kept_for_three_days(scene: Scene) -> None:
+    tap(scene, 4)
+    for days, left in ((2, 1), (4, 0)):
+        purge(scene.database, now=NOON + timedelta(days=days))
+        with scene.database.snapshot() as session:
+            assert len(session.exec(select(SunTap)).all()) == left
+            assert tag_of(session, scene.entry).last_counter == 4
