@@ -264,9 +264,8 @@ class InBatch:
         if first is None or found[1] != row.visitor_key or _age(row, first) > RELOAD:
             judgement, row = _judged_again(row, Reason.REPLAYED_COUNTER)
             return Spent(row.id, judgement), row
-        if first.hex != row.id:  # else it is this scan itself, stored again after a commit that nobody heard of
-            _, row = _judged_again(row, Reason.REPLAYED_RECEIPT)
-        return Spent(first.hex), row
+        # Or it is this scan itself, after a commit that nobody heard of: its row is there and stays as it is.
+        return Spent(first.hex), _judged_again(row, Reason.REPLAYED_RECEIPT)[1]
 
     def confirm(self, one: Confirmation) -> bool:
         values = (one.scan_id, one.token_id, one.visitor_key, self.instant(one.at))

@@ -9,7 +9,7 @@ import pytest
 
 from campaigns.tokens.sun import diversify
 from tests.api.conftest import House
-from tests.api.helpers import Shop, made, problem
+from tests.api.helpers import CAMPAIGN, Shop, made, problem
 from tests.ntag424 import FILE_READ, META_READ, UID, Tag
 
 KEYS = {"meta_read_key": META_READ.hex(), "file_read_key": FILE_READ.hex()}
@@ -196,9 +196,9 @@ def test_a_key_set_is_its_organisation_s_own(house: House, shop: Shop) -> None:
     with house.server.api() as api:
         headers = {"Authorization": f"Bearer {house.other_key}"}
         assert api.get("/v1/tag-key-sets", headers=headers).json()["data"] == []
+        theirs = made(api.post("/v1/campaigns", json=CAMPAIGN, headers=headers))
         body = {"medium": "nfc", "kind": "sun", "sun": {"key_set_id": kept["id"]}}
-        answer = api.post(f"/v1/campaigns/{shop.campaign}/tokens", json=body, headers=headers)
-    assert answer.status_code == 404
+        problem(api.post(f"/v1/campaigns/{theirs['id']}/tokens", json=body, headers=headers), 404)
 
 
 @pytest.mark.parametrize("diversifier", ["", "0", "zz", "00" * 25])

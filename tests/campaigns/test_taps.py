@@ -1,34 +1,27 @@
 """The counters that taps spend in the scan log, on both databases."""
 
 import os
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlmodel import Session, select
 
-from campaigns.planning import Campaign
 from campaigns.scans import to_store
 from campaigns.scans.log import ScanRow, SignedScan, Spent
-from campaigns.scans.models import Scan
 from campaigns.scans.postgres_log import PostgresWriter
-from campaigns.sealing import Keyring
 from campaigns.storage import Database
-from campaigns.tokens import Kind, Medium, TagPlan
-from campaigns.tokens.directory import Directory, Entry
+from campaigns.tokens.directory import Entry
 from campaigns.tokens.models import SunTag, SunTap
 from campaigns.tokens.sun import Reason, Tap
 from campaigns.worker import purge
-from tests.conftest import SECRET
-from tests.factories import NOON, make_scan, make_token, write
-from tests.ntag424 import FILE_READ, META_READ, UID
+from tests.factories import NOON, make_scan, write
+from tests.ntag424 import UID
 from tests.racing import race
-from tests.scene import Scene, set_scene
+from tests.scene import Scene, set_scene, signed, stored, with_tag
 
 RACERS = 200 if os.environ.get("PASSERELLE_SOAK") else 20
 WRITERS = 10
-KEYRING = Keyring(SECRET)
 OWN, OTHER = UID.hex().upper(), "04958CAA5C5E80"
 
 
@@ -38,34 +31,12 @@ def scene(database: Database) -> Scene:
     return with_tag(set_scene(database))
 
 
-def with_tag(scene: Scene) -> Scene:
-    plan = TagPlan(KEYRING.seal_tag_keys(META_READ + FILE_READ))
-    with scene.database.transaction() as session:
-        campaign = session.get_one(Campaign, scene.campaign.id)
-        token = make_token(session, campaign, scene.entry.place, medium=Medium.NFC, kind=Kind.SUN, tag=plan)
-        session.flush()
-        entry = Directory(open_keys=KEYRING.open_tag_keys).load(session, token.code)
-    assert entry is not None
-    return replace(scene, token=token, entry=entry)
-
-
-def signed(scene: Scene, counter: int, *, uid: str | None = OWN, **options: Any) -> SignedScan:
-    return SignedScan(make_scan(scene.entry, **options), counter, uid)
-
-
 def tap(scene: Scene, counter: int, **options: Any) -> tuple[SignedScan, Spent]:
     """One committed tap, and what became of it."""
     one = signed(scene, counter, **options)
     (spent,) = write(scene.database, one, now=options.get("at", NOON))
     assert isinstance(spent, Spent)
     return one, spent
-
-
-def stored(scene: Scene, row: ScanRow) -> tuple[str, str]:
-    """Verdict and reasons of a scan, as they are in the log."""
-    with scene.database.snapshot() as session:
-        found = {one.id.hex: one for one in session.exec(select(Scan))}
-    return found[row.id].verdict, found[row.id].reasons
 
 
 def tag_of(session: Session, entry: Entry) -> SunTag:
