@@ -90,7 +90,6 @@ TagKey = Annotated[
     str,
     Field(
         pattern="^[0-9A-Fa-f]{32}$",
-        repr=False,
         description="AES-128 key, 32 hexadecimal digits; never shown again",
         json_schema_extra=WRITE_ONLY,
     ),

@@ -18,8 +18,8 @@ class TagKeySetCreate(schemas.Request):
     """The keys that a batch of NTAG 424 DNA tags shares (NXP AN12196)."""
 
     label: schemas.Text = Field(min_length=1, max_length=200)
-    meta_read_key: schemas.TagKey
-    file_read_key: schemas.TagKey = Field(description="of every tag; with a diversifier the master of their keys")
+    meta_read_key: schemas.TagKey = Field(repr=False)
+    file_read_key: schemas.TagKey = Field(repr=False, description="with a diversifier the master of the tags' keys")
     mode: sun.Mode = Field(sun.Mode.AES, description="the primitives the tags were set to")
     mac_input: sun.MacInput = sun.MacInput.EMPTY
     diversifier: schemas.Diversifier | None = None

@@ -219,8 +219,8 @@ _SPEND = (
     "UPDATE sun_tags SET last_counter = {0}, uid = coalesce(uid, CAST({0} AS text)) WHERE token_id = {0} "
     "AND last_counter < {0} AND (uid IS NULL OR uid = coalesce(CAST({0} AS text), uid)) RETURNING 1"
 )
-_TAP = "INSERT INTO sun_taps (token_id, counter, scan_id, visitor_key, tapped_at) VALUES ({0}, {0}, {0}, {0}, {0})"
-_TAPPED = "SELECT scan_id, visitor_key FROM sun_taps WHERE token_id = {0} AND counter = {0}"
+_TAP = "INSERT INTO spent_taps (token_id, counter, scan_id, visitor_key, tapped_at) VALUES ({0}, {0}, {0}, {0}, {0})"
+_TAPPED = "SELECT scan_id, visitor_key FROM spent_taps WHERE token_id = {0} AND counter = {0}"
 _EVENT = "INSERT INTO events (id, name, payload, recorded_at, attempts) VALUES ({0}, {0}, {0}, {0}, 0)"
 
 

@@ -150,13 +150,13 @@ class SunTag(SQLModel, table=True):
         return sun.SignedTag(keys, sun.Mode(self.mode), sun.MacInput(self.mac_input), self.uid)
 
 
-class SunTap(SQLModel, table=True):
+class SpentTap(SQLModel, table=True):
     """A counter that a tap spent, and by whom: the same browser's reload within minutes gets the same answer.
 
     Kept for three days, one longer than a receipt carries an act.
     """
 
-    __tablename__ = "sun_taps"
+    __tablename__ = "spent_taps"
 
     token_id: UUID = Field(foreign_key="tokens.id", primary_key=True)
     counter: int = Field(primary_key=True)

@@ -18,7 +18,7 @@ from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts, State
 from campaigns.storage import insert_once, store
 from campaigns.tokens import codes
-from campaigns.tokens.models import Kind, Medium, SunTag, SunTap, TagPlan, Token, TokenState
+from campaigns.tokens.models import Kind, Medium, SpentTap, SunTag, TagPlan, Token, TokenState
 
 TAPS_KEPT = timedelta(days=3)  # a receipt carries an act for two
 _ATTEMPTS = 5  # of a free code: with a million tokens one try in 35 million collides
@@ -75,13 +75,13 @@ def issue(
 
 def has_spent(session: Session, token_id: UUID, scan_id: UUID) -> bool:
     """Whether this scan spent a counter of the token's tag."""
-    query = select(SunTap.scan_id).where(SunTap.token_id == token_id, SunTap.scan_id == scan_id)
+    query = select(SpentTap.scan_id).where(SpentTap.token_id == token_id, SpentTap.scan_id == scan_id)
     return session.exec(query).first() is not None
 
 
 def forget_taps(session: Session, *, now: datetime) -> None:
     """Drop what was kept of taps for their reload and their check-in."""
-    session.execute(delete(SunTap).where(col(SunTap.tapped_at) < now - TAPS_KEPT))
+    session.execute(delete(SpentTap).where(col(SpentTap.tapped_at) < now - TAPS_KEPT))
 
 
 def find_tag(session: Session, token_id: UUID) -> SunTag | None:

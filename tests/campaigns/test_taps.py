@@ -12,7 +12,7 @@ from campaigns.scans.log import ScanRow, SignedScan, Spent
 from campaigns.scans.postgres_log import PostgresWriter
 from campaigns.storage import Database
 from campaigns.tokens.directory import Entry
-from campaigns.tokens.models import SunTag, SunTap
+from campaigns.tokens.models import SpentTap, SunTag
 from campaigns.tokens.sun import Reason, Tap
 from campaigns.worker import purge
 from tests.factories import NOON, make_scan, write
@@ -163,5 +163,5 @@ def test_taps_are_kept_for_three_days(scene: Scene) -> None:
     for days, left in ((2, 1), (4, 0)):
         purge(scene.database, now=NOON + timedelta(days=days))
         with scene.database.snapshot() as session:
-            assert len(session.exec(select(SunTap)).all()) == left
+            assert len(session.exec(select(SpentTap)).all()) == left
             assert tag_of(session, scene.entry).last_counter == 4

@@ -5,7 +5,7 @@ Revision: 0007, after 0006
 
 import sqlalchemy as sa
 from alembic import op
-from sqlmodel.sql.sqltypes import AutoString
+from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 revision = "0007"
 down_revision = "0006"
@@ -16,16 +16,16 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("sun_tags", sa.Column("diversifier", AutoString(), nullable=True))
     op.create_table(
-        "sun_taps",
+        "spent_taps",
         sa.Column("token_id", sa.Uuid(), nullable=False),
         sa.Column("counter", sa.Integer(), nullable=False),
         sa.Column("scan_id", sa.Uuid(), nullable=False),
         sa.Column("visitor_key", sa.BigInteger(), nullable=False),
-        sa.Column("tapped_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["token_id"], ["tokens.id"], name=op.f("fk_sun_taps_token_id_tokens")),
-        sa.PrimaryKeyConstraint("token_id", "counter", name=op.f("pk_sun_taps")),
+        sa.Column("tapped_at", UTCDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(["token_id"], ["tokens.id"], name=op.f("fk_spent_taps_token_id_tokens")),
+        sa.PrimaryKeyConstraint("token_id", "counter", name=op.f("pk_spent_taps")),
     )
-    op.create_index(op.f("ix_sun_taps_tapped_at"), "sun_taps", ["tapped_at"])
+    op.create_index(op.f("ix_spent_taps_tapped_at"), "spent_taps", ["tapped_at"])
     op.create_table(
         "tag_key_sets",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("mode", AutoString(), nullable=False),
         sa.Column("mac_input", AutoString(), nullable=False),
         sa.Column("diversifier", AutoString(), nullable=True),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
             ["organisation_id"], ["organisations.id"], name=op.f("fk_tag_key_sets_organisation_id_organisations")
         ),
