@@ -32,11 +32,11 @@ from campaigns.scans.group_commit import GroupCommit, LogUnavailable
 from campaigns.scans.guessing import Guessing
 from campaigns.scans.log import BestFix, Confirmation, PositionFix, Result, ScanRow, Spent
 from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE
-from campaigns.scans.verdict import STRONG
 from campaigns.scans.visitor import VisitorKeys
 from campaigns.tokens import codes
 from campaigns.tokens.directory import Entry
-from campaigns.tokens.sun import Mode, SignedTag, Tap, is_signed
+from campaigns.tokens.mirror import read_mirror
+from campaigns.tokens.sun import Mode, Tap, is_signed
 
 ASKED_LIMIT = 64  # characters of an unknown code that are kept
 LONGEST_LANGUAGES = 200  # characters of Accept-Language that are read
@@ -121,8 +121,8 @@ class ScanPath:
         visitor_key = self._visitors.key(address, agent_text, campaign)
         located = self._core.network.is_there and not objected
         tap = None
-        if entry is not None and entry.sun is not None and scope["method"] != "HEAD":
-            tap = await _read_tap(entry.sun, scope["query_string"])
+        if entry is not None and scope["query_string"] and (entry.sun is not None or entry.bound_uid is not None):
+            tap = await _read_tap(entry, scope["query_string"])
         wait_s = 0 if entry else self._guessing.ask(self._visitors.key(address, ""), asked, now.timestamp())
         row, judgement = scans.sight(
             entry,
@@ -141,7 +141,7 @@ class ScanPath:
         stored: Result = None
         if scope["method"] != "HEAD":
             try:
-                stored = await self._queue.append(scans.to_store(row, tap))
+                stored = await self._queue.append(scans.to_store(entry, row, tap))
             except LogUnavailable as error:
                 await self._unavailable(scope, headers, send, language, entry, error)
                 return
@@ -373,17 +373,19 @@ def is_scan_path(path: str) -> bool:
     return path[:3] in ("/t/", "/T/") and not path.endswith("/check-in")
 
 
-async def _read_tap(tag: SignedTag, query: bytes) -> Tap | None:
+async def _read_tap(entry: Entry, query: bytes) -> Tap | None:
     """What a tag says; None for its bare address. LRP takes a millisecond of Python: a thread's work."""
+    tag = entry.sun
+    if tag is None:
+        return read_mirror(query, entry.bound_uid) if entry.bound_uid else None
     if not is_signed(query):
         return None
     return await asyncio.to_thread(tag.read, query) if tag.mode == Mode.LRP else tag.read(query)
 
 
 def _after_the_tap(sighting: Sighting, spent: Spent) -> Sighting:
-    if spent.judgement is not None:
-        return sighting._replace(judgement=spent.judgement)
-    return sighting._replace(scan_hex=spent.scan_id, presence=STRONG)
+    judgement = spent.judgement or sighting.judgement
+    return sighting._replace(scan_hex=spent.scan_id, presence=spent.presence, judgement=judgement)
 
 
 def _wants_json(headers: dict[bytes, bytes]) -> bool:

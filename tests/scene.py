@@ -14,7 +14,7 @@ from campaigns.missions import CheckedIn, Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.scans import Figures, Position, Receipt, Scan, SealedFix
-from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow, SignedScan
+from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow, TappedScan
 from campaigns.sealing import Keyring
 from campaigns.storage import Database
 from campaigns.tokens import Kind, Medium, TagPlan, Token
@@ -158,8 +158,8 @@ def with_tag(scene: Scene) -> Scene:
     return replace(scene, token=token, entry=entry)
 
 
-def signed(scene: Scene, counter: int, *, uid: str | None = UID.hex().upper(), **options: Any) -> SignedScan:
-    return SignedScan(make_scan(scene.entry, **options), counter, uid)
+def signed(scene: Scene, counter: int, *, uid: str | None = UID.hex().upper(), **options: Any) -> TappedScan:
+    return TappedScan(make_scan(scene.entry, **options), counter, uid)
 
 
 def stored(scene: Scene, row: ScanRow) -> tuple[str, str]:

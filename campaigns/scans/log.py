@@ -17,12 +17,13 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from campaigns import ids
-from campaigns.scans.verdict import Judgement, Reason, Verdict, settle
+from campaigns.scans.verdict import STRONG, Judgement, Reason, Verdict, settle
 from campaigns.storage import WriteLock
 
 VISITOR_SAMPLE = 4096  # smallest keys kept of a token and day; the error above is 1 / sqrt(4096) = 1.6 %
 NO_TOKEN = "0" * 32
 RELOAD = timedelta(minutes=10)  # within which the browser that tapped may open the same address again
+MIRROR_JUMP = 1_000  # counts that an unsigned counter may leap: more visits than a tag has unseen in a day
 STORED_LIMIT = 50_000  # visitors remembered as stored: some 10 MB
 
 
@@ -47,22 +48,27 @@ class ScanRow(NamedTuple):
     objected: bool = False
 
 
-class SignedScan(NamedTuple):
-    """A scan whose tag signed it: storing it spends the tag's counter. `uid` is None when the tag hides it."""
+class TappedScan(NamedTuple):
+    """A scan whose NFC tag counted it: storing it spends the counter. `uid` is None when the tag hides it.
+
+    `presence` is what an unused counter proves: 2 when the tag signed it, 1 when anybody could have written it.
+    """
 
     row: ScanRow
     counter: int
     uid: str | None
+    presence: int = STRONG
 
 
 class Spent(NamedTuple):
-    """What became of a signed scan: the scan to give a receipt of, and why it proves nothing, if so.
+    """What became of a tap: the scan to give a receipt of, and the presence it proves.
 
-    A reload by the browser that tapped gets the receipt of its tap (`scan_id`), everybody else who comes with a counter
-    that was spent a `judgement` of their own.
+    A reload by the browser that tapped gets the receipt of its tap (`scan_id`); who else comes with a signed counter
+    that was spent gets a `judgement` of its own.
     """
 
     scan_id: str
+    presence: int
     judgement: Judgement | None = None
 
 
@@ -97,7 +103,7 @@ class BestFix:
     accuracy_m: int
 
 
-Entry = ScanRow | SignedScan | Confirmation | PositionFix
+Entry = ScanRow | TappedScan | Confirmation | PositionFix
 Result = bool | BestFix | Spent | None
 
 
@@ -170,7 +176,7 @@ class Split(NamedTuple):
     """A batch by kinds, each entry with its number in the batch where its result matters."""
 
     scans: list[ScanRow]
-    signed: list[tuple[int, SignedScan]]
+    signed: list[tuple[int, TappedScan]]
     others: list[tuple[int, Confirmation | PositionFix]]
 
 
@@ -179,7 +185,7 @@ def split(batch: Sequence[Entry]) -> Split:
     for index, entry in enumerate(batch):
         if isinstance(entry, ScanRow):
             found.scans.append(entry)
-        elif isinstance(entry, SignedScan):
+        elif isinstance(entry, TappedScan):
             found.signed.append((index, entry))
         else:
             found.others.append((index, entry))
@@ -219,6 +225,12 @@ _SPEND = (
     "UPDATE sun_tags SET last_counter = {0}, uid = coalesce(uid, CAST({0} AS text)) WHERE token_id = {0} "
     "AND last_counter < {0} AND (uid IS NULL OR uid = coalesce(CAST({0} AS text), uid)) RETURNING 1"
 )
+# An unsigned counter is anybody's to invent: one far ahead must not shut the honest ones out.
+_SPEND_MIRROR = (
+    "INSERT INTO mirror_counters (token_id, last_counter) VALUES ({0}, {0}) "
+    "ON CONFLICT (token_id) DO UPDATE SET last_counter = excluded.last_counter WHERE excluded.last_counter "
+    "BETWEEN mirror_counters.last_counter + 1 AND mirror_counters.last_counter + {1} RETURNING 1"
+)
 _TAP = "INSERT INTO spent_taps (token_id, counter, scan_id, visitor_key, tapped_at) VALUES ({0}, {0}, {0}, {0}, {0})"
 _TAPPED = "SELECT scan_id, visitor_key FROM spent_taps WHERE token_id = {0} AND counter = {0}"
 _EVENT = "INSERT INTO events (id, name, payload, recorded_at, attempts) VALUES ({0}, {0}, {0}, {0}, 0)"
@@ -231,7 +243,8 @@ class Statements:
         self.ceiling = _CEILING.format(mark, VISITOR_SAMPLE - 1)
         self.cut, self.confirm, self.fixes = (s.format(mark) for s in (_CUT, _CONFIRM, _FIXES))
         self.fix, self.event = _FIX.format(mark), _EVENT.format(mark)
-        self.spend, self.tap, self.tapped = (s.format(mark) for s in (_SPEND, _TAP, _TAPPED))
+        self.spend, self.spend_mirror = _SPEND.format(mark), _SPEND_MIRROR.format(mark, MIRROR_JUMP)
+        self.tap, self.tapped = _TAP.format(mark), _TAPPED.format(mark)
 
 
 class InBatch:
@@ -244,28 +257,38 @@ class InBatch:
         self.confirmed: list[str] = []
         self.located: list[str] = []
 
-    def spend(self, signed: Sequence[tuple[int, SignedScan]], results: list[Result]) -> list[ScanRow]:
-        """Spend the counters of signed scans; the rows to store, judged by what became of each."""
+    def spend(self, signed: Sequence[tuple[int, TappedScan]], results: list[Result]) -> list[ScanRow]:
+        """Spend the counters of taps; the rows to store, judged by what became of each."""
         rows = []
         for index, one in signed:
             results[index], row = self._spend(one)
             rows.append(row)
         return rows
 
-    def _spend(self, one: SignedScan) -> tuple[Spent, ScanRow]:
+    def _spend(self, one: TappedScan) -> tuple[Spent, ScanRow]:
         row = one.row
-        values = (one.counter, one.uid, row.token_id, one.counter, one.uid)
-        if self.connection.execute(self.sql.spend, values).fetchone() is not None:
+        if self._advance(one):
             at = self.instant(ids.instant_of(UUID(row.id)))
             self.connection.execute(self.sql.tap, (row.token_id, one.counter, row.id, row.visitor_key, at))
-            return Spent(row.id), row
+            return Spent(row.id, one.presence), row
         found = self.connection.execute(self.sql.tapped, (row.token_id, one.counter)).fetchone()
         first = UUID(str(found[0])) if found is not None else None
         if first is None or found[1] != row.visitor_key or _age(row, first) > RELOAD:
+            if one.presence < STRONG:  # a counter that nobody signed: its address was sent on, which anyone may do
+                return Spent(row.id, 0), row
             judgement, row = _judged_again(row, Reason.REPLAYED_COUNTER)
-            return Spent(row.id, judgement), row
+            return Spent(row.id, 0, judgement), row
         # Or it is this scan itself, after a commit that nobody heard of: its row is there and stays as it is.
-        return Spent(first.hex), _judged_again(row, Reason.REPLAYED_RECEIPT)[1]
+        return Spent(first.hex, one.presence), _judged_again(row, Reason.REPLAYED_RECEIPT)[1]
+
+    def _advance(self, one: TappedScan) -> bool:
+        """Whether the counter was unused."""
+        if one.presence < STRONG:
+            spend = self.connection.execute(self.sql.spend_mirror, (one.row.token_id, one.counter))
+        else:
+            values = (one.counter, one.uid, one.row.token_id, one.counter, one.uid)
+            spend = self.connection.execute(self.sql.spend, values)
+        return spend.fetchone() is not None
 
     def confirm(self, one: Confirmation) -> bool:
         values = (one.scan_id, one.token_id, one.visitor_key, self.instant(one.at))

@@ -20,7 +20,7 @@ from campaigns.places.geofence import Geofence, bucket, cell, distance_m, judge
 from campaigns.places.network import NOWHERE, Whereabouts
 from campaigns.planning import State
 from campaigns.scans.agents import Agent
-from campaigns.scans.log import ScanRow, SignedScan
+from campaigns.scans.log import ScanRow, TappedScan
 from campaigns.scans.models import (
     CheckIn,
     ReceiptTries,
@@ -142,11 +142,11 @@ def sight(
     return row, judgement
 
 
-def to_store(row: ScanRow, tap: Tap | None) -> ScanRow | SignedScan:
-    """What the log is handed: with an authentic tap, its counter to spend. A robot's visit spends nothing."""
-    if tap is None or tap.counter is None or row.verdict == Verdict.BOT:
+def to_store(entry: Entry | None, row: ScanRow, tap: Tap | None) -> ScanRow | TappedScan:
+    """What the log is handed: with a tap that counts, its counter to spend. A robot's visit spends nothing."""
+    if entry is None or tap is None or tap.counter is None or row.verdict == Verdict.BOT:
         return row
-    return SignedScan(row, tap.counter, tap.uid)
+    return TappedScan(row, tap.counter, tap.uid, 1 if entry.sun is None else STRONG)
 
 
 def phase_of(state: str | None) -> str:
@@ -403,7 +403,8 @@ def _presence(fence: Geofence, place: Place | None, till_code_was_right: bool, r
 
 def _as_proved(session: Session, receipt: Receipt, entry: Entry) -> Receipt:
     """The receipt with the presence that holds: a scan stored while the database was away could not look it up."""
-    if entry.sun is None or receipt.presence == 0 or tokens.has_spent(session, entry.token_id, receipt.scan_id):
+    counts = entry.sun is not None or entry.bound_uid is not None
+    if not counts or receipt.presence == 0 or tokens.has_spent(session, entry.token_id, receipt.scan_id):
         return receipt
     return receipt._replace(presence=0)
 

@@ -93,6 +93,7 @@ class Entry:
     standing: Standing
     serial: Serial | None = None
     sun: SignedTag | None = None
+    bound_uid: str | None = None
 
     def state_at(self, now: datetime) -> State:
         """The state of the campaign a visitor meets now."""

@@ -165,6 +165,15 @@ class SpentTap(SQLModel, table=True):
     tapped_at: datetime = Field(index=True)
 
 
+class MirrorCounter(SQLModel, table=True):
+    """The last counter that the unsigned tag of a token said (NTAG213, 215, 216)."""
+
+    __tablename__ = "mirror_counters"
+
+    token_id: UUID = Field(foreign_key="tokens.id", primary_key=True)
+    last_counter: int
+
+
 class TagKeySet(Row, table=True):
     """The keys that a batch of tags shares, given once and named by their id from then on."""
 

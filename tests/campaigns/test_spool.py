@@ -13,7 +13,7 @@ import pytest
 from sqlmodel import select
 
 from campaigns import ids
-from campaigns.scans.log import BestFix, Confirmation, Entry, PositionFix, Result, ScanRow, SignedScan, Spent
+from campaigns.scans.log import BestFix, Confirmation, Entry, PositionFix, Result, ScanRow, Spent, TappedScan
 from campaigns.scans.models import Scan, ScanConfirmation, ScanCounter, ScanPosition
 from campaigns.scans.postgres_log import PostgresWriter
 from campaigns.scans.recount import recount
@@ -77,8 +77,8 @@ def logged(database: Database) -> set[str]:
 
 def test_a_spool_gives_back_what_it_took_in_order(place: SpoolPlace) -> None:
     row = scan(1)
-    signed = SignedScan(scan(3), 7, "04DE5F1EACC040")
-    others: list[Entry] = [replace(fix(row), distance_m=50), scan(2), signed, SignedScan(scan(4), 8, None)]
+    signed = TappedScan(scan(3), 7, "04DE5F1EACC040")
+    others: list[Entry] = [replace(fix(row), distance_m=50), scan(2), signed, TappedScan(scan(4), 8, None)]
     entries: list[Entry] = [row, fix(row).confirmation, fix(row), *others]
     spool = Spool.open(place.file_of(1))
     assert spool is not None
@@ -133,7 +133,7 @@ def test_a_tap_that_waited_spends_its_counter_when_it_enters_the_log(
     writer = SpoolingWriter(postgres_database, fragile, 5, lambda: NOON, place)
     fragile.is_away = True
     first, second = (signed(scene, 7, visitor_key=key) for key in (1, 2))
-    assert writer.write([first, second]) == [Spent(first.row.id), Spent(second.row.id)]  # as far as anyone can tell
+    assert writer.write([first, second]) == [Spent(first.row.id, 2), Spent(second.row.id, 2)]  # for all anyone knows
     fragile.loses_answers = 1
     fragile.is_away = False
     wait_until(lambda: not writer._is_away)

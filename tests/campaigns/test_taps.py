@@ -1,6 +1,7 @@
 """The counters that taps spend in the scan log, on both databases."""
 
 import os
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from sqlmodel import Session, select
 
 from campaigns.scans import to_store
-from campaigns.scans.log import ScanRow, SignedScan, Spent
+from campaigns.scans.log import ScanRow, Spent, TappedScan
 from campaigns.scans.postgres_log import PostgresWriter
 from campaigns.storage import Database
 from campaigns.tokens.directory import Entry
@@ -31,7 +32,7 @@ def scene(database: Database) -> Scene:
     return with_tag(set_scene(database))
 
 
-def tap(scene: Scene, counter: int, **options: Any) -> tuple[SignedScan, Spent]:
+def tap(scene: Scene, counter: int, **options: Any) -> tuple[TappedScan, Spent]:
     """One committed tap, and what became of it."""
     one = signed(scene, counter, **options)
     (spent,) = write(scene.database, one, now=options.get("at", NOON))
@@ -79,7 +80,7 @@ def test_the_browser_that_tapped_may_reload(scene: Scene) -> None:
     first, _ = tap(scene, 4)
     tap(scene, 5, visitor_key=2)  # somebody else taps meanwhile
     again, spent = tap(scene, 4, at=NOON + timedelta(minutes=9))
-    assert spent == Spent(first.row.id)
+    assert spent == Spent(first.row.id, 2)
     assert stored(scene, again.row) == ("valid", "replayed_receipt")
 
 
@@ -113,11 +114,11 @@ def test_a_tap_stored_again_is_the_same_tap(postgres_database: Database) -> None
 def test_a_robot_or_a_doubtful_tap_spends_nothing(scene: Scene) -> None:
     row, robot = make_scan(scene.entry), make_scan(scene.entry, agent="Googlebot/2.1")
     good = Tap(OWN, 7)
-    assert to_store(row, good) == SignedScan(row, 7, OWN)
-    assert to_store(robot, good) is robot
-    assert to_store(make_scan(scene.entry, prefetch=True), good).__class__ is ScanRow
+    assert to_store(scene.entry, row, good) == TappedScan(row, 7, OWN)
+    assert to_store(scene.entry, robot, good) is robot
+    assert to_store(scene.entry, make_scan(scene.entry, prefetch=True), good).__class__ is ScanRow
     for doubtful in (None, Tap(reason=Reason.BAD_MAC), Tap(OWN, reason=Reason.UID_ONLY)):
-        assert to_store(row, doubtful) is row
+        assert to_store(scene.entry, row, doubtful) is row
 
 
 def test_of_racing_uses_of_one_tap_one_counts(scene: Scene) -> None:
@@ -165,3 +166,28 @@ def test_taps_are_kept_for_three_days(scene: Scene) -> None:
         with scene.database.snapshot() as session:
             assert len(session.exec(select(SpentTap)).all()) == left
             assert tag_of(session, scene.entry).last_counter == 4
+
+
+def mirrored(scene: Scene, counter: int, **options: Any) -> tuple[TappedScan, Spent]:
+    one = TappedScan(make_scan(scene.entry, **options), counter, OWN, presence=1)
+    (spent,) = write(scene.database, one)
+    return one, spent
+
+
+def test_an_unsigned_counter_makes_a_visit_plausible_once(database: Database) -> None:
+    scene = set_scene(database)
+    scene = replace(scene, entry=replace(scene.entry, bound_uid=OWN))
+    first, spent = mirrored(scene, 500)
+    assert spent == Spent(first.row.id, 1)
+    assert mirrored(scene, 500)[1] == Spent(first.row.id, 1), "a reload"
+    copied, other = mirrored(scene, 500, visitor_key=2)
+    assert other == Spent(copied.row.id, 0)
+    assert stored(scene, copied.row) == ("valid", "")
+    assert scene.check_in(first.row, presence=1).check_in.presence == 1
+    assert scene.check_in(copied.row, presence=1).check_in.presence == 0
+
+
+def test_an_invented_counter_does_not_shut_honest_ones_out(database: Database) -> None:
+    scene = set_scene(database)
+    counters = (500, 2**24 - 1, 501, 501 + 1001, 501 + 1000, 3)
+    assert [mirrored(scene, n, visitor_key=k)[1].presence for k, n in enumerate(counters)] == [1, 0, 1, 0, 1, 0]
