@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from api import edge, identity, jobs, missions, places, planning, problems, scans, token_batches, tokens
+from api import edge, identity, jobs, missions, places, planning, problems, scans, tag_keys, token_batches, tokens
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
@@ -48,6 +48,7 @@ _ROUTERS = (
     places,
     planning,
     tokens,
+    tag_keys,
     token_batches,
     scans,
     missions,
@@ -140,7 +141,7 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         database=Database(settings.database_url),
         keyring=keyring,
         receipts=ReceiptBook(keyring.derive("receipt"), keyring.key_id),
-        directory=Directory(),
+        directory=Directory(open_keys=keyring.open_tag_keys),
         gallery=Gallery(),
         renderer=Renderer(is_https=settings.is_https),
         geocode=geocoder(settings.geocoder, settings.geocoder_agent),

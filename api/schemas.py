@@ -85,5 +85,22 @@ Number = Annotated[float, BeforeValidator(_a_number)]
 Whole = Annotated[int, BeforeValidator(_a_number)]
 FormNumber = Annotated[float, BeforeValidator(_no_truth)]  # forms know text only
 Kept = AfterValidator(_keep)  # for a field of a merge patch that may be left out but not be null
+WRITE_ONLY: Any = {"writeOnly": True}
+TagKey = Annotated[
+    str,
+    Field(
+        pattern="^[0-9A-Fa-f]{32}$",
+        description="AES-128 key, 32 hexadecimal digits; never shown again",
+        json_schema_extra=WRITE_ONLY,
+    ),
+]
+Diversifier = Annotated[
+    str,
+    Field(
+        pattern="^([0-9A-Fa-f]{2}){1,24}$",
+        description="application id and system identifier, hexadecimal: each tag has a file read key of its own, made "
+        "of the one given, its UID and this (NXP AN10922)",
+    ),
+]
 Language = Annotated[str, Field(pattern="^(fr|en)$")]
 LocalText = Name | dict[Language, Name]

@@ -28,22 +28,12 @@ _IMAGES: Final[dict[str, Any]] = {name: {} for name in _MEDIA_TYPES.values()}
 _LOGO_FILES: Final[dict[str, Any]] = {name: {} for name in ("image/png", "image/jpeg", "image/webp")}
 
 
-TagKey = Annotated[
-    str,
-    Field(
-        pattern="^[0-9A-Fa-f]{32}$",
-        repr=False,
-        description="AES-128 key, 32 hexadecimal digits; never shown again",
-        json_schema_extra={"writeOnly": True},
-    ),
-]
-
-
 class SunCreate(schemas.Request):
-    """An NTAG 424 DNA tag whose taps are signed and counted (NXP AN12196)."""
+    """An NTAG 424 DNA tag whose taps are signed and counted (NXP AN12196): with its keys, or of a key set."""
 
-    meta_read_key: TagKey
-    file_read_key: TagKey
+    key_set_id: str | None = Field(None, max_length=90, description="`tks_...`: keys and mode are those of the set")
+    meta_read_key: schemas.TagKey | None = Field(None, repr=False, json_schema_extra=schemas.WRITE_ONLY)
+    file_read_key: schemas.TagKey | None = Field(None, repr=False, json_schema_extra=schemas.WRITE_ONLY)
     mode: sun.Mode = Field(sun.Mode.AES, description="the primitives the tag was set to")
     mac_input: sun.MacInput = Field(
         sun.MacInput.EMPTY, description="what the tag signs besides UID and counter; file: the text `{f}&c=`"
@@ -154,7 +144,7 @@ def issue_token(campaign_id: str, body: TokenCreate, actor: Actor, session: Sess
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
     place = _place(session, actor, body.place_id)
     fields = body.model_dump(exclude={"place_id", "sun"})
-    tag = _tag(body.sun, core.keyring) if body.sun else None
+    tag = _tag(session, actor, body.sun, core.keyring) if body.sun else None
     return show(tokens.issue(session, campaign, place=place, tag=tag, now=now, **fields), core.settings.base_url)
 
 
@@ -265,8 +255,16 @@ def _logo_in(address: str) -> Logo:
         raise Invalid("The logo is not proper base64; or POST its bytes to this address.", pointer="/logo") from error
 
 
-def _tag(given: SunCreate, keyring: Keyring) -> TagPlan:
-    keys = bytes.fromhex(given.meta_read_key) + bytes.fromhex(given.file_read_key)
+def _tag(session: DbSession, actor: Acting, given: SunCreate, keyring: Keyring) -> TagPlan:
+    if given.key_set_id is not None:
+        if given.model_fields_set - {"key_set_id", "uid"}:
+            raise Invalid("A key set has its own keys and mode: give key_set_id and uid only.", pointer="/sun")
+        key_set = tokens.key_set_by_id(session, actor.organisation_id, ids.parse("tks", given.key_set_id))
+        return key_set.plan(given.uid)
+    for name in ("meta_read_key", "file_read_key"):
+        if getattr(given, name) is None:
+            raise Invalid("A tag has two keys: give both, or the key_set_id.", pointer=f"/sun/{name}")
+    keys = bytes.fromhex(f"{given.meta_read_key}{given.file_read_key}")
     return TagPlan(keyring.seal_tag_keys(keys), given.mode, given.mac_input, given.uid)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import delete, or_, text, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
-from campaigns import clock, jobs
+from campaigns import clock, jobs, tokens
 from campaigns.events import Event
 from campaigns.ids import uuid7
 from campaigns.reactions import JOBS, REACTIONS, Chunk, Effect, Reaction
@@ -105,8 +105,8 @@ def work(database: Database, *, by: UUID, now: datetime, kinds: Mapping[str, Chu
 
 
 def purge(database: Database, *, now: datetime) -> None:
-    """Drop what has reached its term: precise positions after 72 hours, their points a day together no later, visitor
-    salts after their day.
+    """Drop what has reached its term: precise positions after 72 hours, their points a day together no later, taps
+    after three days, visitor salts after their day.
 
     Acts on a scan end after 48 hours, so 48 hours after a day's end nobody needs its points any more; one by one,
     the judge of tomorrow would see fewer of them than the judge of today.
@@ -118,6 +118,7 @@ def purge(database: Database, *, now: datetime) -> None:
             .where(col(ScanPosition.located_at) < now - POSITION_LIFE, col(ScanPosition.sealed).is_not(None))
             .values(sealed=None),
         )
+        tokens.forget_taps(session, now=now)
         last_day = clock.day_of(now - ACT_LIFE)
         session.execute(
             update(ScanPosition)

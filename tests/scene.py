@@ -1,9 +1,11 @@
 """One shop, one live campaign, one mission, one code, all committed: what most tests of acts begin with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from sqlmodel import select
 
 from campaigns import community, missions, scans, worker
 from campaigns.community import Posted
@@ -11,12 +13,14 @@ from campaigns.identity import Organisation
 from campaigns.missions import CheckedIn, Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.scans import Figures, Position, Receipt, SealedFix
-from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow
+from campaigns.scans import Figures, Position, Receipt, Scan, SealedFix
+from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow, TappedScan
+from campaigns.sealing import Keyring
 from campaigns.storage import Database
-from campaigns.tokens import Token
-from campaigns.tokens.directory import Entry
+from campaigns.tokens import Kind, Medium, TagPlan, Token
+from campaigns.tokens.directory import Directory, Entry
 from campaigns.verify import verify
+from tests.conftest import SECRET
 from tests.factories import (
     BELLECOUR,
     NOON,
@@ -30,7 +34,9 @@ from tests.factories import (
     make_token,
     write,
 )
+from tests.ntag424 import FILE_READ, META_READ, UID
 
+KEYRING = Keyring(SECRET)
 INSIDE = Position(*BELLECOUR, accuracy_m=10)
 FAR = Position(BELLECOUR[0] + 0.05, BELLECOUR[1], accuracy_m=20)
 VAGUE = Position(*BELLECOUR, accuracy_m=300)
@@ -84,7 +90,7 @@ class Scene:
             **overrides,
         }
         entry = fields.pop("entry", self.entry)
-        receipt = make_receipt(entry, row)
+        receipt = make_receipt(entry, row, presence=fields.pop("presence", 0))
         with self.database.snapshot() as session:
             ground = missions.ground_of(session, receipt, entry)
         with self.database.transaction() as session:
@@ -139,6 +145,28 @@ def set_scene(database: Database, *, live: bool = True, **overrides: Any) -> Sce
     with database.snapshot() as session:
         entry = make_entry(session, token)
     return Scene(database, campaign, mission, token, entry)
+
+
+def with_tag(scene: Scene) -> Scene:
+    plan = TagPlan(KEYRING.seal_tag_keys(META_READ + FILE_READ))
+    with scene.database.transaction() as session:
+        campaign = session.get_one(Campaign, scene.campaign.id)
+        token = make_token(session, campaign, scene.entry.place, medium=Medium.NFC, kind=Kind.SUN, tag=plan)
+        session.flush()
+        entry = Directory(open_keys=KEYRING.open_tag_keys).load(session, token.code)
+    assert entry is not None
+    return replace(scene, token=token, entry=entry)
+
+
+def signed(scene: Scene, counter: int, *, uid: str | None = UID.hex().upper(), **options: Any) -> TappedScan:
+    return TappedScan(make_scan(scene.entry, **options), counter, uid)
+
+
+def stored(scene: Scene, row: ScanRow) -> tuple[str, str]:
+    """Verdict and reasons of a scan, as they are in the log."""
+    with scene.database.snapshot() as session:
+        found = {one.id.hex: one for one in session.exec(select(Scan))}
+    return found[row.id].verdict, found[row.id].reasons
 
 
 def another_token(scene: Scene) -> Entry:

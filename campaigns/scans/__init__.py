@@ -21,6 +21,7 @@ from campaigns.scans.service import (
     sight,
     standing_judgements,
     take_writer_number,
+    to_store,
     try_till_code,
 )
 from campaigns.scans.verdict import EARNING, Judgement, Reason, Verdict
@@ -55,6 +56,7 @@ __all__ = [
     "sight",
     "standing_judgements",
     "take_writer_number",
+    "to_store",
     "totals",
     "try_till_code",
     "unique_visitors",

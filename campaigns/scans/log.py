@@ -10,16 +10,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
+from uuid import UUID
 
 from campaigns import ids
+from campaigns.scans.verdict import STRONG, Judgement, Reason, Verdict, settle
 from campaigns.storage import WriteLock
 
 VISITOR_SAMPLE = 4096  # smallest keys kept of a token and day; the error above is 1 / sqrt(4096) = 1.6 %
 NO_TOKEN = "0" * 32
+RELOAD = timedelta(minutes=10)  # within which the browser that tapped may open the same address again
+MIRROR_JUMP = 1_000  # counts that an unsigned counter may leap: more visits than a tag has unseen in a day
 STORED_LIMIT = 50_000  # visitors remembered as stored: some 10 MB
 
 
@@ -42,6 +46,30 @@ class ScanRow(NamedTuple):
     country: str | None = None
     city: str | None = None
     objected: bool = False
+
+
+class TappedScan(NamedTuple):
+    """A scan whose NFC tag counted it: storing it spends the counter. `uid` is None when the tag hides it.
+
+    `presence` is what an unused counter proves: 2 when the tag signed it, 1 when anybody could have written it.
+    """
+
+    row: ScanRow
+    counter: int
+    uid: str | None
+    presence: int = STRONG
+
+
+class Spent(NamedTuple):
+    """What became of a tap: the scan to give a receipt of, and the presence it proves.
+
+    A reload by the browser that tapped gets the receipt of its tap (`scan_id`); who else comes with a signed counter
+    that was spent gets a `judgement` of its own.
+    """
+
+    scan_id: str
+    presence: int
+    judgement: Judgement | None = None
 
 
 class Confirmation(NamedTuple):
@@ -75,8 +103,8 @@ class BestFix:
     accuracy_m: int
 
 
-Entry = ScanRow | Confirmation | PositionFix
-Result = bool | BestFix | None
+Entry = ScanRow | TappedScan | Confirmation | PositionFix
+Result = bool | BestFix | Spent | None
 
 
 class Writer(Protocol):
@@ -144,15 +172,26 @@ class Tally:
         self._ceiling[pair] = ceiling
 
 
-def split(batch: Sequence[Entry]) -> tuple[list[ScanRow], list[tuple[int, Confirmation | PositionFix]]]:
-    scans: list[ScanRow] = []
-    others: list[tuple[int, Confirmation | PositionFix]] = []
+class Split(NamedTuple):
+    """A batch by kinds, each entry with its number in the batch where its result matters."""
+
+    scans: list[ScanRow]
+    signed: list[tuple[int, TappedScan]]
+    others: list[tuple[int, Confirmation | PositionFix]]
+
+
+def split(batch: Sequence[Entry]) -> Split:
+    found = Split([], [], [])
     for index, entry in enumerate(batch):
         if isinstance(entry, ScanRow):
-            scans.append(entry)
+            found.scans.append(entry)
+        elif isinstance(entry, TappedScan):
+            found.signed.append((index, entry))
         else:
-            others.append((index, entry))
-    return scans, others
+            found.others.append((index, entry))
+    # So that two processes lock tags in one order; of one counter's taps the first that came is the first.
+    found.signed.sort(key=lambda one: (one[1].row.token_id, one[1].counter, one[0]))
+    return found
 
 
 COLUMNS = ", ".join(ScanRow._fields)
@@ -181,6 +220,19 @@ _FIX = (
     "(scan_id, slot, geofence, distance_m, cell, accuracy_m, located_at, sealed, point, token_id, visitor_key) "
     "VALUES ({0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0})"
 )
+# The first UID that a tag says stays its own: another tag with the same keys spends nothing.
+_SPEND = (
+    "UPDATE sun_tags SET last_counter = {0}, uid = coalesce(uid, CAST({0} AS text)) WHERE token_id = {0} "
+    "AND last_counter < {0} AND (uid IS NULL OR uid = coalesce(CAST({0} AS text), uid)) RETURNING 1"
+)
+# An unsigned counter is anybody's to invent: one far ahead must not shut the honest ones out.
+_SPEND_MIRROR = (
+    "INSERT INTO mirror_counters (token_id, last_counter) VALUES ({0}, {0}) "
+    "ON CONFLICT (token_id) DO UPDATE SET last_counter = excluded.last_counter WHERE excluded.last_counter "
+    "BETWEEN mirror_counters.last_counter + 1 AND mirror_counters.last_counter + {1} RETURNING 1"
+)
+_TAP = "INSERT INTO spent_taps (token_id, counter, scan_id, visitor_key, tapped_at) VALUES ({0}, {0}, {0}, {0}, {0})"
+_TAPPED = "SELECT scan_id, visitor_key FROM spent_taps WHERE token_id = {0} AND counter = {0}"
 _EVENT = "INSERT INTO events (id, name, payload, recorded_at, attempts) VALUES ({0}, {0}, {0}, {0}, 0)"
 
 
@@ -191,6 +243,8 @@ class Statements:
         self.ceiling = _CEILING.format(mark, VISITOR_SAMPLE - 1)
         self.cut, self.confirm, self.fixes = (s.format(mark) for s in (_CUT, _CONFIRM, _FIXES))
         self.fix, self.event = _FIX.format(mark), _EVENT.format(mark)
+        self.spend, self.spend_mirror = _SPEND.format(mark), _SPEND_MIRROR.format(mark, MIRROR_JUMP)
+        self.tap, self.tapped = _TAP.format(mark), _TAPPED.format(mark)
 
 
 class InBatch:
@@ -202,6 +256,39 @@ class InBatch:
         self.instant = instant
         self.confirmed: list[str] = []
         self.located: list[str] = []
+
+    def spend(self, signed: Sequence[tuple[int, TappedScan]], results: list[Result]) -> list[ScanRow]:
+        """Spend the counters of taps; the rows to store, judged by what became of each."""
+        rows = []
+        for index, one in signed:
+            results[index], row = self._spend(one)
+            rows.append(row)
+        return rows
+
+    def _spend(self, one: TappedScan) -> tuple[Spent, ScanRow]:
+        row = one.row
+        if self._advance(one):
+            at = self.instant(ids.instant_of(UUID(row.id)))
+            self.connection.execute(self.sql.tap, (row.token_id, one.counter, row.id, row.visitor_key, at))
+            return Spent(row.id, one.presence), row
+        found = self.connection.execute(self.sql.tapped, (row.token_id, one.counter)).fetchone()
+        first = UUID(str(found[0])) if found is not None else None
+        if first is None or found[1] != row.visitor_key or _age(row, first) > RELOAD:
+            if one.presence < STRONG:  # a counter that nobody signed: its address was sent on, which anyone may do
+                return Spent(row.id, 0), row
+            judgement, row = _judged_again(row, Reason.REPLAYED_COUNTER)
+            return Spent(row.id, 0, judgement), row
+        # Or it is this scan itself, after a commit that nobody heard of: its row is there and stays as it is.
+        return Spent(first.hex, one.presence), _judged_again(row, Reason.REPLAYED_RECEIPT)[1]
+
+    def _advance(self, one: TappedScan) -> bool:
+        """Whether the counter was unused."""
+        if one.presence < STRONG:
+            spend = self.connection.execute(self.sql.spend_mirror, (one.row.token_id, one.counter))
+        else:
+            values = (one.counter, one.uid, one.row.token_id, one.counter, one.uid)
+            spend = self.connection.execute(self.sql.spend, values)
+        return spend.fetchone() is not None
 
     def confirm(self, one: Confirmation) -> bool:
         values = (one.scan_id, one.token_id, one.visitor_key, self.instant(one.at))
@@ -243,6 +330,18 @@ class InBatch:
             self.connection.execute(self.sql.event, (id, name, payload, self.instant(now)))
 
 
+def _age(row: ScanRow, first: UUID) -> timedelta:
+    return ids.instant_of(UUID(row.id)) - ids.instant_of(first)
+
+
+def _judged_again(row: ScanRow, reason: Reason) -> tuple[Judgement, ScanRow]:
+    reasons = [one for one in row.reasons.split(",") if one]
+    judgement = settle([*reasons, reason], is_test=row.verdict == Verdict.TEST)
+    return judgement, row._replace(
+        verdict=judgement.verdict.value, score=judgement.score, reasons=judgement.reasons_text
+    )
+
+
 class SqliteWriter:
     """Writes batches to a SQLite connection, in its turn on the write lock and always next."""
 
@@ -275,10 +374,11 @@ class SqliteWriter:
         self._connection.close()
 
     def _write(self, batch: Sequence[Entry]) -> tuple[list[Result], list[tuple[str, int, int]]]:
-        scans, others = split(batch)
+        scans, signed, others = split(batch)
         results: list[Result] = [None] * len(batch)
         now = self._clock()
         inside = InBatch(self._connection, self._sql, _sqlite_instant)
+        scans += inside.spend(signed, results)
         visitors = self._tally.visitors(scans)
         if scans:
             self._insert(_SCANS, scans)

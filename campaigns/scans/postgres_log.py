@@ -113,18 +113,20 @@ class PostgresWriter:
             raise
 
     def _make_months(self, batch: Sequence[Entry]) -> None:
-        months = {partitions.month_of(UUID(entry.id)) for entry in batch if isinstance(entry, ScanRow)}
+        scans, signed, _ = split(batch)
+        months = {partitions.month_of(UUID(row.id)) for row in (*scans, *(one.row for _, one in signed))}
         with self._connection.transaction():
             partitions.make_months(self._connection.execute, months)
 
     def _write(self, batch: Sequence[Entry], *, once: bool) -> list[Result]:
-        scans, others = split(batch)
+        scans, signed, others = split(batch)
         confirmations = [(index, one) for index, one in others if isinstance(one, Confirmation)]
         fixes = [(index, one) for index, one in others if isinstance(one, PositionFix)]
         results: list[Result] = [None] * len(batch)
         now = self._clock()
-        if once or fixes:
+        if once or fixes or signed:
             with self._connection.transaction():
+                scans += InBatch(self._connection, self._sql, lambda instant: instant).spend(signed, results)
                 visitors = self._add(scans, confirmations, results, now, once=once)
                 self._locate(fixes, results, now, once=once)
         else:

@@ -20,7 +20,7 @@ from campaigns.places.geofence import Geofence, bucket, cell, distance_m, judge
 from campaigns.places.network import NOWHERE, Whereabouts
 from campaigns.planning import State
 from campaigns.scans.agents import Agent
-from campaigns.scans.log import ScanRow
+from campaigns.scans.log import ScanRow, TappedScan
 from campaigns.scans.models import (
     CheckIn,
     ReceiptTries,
@@ -47,6 +47,7 @@ from campaigns.scans.verdict import (
 )
 from campaigns.storage import changed, insert_once, upsert
 from campaigns.tokens.directory import Entry, Serial
+from campaigns.tokens.sun import Tap
 
 BETWEEN_PLACES = timedelta(minutes=3)  # nobody is counted at two places within it
 PLACES_A_DAY = 10  # of one person; more is a tour of codes, not of shops
@@ -107,13 +108,20 @@ def sight(
     data_centre: bool = False,
     enumeration: bool = False,
     objected: bool = False,
+    tap: Tap | None = None,
 ) -> tuple[ScanRow, Judgement]:
-    """The row and first verdict of a GET. `entry` is None for an unknown code, `asked` what the phone asked for."""
+    """The row and first verdict of a GET. `entry` is None for an unknown code, `asked` what the phone asked for.
+
+    `tap` is what the tag of a `sun` token said, if it said anything.
+    """
     id = ids.uuid7_hex(ids.milliseconds(now))
     state, is_open = entry.standing.at(now) if entry else (None, True)
     is_revoked = entry is not None and entry.is_revoked
     possession = entry is not None and entry.serial is not None and not entry.serial.is_proof
-    judgement = judge_request(agent.kind, prefetch, state, is_revoked, is_open, data_centre, enumeration, possession)
+    unproved = tap.reason.value if tap is not None and tap.reason is not None else None
+    judgement = judge_request(
+        agent.kind, prefetch, state, is_revoked, is_open, data_centre, enumeration, possession, unproved
+    )
     row = ScanRow(
         id,
         entry.campaign_hex if entry else None,
@@ -132,6 +140,13 @@ def sight(
         objected,
     )
     return row, judgement
+
+
+def to_store(entry: Entry | None, row: ScanRow, tap: Tap | None) -> ScanRow | TappedScan:
+    """What the log is handed: with a tap that counts, its counter to spend. A robot's visit spends nothing."""
+    if entry is None or tap is None or tap.counter is None or row.verdict == Verdict.BOT:
+        return row
+    return TappedScan(row, tap.counter, tap.uid, 1 if entry.sun is None else STRONG)
 
 
 def phase_of(state: str | None) -> str:
@@ -188,13 +203,14 @@ def check_in(
 ) -> CheckIn:
     """The offline act on a scan, once per scan; Conflict when its twin was first.
 
-    Presence is 2 with the till code of the last minute or an unused serial handed over at that place, 1 with a position
-    inside the geofence in opening hours, else 0. Confirms the scan. Gone after 48 hours; Conflict (`serial_used`) when
-    the serial was used already. It is counted when its verdict earns, it reaches `least_presence`, and it is a visit:
-    see `_may_be_here` and `_is_visit`. The visit is that of the scan's instant; `occurred_at` is only what the phone
-    says.
+    Presence is 2 with the till code of the last minute, a tap whose counter was unused, or an unused serial handed over
+    at that place, 1 with a position inside the geofence in opening hours, else 0. Confirms the scan. Gone after 48
+    hours; Conflict (`serial_used`) when the serial was used already. It is counted when its verdict earns, it reaches
+    `least_presence`, and it is a visit: see `_may_be_here` and `_is_visit`. The visit is that of the scan's instant;
+    `occurred_at` is only what the phone says.
     """
     receipt.require_fresh(now, ACT_LIFE)
+    receipt = _as_proved(session, receipt, entry)
     confirm(session, receipt, now=now)
     late = now - receipt.scanned_at > PRESENCE_LIFE
     if position is not None and sealed is not None:
@@ -383,6 +399,14 @@ def _presence(fence: Geofence, place: Place | None, till_code_was_right: bool, r
     if fence is Geofence.INSIDE and place is not None and place.is_open(receipt.scanned_at):
         return max(1, receipt.presence)
     return receipt.presence
+
+
+def _as_proved(session: Session, receipt: Receipt, entry: Entry) -> Receipt:
+    """The receipt with the presence that holds: a scan stored while the database was away could not look it up."""
+    counts = entry.sun is not None or entry.bound_uid is not None
+    if not counts or receipt.presence == 0 or tokens.has_spent(session, entry.token_id, receipt.scan_id):
+        return receipt
+    return receipt._replace(presence=0)
 
 
 def _spend(

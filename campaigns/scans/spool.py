@@ -20,7 +20,7 @@ from typing import Any
 
 import psycopg
 
-from campaigns.scans.log import BestFix, Confirmation, Entry, PositionFix, Result, ScanRow
+from campaigns.scans.log import BestFix, Confirmation, Entry, PositionFix, Result, ScanRow, Spent, TappedScan
 from campaigns.scans.postgres_log import PostgresWriter
 from campaigns.storage import Database, connect_sqlite
 
@@ -247,9 +247,11 @@ class SpoolingWriter:
 
 
 def _supposed(entry: Entry) -> Result:
-    """The result of an entry nobody could look up: the first confirmation, the only fix."""
+    """The result of an entry nobody could look up: the first confirmation, the only fix, an unused counter."""
     if isinstance(entry, PositionFix):
         return BestFix(entry.geofence, entry.distance_m, entry.accuracy_m)
+    if isinstance(entry, TappedScan):
+        return Spent(entry.row.id, entry.presence)  # the check-in looks whether the counter was really its own
     return True if isinstance(entry, Confirmation) else None
 
 
@@ -259,6 +261,8 @@ _FIX_FIELDS = ("geofence", "distance_m", "accuracy_m", "point", "cell")
 def _pack(entry: Entry) -> str:
     if isinstance(entry, ScanRow):
         return json.dumps({"scan": entry._asdict()})
+    if isinstance(entry, TappedScan):
+        return json.dumps({"scan": entry.row._asdict(), "tap": entry[1:]})
     if isinstance(entry, Confirmation):
         return json.dumps({"confirmation": _confirmation_fields(entry)})
     fields = {name: getattr(entry, name) for name in _FIX_FIELDS}
@@ -276,9 +280,10 @@ def _confirmation_fields(one: Confirmation) -> dict[str, Any]:
 
 
 def _unpack(text: str) -> Entry:
-    kept: dict[str, dict[str, Any]] = json.loads(text)
+    kept: dict[str, Any] = json.loads(text)
     if "scan" in kept:
-        return ScanRow(**kept["scan"])
+        row = ScanRow(**kept["scan"])
+        return TappedScan(row, *kept["tap"]) if "tap" in kept else row
     fields = kept["confirmation"]
     confirmation = Confirmation(**{**fields, "at": datetime.fromisoformat(fields["at"])})
     if "fix" not in kept:

@@ -15,7 +15,7 @@ from campaigns.places.geofence import Geofence
 from campaigns.planning import State
 from campaigns.scans.agents import AgentKind
 
-RULES_VERSION = 2  # 2: the rules that need other people's scans, data centres, enumeration
+RULES_VERSION = 3  # 3: signed taps; 2: the rules that need other people's scans, data centres, enumeration
 VISIT = timedelta(hours=1)  # a further confirmed scan of one visitor key and token within it is a duplicate
 
 
@@ -55,9 +55,15 @@ class Reason(StrEnum):
     SHARED_POSITION = "shared_position"
     SPREAD = "spread"
     IMPOSSIBLE_TRAVEL = "impossible_travel"
+    BAD_MAC = "bad_mac"
+    REPLAYED_COUNTER = "replayed_counter"
+    REPLAYED_RECEIPT = "replayed_receipt"
+    UID_ONLY = "uid_only"
 
 
 WEIGHTS: dict[str, int] = {
+    Reason.BAD_MAC: 100,
+    Reason.REPLAYED_COUNTER: 100,
     Reason.FAR: 60,
     Reason.IMPOSSIBLE_TRAVEL: 60,
     Reason.ENUMERATION: 50,
@@ -72,6 +78,8 @@ WEIGHTS: dict[str, int] = {
     Reason.CLOSED_HOURS: 10,
     Reason.LATE: 0,
     Reason.POSSESSION: 0,
+    Reason.REPLAYED_RECEIPT: 0,
+    Reason.UID_ONLY: 0,
 }
 # Phones of one model behind one shop's Wi-Fi look like one device until presence 2 tells them apart.
 LIFTED_BY_PRESENCE = (Reason.BURST_SOURCE, Reason.SHARED_DEVICE)
@@ -101,7 +109,7 @@ class Located:
     refused: bool
 
 
-@lru_cache(2048)  # there are 1,152 different requests, and each costs 5 µs to judge
+@lru_cache(4096)  # there are 3,456 different requests, and each costs 5 µs to judge
 def judge_request(
     agent: AgentKind,
     prefetch: bool,
@@ -111,10 +119,12 @@ def judge_request(
     data_centre: bool = False,
     enumeration: bool = False,
     possession: bool = False,
+    tap: str | None = None,
 ) -> Judgement:
     """The first verdict, from the request alone. `state` is None for an unknown code.
 
-    `possession`: the code came on a pack, so having it says nothing of where its owner is.
+    `possession`: the code came on a pack, so having it says nothing of where its owner is. `tap`: why what an NFC tag
+    said proves nothing.
     """
     reasons: list[str] = []
     if agent is AgentKind.BOT:
@@ -135,6 +145,8 @@ def judge_request(
         reasons.append(Reason.ENUMERATION)
     if possession:
         reasons.append(Reason.POSSESSION)
+    if tap:
+        reasons.append(tap)
     return settle(reasons, is_test=state is State.DRAFT)
 
 

@@ -4,6 +4,7 @@ Loaded on demand, bounded, unknown codes remembered for a minute. An announcemen
 an announcement overtook is used once and thrown away (generation number).
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,13 +15,24 @@ from uuid import UUID
 
 from sqlmodel import Session, col, select
 
+from campaigns.errors import Invalid
 from campaigns.places import Place
 from campaigns.planning import Campaign, State
-from campaigns.tokens.models import Token, TokenBatch, TokenState
+from campaigns.tokens.models import SunTag, Token, TokenBatch, TokenState
+from campaigns.tokens.sun import SignedTag
 
 UNKNOWN_S = 60.0
 UNKNOWN_LIMIT = 20_000
 ENTRY_LIMIT = 200_000
+
+OpenKeys = Callable[[bytes], bytes]  # what unseals the keys of a tag
+
+log = logging.getLogger("passerelle.directory")
+
+
+def keep_shut(_: bytes) -> bytes:
+    """Open no tag's keys: for who only looks codes up."""
+    raise Invalid("Nobody here can open a tag's keys.")
 
 
 class Standing:
@@ -80,6 +92,8 @@ class Entry:
     is_revoked: bool
     standing: Standing
     serial: Serial | None = None
+    sun: SignedTag | None = None
+    bound_uid: str | None = None
 
     def state_at(self, now: datetime) -> State:
         """The state of the campaign a visitor meets now."""
@@ -89,7 +103,8 @@ class Entry:
 class Directory:
     """What this process knows of codes. Look-ups are from the event loop, loads and announcements from threads."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, open_keys: OpenKeys = keep_shut) -> None:
+        self._open_keys = open_keys
         self._entries: dict[str, Entry] = {}
         self._codes: dict[UUID, str] = {}
         self._unknown: dict[str, float] = {}
@@ -151,13 +166,14 @@ class Directory:
     def _read(self, session: Session, code: str) -> Entry | None:
         # One query: a serial is scanned once in its life, so every one of them is read here.
         found = session.exec(
-            select(Token, TokenBatch)
+            select(Token, TokenBatch, SunTag)
             .join(TokenBatch, col(TokenBatch.id) == col(Token.batch_id), isouter=True)
+            .join(SunTag, col(SunTag.token_id) == col(Token.id), isouter=True)
             .where(Token.code == code)
         ).first()
         if found is None:
             return None
-        token, batch = found
+        token, batch, tag = found
         campaign = self._campaigns.get(token.campaign_id) or session.get_one(Campaign, token.campaign_id)
         place = None
         if token.place_id is not None:
@@ -177,7 +193,15 @@ class Directory:
             is_revoked=token.state == TokenState.REVOKED,
             standing=self._standings.get((campaign.id, token.place_id)) or Standing(campaign, place),
             serial=_serial(token, batch),
+            sun=self._signed(tag),
         )
+
+    def _signed(self, tag: SunTag | None) -> SignedTag | None:
+        try:
+            return tag.opened(self._open_keys) if tag else None
+        except Invalid:  # sealed with another secret: the person still arrives, without proof
+            log.error("the keys of a tag do not open with this installation's secret")
+            return None
 
     def _keep(self, code: str, entry: Entry | None) -> None:
         if entry is not None:

@@ -1,11 +1,12 @@
 """Tokens: what a printed code, an NFC tag or a link carries."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Index, LargeBinary
+from sqlalchemy import BigInteger, Index, LargeBinary
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
 from campaigns.storage import Row
@@ -110,11 +111,25 @@ class SerialUse(SQLModel, table=True):
     used_at: datetime
 
 
+class TagPlan(NamedTuple):
+    """An NTAG 424 DNA tag to enrol with its token. Its two keys come sealed together; nothing ever shows them.
+
+    With a `diversifier` the second is the master of many tags, each with a key of its own (AN10922).
+    """
+
+    sealed_keys: bytes
+    mode: sun.Mode = sun.Mode.AES
+    mac_input: sun.MacInput = sun.MacInput.EMPTY
+    uid: str | None = None
+    diversifier: bytes | None = None
+
+
 class SunTag(SQLModel, table=True):
     """The NTAG 424 DNA tag of a `sun` token: how to read what it says, and the last counter it said.
 
     `sealed_keys` are the meta read key and the file read key, 16 bytes each, sealed together; `uid`, in upper-case
-    hexadecimal, is that of the tag's first tap when it was not given.
+    hexadecimal, is that of the tag's first tap when it was not given. With a `diversifier` (hexadecimal) the file read
+    key is the master of many tags. Counters are spent by the scan log, inside the batch that stores the scan.
     """
 
     __tablename__ = "sun_tags"
@@ -125,9 +140,54 @@ class SunTag(SQLModel, table=True):
     mode: str = sun.Mode.AES
     mac_input: str = sun.MacInput.EMPTY
     last_counter: int = Field(default=-1, description="24 bits; -1 before the first tap")
+    diversifier: str | None = Field(default=None, description="application id and system identifier (AN10922)")
 
-    def read(self, parameters: str | bytes | Mapping[str, object], opened_keys: bytes) -> sun.Tap:
-        """What the tag says in the parameters of a tap. Whether its counter is unused, `advance_counter` says."""
-        keys = sun.Keys(opened_keys[: sun.KEY_BYTES], opened_keys[sun.KEY_BYTES :])
-        mode, mac_input = sun.Mode(self.mode), sun.MacInput(self.mac_input)
-        return sun.verify(parameters, keys, mode=mode, mac_input=mac_input, uid=self.uid)
+    def opened(self, open_keys: Callable[[bytes], bytes]) -> sun.SignedTag:
+        """The tag, ready to be read. `open_keys` unseals; Invalid when another installation sealed them."""
+        plain = open_keys(self.sealed_keys)
+        diversifier = bytes.fromhex(self.diversifier) if self.diversifier else None
+        keys = sun.Keys(plain[: sun.KEY_BYTES], plain[sun.KEY_BYTES :], diversifier)
+        return sun.SignedTag(keys, sun.Mode(self.mode), sun.MacInput(self.mac_input), self.uid)
+
+
+class SpentTap(SQLModel, table=True):
+    """A counter that a tap spent, and by whom: the same browser's reload within minutes gets the same answer.
+
+    Kept for three days, one longer than a receipt carries an act.
+    """
+
+    __tablename__ = "spent_taps"
+
+    token_id: UUID = Field(foreign_key="tokens.id", primary_key=True)
+    counter: int = Field(primary_key=True)
+    scan_id: UUID
+    visitor_key: int = Field(sa_type=BigInteger)
+    tapped_at: datetime = Field(index=True)
+
+
+class MirrorCounter(SQLModel, table=True):
+    """The last counter that the unsigned tag of a token said (NTAG213, 215, 216)."""
+
+    __tablename__ = "mirror_counters"
+
+    token_id: UUID = Field(foreign_key="tokens.id", primary_key=True)
+    last_counter: int
+
+
+class TagKeySet(Row, table=True):
+    """The keys that a batch of tags shares, given once and named by their id from then on."""
+
+    __tablename__ = "tag_key_sets"
+
+    organisation_id: UUID = Field(foreign_key="organisations.id", index=True)
+    label: str
+    sealed_keys: bytes = Field(sa_type=LargeBinary)
+    mode: str = sun.Mode.AES
+    mac_input: str = sun.MacInput.EMPTY
+    diversifier: str | None = None
+    created_at: datetime
+
+    def plan(self, uid: str | None) -> TagPlan:
+        """A tag of this set, to enrol with its token."""
+        diversifier = bytes.fromhex(self.diversifier) if self.diversifier else None
+        return TagPlan(self.sealed_keys, sun.Mode(self.mode), sun.MacInput(self.mac_input), uid, diversifier)

@@ -2,12 +2,11 @@
 
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from sqlalchemy import func, or_, update
+from sqlalchemy import delete, func
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -17,21 +16,12 @@ from campaigns.events import record_event
 from campaigns.ids import uuid7_at
 from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts, State
-from campaigns.storage import changed, insert_once, store
+from campaigns.storage import insert_once, store
 from campaigns.tokens import codes
-from campaigns.tokens.models import Kind, Medium, SunTag, Token, TokenState
-from campaigns.tokens.sun import MacInput, Mode
+from campaigns.tokens.models import Kind, Medium, SpentTap, SunTag, TagPlan, Token, TokenState
 
+TAPS_KEPT = timedelta(days=3)  # a receipt carries an act for two
 _ATTEMPTS = 5  # of a free code: with a million tokens one try in 35 million collides
-
-
-class TagPlan(NamedTuple):
-    """An NTAG 424 DNA tag to enrol with its token. Its two keys come sealed together; nothing ever shows them."""
-
-    sealed_keys: bytes
-    mode: Mode = Mode.AES
-    mac_input: MacInput = MacInput.EMPTY
-    uid: str | None = None
 
 
 def issue(
@@ -83,21 +73,15 @@ def issue(
     raise Conflict("No free code was found; try again.", code="busy")
 
 
-def advance_counter(session: Session, token_id: UUID, counter: int, *, uid: str | None = None) -> bool:
-    """Spend the read counter of a tap; False when it, or a later one, was spent before (I13).
+def has_spent(session: Session, token_id: UUID, scan_id: UUID) -> bool:
+    """Whether this scan spent a counter of the token's tag."""
+    query = select(SpentTap.scan_id).where(SpentTap.token_id == token_id, SpentTap.scan_id == scan_id)
+    return session.exec(query).first() is not None
 
-    The first `uid` that a tag says stays its own: another tag with the same keys spends nothing.
-    """
-    known = col(SunTag.uid)
-    spend = (
-        update(SunTag)
-        .where(col(SunTag.token_id) == token_id, col(SunTag.last_counter) < counter)
-        .values(last_counter=counter)
-        .execution_options(synchronize_session=False)
-    )
-    if uid is not None:
-        spend = spend.where(or_(known.is_(None), known == uid)).values(uid=uid)
-    return changed(session, spend) == 1
+
+def forget_taps(session: Session, *, now: datetime) -> None:
+    """Drop what was kept of taps for their reload and their check-in."""
+    session.execute(delete(SpentTap).where(col(SpentTap.tapped_at) < now - TAPS_KEPT))
 
 
 def find_tag(session: Session, token_id: UUID) -> SunTag | None:
@@ -177,9 +161,18 @@ def _require_tag(kind: Kind, medium: Medium, tag: TagPlan | None) -> None:
 
 
 def _enrol(session: Session, token_id: UUID, tag: TagPlan) -> None:
-    values = {"sealed_keys": tag.sealed_keys, "mode": tag.mode.value, "mac_input": tag.mac_input.value}
     uid = tag.uid.upper() if tag.uid else None
-    store(session, SunTag, token_id=token_id, uid=uid, last_counter=-1, **values)
+    store(
+        session,
+        SunTag,
+        token_id=token_id,
+        uid=uid,
+        sealed_keys=tag.sealed_keys,
+        mode=tag.mode.value,
+        mac_input=tag.mac_input.value,
+        last_counter=-1,
+        diversifier=tag.diversifier.hex() if tag.diversifier else None,
+    )
 
 
 def require_destination(destination: str | None) -> None:

@@ -182,6 +182,20 @@ def verify(
     return Tap(shown, int.from_bytes(mirrors.counter, "little"), file_data)
 
 
+@dataclass(frozen=True, slots=True)
+class SignedTag:
+    """A tag as it was enrolled, its keys open: what it says can be read. `uid` is None until it is known."""
+
+    keys: Keys
+    mode: Mode = Mode.AES
+    mac_input: MacInput = MacInput.EMPTY
+    uid: str | None = None
+
+    def read(self, parameters: str | bytes | Mapping[str, object]) -> Tap:
+        """What the tag says in the parameters of a tap. Whether its counter is unused, the scan log says."""
+        return verify(parameters, self.keys, mode=self.mode, mac_input=self.mac_input, uid=self.uid)
+
+
 class Offsets(NamedTuple):
     """Where in its file the tag writes, as `ChangeFileSettings` takes it; bytes from the start, the length first."""
 

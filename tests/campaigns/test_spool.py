@@ -13,7 +13,7 @@ import pytest
 from sqlmodel import select
 
 from campaigns import ids
-from campaigns.scans.log import BestFix, Confirmation, Entry, PositionFix, Result, ScanRow
+from campaigns.scans.log import BestFix, Confirmation, Entry, PositionFix, Result, ScanRow, Spent, TappedScan
 from campaigns.scans.models import Scan, ScanConfirmation, ScanCounter, ScanPosition
 from campaigns.scans.postgres_log import PostgresWriter
 from campaigns.scans.recount import recount
@@ -21,6 +21,7 @@ from campaigns.scans.spool import Spool, SpoolingWriter, SpoolPlace
 from campaigns.storage import Database
 from tests.conftest import wait_until
 from tests.factories import NOON, make_scan
+from tests.scene import set_scene, signed, stored, with_tag
 
 TOKEN = UUID(int=7).hex
 
@@ -76,7 +77,9 @@ def logged(database: Database) -> set[str]:
 
 def test_a_spool_gives_back_what_it_took_in_order(place: SpoolPlace) -> None:
     row = scan(1)
-    entries: list[Entry] = [row, fix(row).confirmation, fix(row), replace(fix(row), distance_m=50), scan(2)]
+    signed = TappedScan(scan(3), 7, "04DE5F1EACC040")
+    others: list[Entry] = [replace(fix(row), distance_m=50), scan(2), signed, TappedScan(scan(4), 8, None)]
+    entries: list[Entry] = [row, fix(row).confirmation, fix(row), *others]
     spool = Spool.open(place.file_of(1))
     assert spool is not None
     assert stat.S_IMODE(os.stat(spool.path).st_mode) == 0o600
@@ -121,6 +124,23 @@ def test_what_comes_while_the_database_is_away_enters_the_log_once(
         assert recount(session) == []
     writer.close()
     assert place.files() == []
+
+
+def test_a_tap_that_waited_spends_its_counter_when_it_enters_the_log(
+    postgres_database: Database, place: SpoolPlace, fragile: Fragile
+) -> None:
+    scene = with_tag(set_scene(postgres_database))
+    writer = SpoolingWriter(postgres_database, fragile, 5, lambda: NOON, place)
+    fragile.is_away = True
+    first, second = (signed(scene, 7, visitor_key=key) for key in (1, 2))
+    assert writer.write([first, second]) == [Spent(first.row.id, 2), Spent(second.row.id, 2)]  # for all anyone knows
+    fragile.loses_answers = 1
+    fragile.is_away = False
+    wait_until(lambda: not writer._is_away)
+    assert scene.check_in(first.row, presence=2).check_in.presence == 2
+    assert scene.check_in(second.row, presence=2).check_in.presence == 0
+    assert [stored(scene, one.row)[1] for one in (first, second)] == ["", "replayed_counter"]
+    writer.close()
 
 
 class Slow(Fragile):
