@@ -9,7 +9,7 @@ import logging
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
 
 from sqlalchemy.exc import OperationalError
@@ -33,7 +33,7 @@ from campaigns.scans.guessing import Guessing
 from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow
 from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE
 from campaigns.scans.visitor import VisitorKeys
-from campaigns.tokens import codes
+from campaigns.tokens import codes, live
 from campaigns.tokens.directory import Entry
 
 ASKED_LIMIT = 64  # characters of an unknown code that are kept
@@ -45,6 +45,16 @@ PURPOSES = frozenset((b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"))
 Headers = list[tuple[bytes, bytes]]
 
 log = logging.getLogger("passerelle.scan")
+
+
+class Sighting(NamedTuple):
+    """What a visitor is answered about: the scan, what was thought of it, and the presence it proved by itself."""
+
+    scan_hex: str
+    visitor_key: int
+    judgement: Judgement
+    presence: int
+    window_back: int = 0
 
 
 class ScanPath:
@@ -109,6 +119,9 @@ class ScanPath:
         campaign = entry.campaign_hex if objected and entry else ""
         visitor_key = self._visitors.key(address, agent_text, campaign)
         located = self._core.network.is_there and not objected
+        proof = live.NOTHING
+        if entry is not None and entry.is_live:
+            proof = live.prove(self._core.live_key, entry.token_id, scope["query_string"], now)
         wait_s = 0 if entry else self._guessing.ask(self._visitors.key(address, ""), asked, now.timestamp())
         row, judgement = scans.sight(
             entry,
@@ -122,6 +135,7 @@ class ScanPath:
             data_centre=self._data_centres.hold(address),
             enumeration=wait_s > 0,
             objected=objected,
+            expired=proof.is_expired,
         )
         if scope["method"] != "HEAD":
             try:
@@ -136,7 +150,8 @@ class ScanPath:
                 scope, headers, send, 404, "unknown_code", "We do not know this code.", language=language
             )
             return
-        await self._answer(scope, headers, send, entry, row, judgement, now)
+        sighting = Sighting(row.id, row.visitor_key, judgement, proof.presence, proof.window_back)
+        await self._answer(scope, headers, send, entry, row, sighting, now)
 
     async def _answer(
         self,
@@ -145,13 +160,12 @@ class ScanPath:
         send: Send,
         entry: Entry,
         row: ScanRow,
-        judgement: Judgement,
+        sighting: Sighting,
         now: datetime,
     ) -> None:
         state = entry.state_at(now)
         if b"application/json" in headers.get(b"accept", b""):
-            receipt = self._receipt(entry, row, judgement)
-            body = await asyncio.to_thread(self._as_json, entry, row.id, receipt, judgement)
+            body = await asyncio.to_thread(self._as_json, entry, sighting)
             await self._send(scope, send, 200, body, b"application/json")
         elif entry.is_revoked:
             html = self._renderer.message(row.language, "revoked")
@@ -167,16 +181,17 @@ class ScanPath:
                 await self._send(scope, send, 200, html.encode(), b"text/html; charset=utf-8")
                 return
             kept = _kept_language(row.language, headers.get(b"accept-language", b"")[:LONGEST_LANGUAGES])
-            form = act_form(entry.code, self._receipt(entry, row, judgement), kept)
+            form = act_form(entry.code, self._receipt(entry, sighting), kept)
             if b"gzip" in headers.get(b"accept-encoding", b""):
                 await self._send_page(scope, send, page.gzipped(form), self._gzip)
             else:
                 await self._send_page(scope, send, page.plain(form), self._html)
 
-    def _receipt(self, entry: Entry, row: ScanRow, judgement: Judgement) -> bytes:
+    def _receipt(self, entry: Entry, sighting: Sighting) -> bytes:
         """Minted only for who gets it: a redirect carries none."""
+        scan_hex, visitor_key, judgement, presence, back = sighting
         return self._core.receipts.mint(
-            row.id, entry.token_id, entry.place_id, row.visitor_key, judgement.verdict, judgement.score, 0
+            scan_hex, entry.token_id, entry.place_id, visitor_key, judgement.verdict, judgement.score, presence, back
         )
 
     def _redirect_headers(self, destination: str) -> Headers:
@@ -207,7 +222,8 @@ class ScanPath:
         best = await self._queue.append(self._fix(fields, entry, confirmation))
         if not isinstance(best, BestFix):
             raise Conflict("Two positions were given for this scan already.", code="conflict")
-        presence = 1 if best.geofence == "inside" and _was_open(entry, receipt) else receipt.presence
+        is_here = best.geofence == "inside" and _was_open(entry, receipt)
+        presence = max(receipt.presence, 1) if is_here else receipt.presence
         body = {"geofence": best.geofence, "distance_m": best.distance_m, "presence": presence}
         await self._done(scope, send, entry, json.dumps(body).encode() if wants_json else None, 200)
 
@@ -243,14 +259,14 @@ class ScanPath:
         with self._core.database.snapshot() as session:
             return self._core.directory.load(session, code)
 
-    def _as_json(self, entry: Entry, scan_hex: str, receipt: bytes, judgement: Judgement) -> bytes:
+    def _as_json(self, entry: Entry, sighting: Sighting) -> bytes:
         mission = self._mission(entry)
         body = {
-            "scan_id": f"scn_{scan_hex}",
-            "receipt": receipt.decode(),
-            "verdict": judgement.verdict,
-            "reasons": list(judgement.reasons),
-            "presence": 0,
+            "scan_id": f"scn_{sighting.scan_hex}",
+            "receipt": self._receipt(entry, sighting).decode(),
+            "verdict": sighting.judgement.verdict,
+            "reasons": list(sighting.judgement.reasons),
+            "presence": sighting.presence,
             "destination": entry.destination,
             "mission": {"id": ids.show("mis", mission.id), "slug": mission.slug} if mission else None,
         }

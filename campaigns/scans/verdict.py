@@ -55,6 +55,7 @@ class Reason(StrEnum):
     SHARED_POSITION = "shared_position"
     SPREAD = "spread"
     IMPOSSIBLE_TRAVEL = "impossible_travel"
+    EXPIRED_LIVE_CODE = "expired_live_code"
 
 
 WEIGHTS: dict[str, int] = {
@@ -72,6 +73,7 @@ WEIGHTS: dict[str, int] = {
     Reason.CLOSED_HOURS: 10,
     Reason.LATE: 0,
     Reason.POSSESSION: 0,
+    Reason.EXPIRED_LIVE_CODE: 0,
 }
 # Phones of one model behind one shop's Wi-Fi look like one device until presence 2 tells them apart.
 LIFTED_BY_PRESENCE = (Reason.BURST_SOURCE, Reason.SHARED_DEVICE)
@@ -101,7 +103,7 @@ class Located:
     refused: bool
 
 
-@lru_cache(2048)  # there are 1,152 different requests, and each costs 5 µs to judge
+@lru_cache(4096)  # there are 2,304 different requests, and each costs 5 µs to judge
 def judge_request(
     agent: AgentKind,
     prefetch: bool,
@@ -111,10 +113,12 @@ def judge_request(
     data_centre: bool = False,
     enumeration: bool = False,
     possession: bool = False,
+    unproved: str | None = None,
 ) -> Judgement:
     """The first verdict, from the request alone. `state` is None for an unknown code.
 
-    `possession`: the code came on a pack, so having it says nothing of where its owner is.
+    `possession`: the code came on a pack, so having it says nothing of where its owner is. `unproved`: why what the
+    code brought with it proves nothing.
     """
     reasons: list[str] = []
     if agent is AgentKind.BOT:
@@ -135,6 +139,8 @@ def judge_request(
         reasons.append(Reason.ENUMERATION)
     if possession:
         reasons.append(Reason.POSSESSION)
+    if unproved:
+        reasons.append(unproved)
     return settle(reasons, is_test=state is State.DRAFT)
 
 

@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from campaigns.places import Place
 from campaigns.planning import Campaign, State
-from campaigns.tokens.models import Token, TokenBatch, TokenState
+from campaigns.tokens.models import Kind, Token, TokenBatch, TokenState
 
 UNKNOWN_S = 60.0
 UNKNOWN_LIMIT = 20_000
@@ -80,6 +80,7 @@ class Entry:
     is_revoked: bool
     standing: Standing
     serial: Serial | None = None
+    is_live: bool = False
 
     def state_at(self, now: datetime) -> State:
         """The state of the campaign a visitor meets now."""
@@ -177,6 +178,7 @@ class Directory:
             is_revoked=token.state == TokenState.REVOKED,
             standing=self._standings.get((campaign.id, token.place_id)) or Standing(campaign, place),
             serial=_serial(token, batch),
+            is_live=token.kind == Kind.LIVE,
         )
 
     def _keep(self, code: str, entry: Entry | None) -> None:
