@@ -119,9 +119,7 @@ class ScanPath:
         campaign = entry.campaign_hex if objected and entry else ""
         visitor_key = self._visitors.key(address, agent_text, campaign)
         located = self._core.network.is_there and not objected
-        proof = live.NOTHING
-        if entry is not None and entry.is_live:
-            proof = live.prove(self._core.live_key, entry.token_id, scope["query_string"], now)
+        proof = self._prove(entry, scope["query_string"], now)
         wait_s = 0 if entry else self._guessing.ask(self._visitors.key(address, ""), asked, now.timestamp())
         row, judgement = scans.sight(
             entry,
@@ -186,6 +184,11 @@ class ScanPath:
                 await self._send_page(scope, send, page.gzipped(form), self._gzip)
             else:
                 await self._send_page(scope, send, page.plain(form), self._html)
+
+    def _prove(self, entry: Entry | None, query: bytes, now: datetime) -> live.Proof:
+        if entry is None or not entry.is_live:
+            return live.NOTHING
+        return live.prove(self._core.live_key, entry.token_id, query, now)
 
     def _receipt(self, entry: Entry, sighting: Sighting) -> bytes:
         """Minted only for who gets it: a redirect carries none."""

@@ -198,9 +198,9 @@ def check_in(
 
     Presence is 2 with a live code or till code whose window (`till_window`) this person had not used, or an unused
     serial handed over at that place, 1 with a position inside the geofence in opening hours, else 0. Confirms the scan.
-    Gone after 48 hours; Conflict (`serial_used`) when the serial was used already. It is counted when its verdict earns, it reaches `least_presence`, and it is a visit:
-    see `_may_be_here` and `_is_visit`. The visit is that of the scan's instant; `occurred_at` is only what the phone
-    says.
+    Gone after 48 hours; Conflict (`serial_used`) when the serial was used already. It is counted when its verdict
+    earns, it reaches `least_presence`, and it is a visit: see `_may_be_here` and `_is_visit`. The visit is that of the
+    scan's instant; `occurred_at` is only what the phone says.
     """
     receipt.require_fresh(now, ACT_LIFE)
     confirm(session, receipt, now=now)
