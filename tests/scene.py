@@ -88,7 +88,7 @@ class Scene:
         if fields.pop("till_code_was_right"):
             fields["till_window"] = till.window_of(now)
         entry = fields.pop("entry", self.entry)
-        receipt = make_receipt(entry, row)
+        receipt = fields.pop("receipt", None) or make_receipt(entry, row)
         with self.database.snapshot() as session:
             ground = missions.ground_of(session, receipt, entry)
         with self.database.transaction() as session:

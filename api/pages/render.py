@@ -146,7 +146,7 @@ class Renderer:
     def message(self, language: str, code: str, detail: str = "", *, mission: Any = None, **values: Any) -> str:
         """The page of a message by its code; unknown codes show the detail itself."""
         title, message, step = MESSAGES.get(code, ("That did not work", detail, ""))
-        url, label = ("/staff", "") if code in ("not_signed_in", "no_live_code") else ("/", "Type a code")
+        url, label = _ONWARD.get(code, ("/", "Type a code"))
         return self.page(
             "message.html",
             language,
@@ -159,6 +159,9 @@ class Renderer:
             other_lang_url="",
         )
 
+
+# code -> (where its page leads, what the link says); the others lead to the field for a code.
+_ONWARD = {"not_signed_in": ("/staff", ""), "no_live_code": ("/staff", "Shop console")}
 
 # code -> (title, what happened, next step). Plain English is the key of the French catalogue.
 MESSAGES: dict[str, tuple[str, str, str]] = {
