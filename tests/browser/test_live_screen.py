@@ -175,6 +175,18 @@ def test_a_tablet_whose_clock_is_wrong_shows_the_right_code(phone: Phone, screen
     assert shown_window(page, screen) - first in (1, 2)
 
 
+def test_a_tablet_that_slept_shows_no_code_of_before(phone: Phone, screen: Screen) -> None:
+    page = phone()
+    page.clock.install()
+    with page.expect_response(WINDOWS):
+        screen.open(page)
+    first = shown_window(page, screen)
+    page.route(WINDOWS, captive)
+    page.clock.set_system_time(datetime.now(UTC).timestamp() + 600)  # performance.now() stood still meanwhile
+    page.clock.run_for(1000)
+    assert shown_window(page, screen) - first in (20, 21)
+
+
 def test_a_sign_in_page_of_the_wifi_is_no_answer(phone: Phone, screen: Screen) -> None:
     page = phone()
     page.clock.install()

@@ -152,7 +152,7 @@ def test_a_renewal_draws_only_the_new_windows() -> None:
     again = screens.matrices(KEY, TOKEN, URL, range(WINDOW + 2, WINDOW + 6))
     assert [new is old for new, old in zip(again[:2], first[2:], strict=True)] == [True, True]
     elsewhere = screens.matrices(KEY, TOKEN, URL.replace("SHOP", "STORE"), range(WINDOW, WINDOW + 4))
-    assert unpacked(elsewhere[0]).startswith("HTTPS://STORE.EXAMPLE/T/")
+    assert all(unpacked(one).startswith("HTTPS://STORE.EXAMPLE/T/") for one in elsewhere)
 
 
 def test_a_url_that_no_code_holds_is_refused() -> None:

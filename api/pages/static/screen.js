@@ -7,10 +7,11 @@ const RENEW_MS = 60000; // between two renewals
 const AGAIN_MS = 5000; // after one that failed
 const PATIENCE_MS = 8000; // for an answer: a later one would tell the time wrongly
 const SILENT_MS = 90000; // without a renewal, before the screen says so
+const SLEPT_MS = 5000; // between the two clocks: less is drift
 
 // What the page came with: one window, drawn already.
 const digits = $("digits").textContent;
-let held = { now: Number(board.dataset.now), seconds: 30, side: 0, digits: [digits], at: performance.now() };
+let held = { now: Number(board.dataset.now), seconds: 30, digits: [digits], at: performance.now(), date: Date.now() };
 held.first = Math.floor(held.now / held.seconds);
 let drawn = held.first;
 let renewed = held.at;
@@ -44,7 +45,16 @@ const draw = (index) => {
 
 const say = (text) => { if ($("state").textContent !== text) $("state").textContent = text; };
 
+// Some devices stop performance.now() while they sleep: how long that was, Date can tell, right or wrong.
+const wakeUp = () => {
+  const slept = Date.now() - held.date - (performance.now() - held.at);
+  if (slept < SLEPT_MS) return;
+  held.at -= slept;
+  renew();
+};
+
 const show = () => {
+  wakeUp();
   const now = held.now + (performance.now() - held.at) / 1000;
   const index = Math.floor(now / held.seconds) - held.first;
   const good = !refused && index >= 0 && index < held.digits.length;
@@ -73,7 +83,8 @@ const take = async (answer, asked) => {
   if (!answer.ok) throw new Error(answer.status);
   const body = await answer.json();
   const back = performance.now();
-  held = { ...body, bits: bytes(body.matrices), at: (asked + back) / 2 };
+  const half = (back - asked) / 2;
+  held = { ...body, bits: bytes(body.matrices), at: back - half, date: Date.now() - half };
   renewed = back;
   refused = false;
 };
@@ -96,7 +107,7 @@ const renew = async () => {
   show();
 };
 
-// A screen that sleeps sells nothing, and its performance.now() may stand still meanwhile.
+// The screen stays lit where the browser allows it.
 const wake = () => {
   if (document.visibilityState !== "visible") return;
   if (navigator.wakeLock) navigator.wakeLock.request("screen").catch(() => {});
