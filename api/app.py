@@ -17,7 +17,7 @@ from api import edge, identity, jobs, missions, places, planning, problems, scan
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
-from api.pages import check_in, front, reference, shopper, staff
+from api.pages import check_in, front, reference, screen, shopper, staff
 from api.pages.render import Renderer
 from api.scan import ScanPath
 from campaigns import clock as clocks
@@ -38,6 +38,7 @@ from campaigns.settings import Settings
 from campaigns.storage import Database
 from campaigns.tokens.directory import Directory
 from campaigns.tokens.gallery import Gallery
+from campaigns.tokens.screens import Screens
 from campaigns.worker import Worker
 
 VERSION = "0.1.0"
@@ -57,6 +58,7 @@ _ROUTERS = (
     check_in,
     shopper,
     staff,
+    screen,
     reference,
 )
 
@@ -147,6 +149,8 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         geocode=geocoder(settings.geocoder, settings.geocoder_agent),
         network=NetworkMap(settings.geoip_file),
         till_key=keyring.derive("till-code"),
+        live_key=keyring.derive("live-code"),
+        screens=Screens(),
         clock=clock,
     )
 

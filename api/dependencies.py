@@ -20,6 +20,7 @@ from campaigns.settings import Settings
 from campaigns.storage import Database
 from campaigns.tokens.directory import Directory
 from campaigns.tokens.gallery import Gallery
+from campaigns.tokens.screens import Screens
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Services:
     geocode: Geocode | None
     network: NetworkMap
     till_key: bytes
+    live_key: bytes
+    screens: Screens
     clock: Callable[[], datetime]
 
 

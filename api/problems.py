@@ -50,6 +50,7 @@ STATUS_OF_CODE = {
 STATUS_OF_NAMED = {
     "unknown_code": 404,
     "unknown_link": 404,
+    "no_live_code": 404,
     "cross_site": 403,
     "presence_missing": 403,
     "wrong_state": 409,
@@ -85,6 +86,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "rules_frozen": ("Rules frozen", "People have acted under these rules already; they cannot change any more."),
     "gone": ("Gone", "It was there and is over."),
     "unknown_link": ("Unknown sign-in link", "The link was cut short or is not one of ours. Ask for a new one."),
+    "no_live_code": ("No live code", "No live token stands in this place: issue one with kind `live`."),
     "link_used": ("Link used", "A sign-in link works once and for 14 days. Ask for a new one."),
     "receipt_expired": (
         "Receipt expired",

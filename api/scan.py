@@ -31,12 +31,11 @@ from campaigns.scans.data_centres import load_networks
 from campaigns.scans.group_commit import GroupCommit, LogUnavailable
 from campaigns.scans.guessing import Guessing
 from campaigns.scans.log import BestFix, Confirmation, PositionFix, Result, ScanRow, Spent
+from campaigns.scans.proof import NOTHING, Proof, is_slow, prove
 from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE
 from campaigns.scans.visitor import VisitorKeys
 from campaigns.tokens import codes
 from campaigns.tokens.directory import Entry
-from campaigns.tokens.mirror import read_mirror
-from campaigns.tokens.sun import Mode, Tap, is_signed
 
 ASKED_LIMIT = 64  # characters of an unknown code that are kept
 LONGEST_LANGUAGES = 200  # characters of Accept-Language that are read
@@ -56,6 +55,7 @@ class Sighting(NamedTuple):
     visitor_key: int
     judgement: Judgement
     presence: int
+    window_back: int = 0
 
 
 class ScanPath:
@@ -120,9 +120,7 @@ class ScanPath:
         campaign = entry.campaign_hex if objected and entry else ""
         visitor_key = self._visitors.key(address, agent_text, campaign)
         located = self._core.network.is_there and not objected
-        tap = None
-        if entry is not None and scope["query_string"] and (entry.sun is not None or entry.bound_uid is not None):
-            tap = await _read_tap(entry, scope["query_string"])
+        proof = await self._prove(entry, scope["query_string"], now)
         wait_s = 0 if entry else self._guessing.ask(self._visitors.key(address, ""), asked, now.timestamp())
         row, judgement = scans.sight(
             entry,
@@ -136,12 +134,12 @@ class ScanPath:
             data_centre=self._data_centres.hold(address),
             enumeration=wait_s > 0,
             objected=objected,
-            tap=tap,
+            unproved=proof.unproved,
         )
         stored: Result = None
         if scope["method"] != "HEAD":
             try:
-                stored = await self._queue.append(scans.to_store(entry, row, tap))
+                stored = await self._queue.append(scans.to_store(row, proof))
             except LogUnavailable as error:
                 await self._unavailable(scope, headers, send, language, entry, error)
                 return
@@ -152,9 +150,7 @@ class ScanPath:
                 scope, headers, send, 404, "unknown_code", "We do not know this code.", language=language
             )
             return
-        sighting = Sighting(row.id, row.visitor_key, judgement, 0)
-        if isinstance(stored, Spent):
-            sighting = _after_the_tap(sighting, stored)
+        sighting = _sighting(row, judgement, proof, stored)
         await self._answer(scope, headers, send, entry, row, sighting, now)
 
     async def _answer(
@@ -191,11 +187,19 @@ class ScanPath:
             else:
                 await self._send_page(scope, send, page.plain(form), self._html)
 
+    async def _prove(self, entry: Entry | None, query: bytes, now: datetime) -> Proof:
+        if entry is None or not query:
+            return NOTHING
+        key = self._core.live_key
+        if is_slow(entry):
+            return await asyncio.to_thread(prove, entry, query, live_key=key, now=now)
+        return prove(entry, query, live_key=key, now=now)
+
     def _receipt(self, entry: Entry, sighting: Sighting) -> bytes:
         """Minted only for who gets it: a redirect carries none."""
-        scan_hex, visitor_key, judgement, presence = sighting
+        scan_hex, visitor_key, judgement, presence, back = sighting
         return self._core.receipts.mint(
-            scan_hex, entry.token_id, entry.place_id, visitor_key, judgement.verdict, judgement.score, presence
+            scan_hex, entry.token_id, entry.place_id, visitor_key, judgement.verdict, judgement.score, presence, back
         )
 
     def _redirect_headers(self, destination: str) -> Headers:
@@ -373,19 +377,12 @@ def is_scan_path(path: str) -> bool:
     return path[:3] in ("/t/", "/T/") and not path.endswith("/check-in")
 
 
-async def _read_tap(entry: Entry, query: bytes) -> Tap | None:
-    """What a tag says; None for its bare address. LRP takes a millisecond of Python: a thread's work."""
-    tag = entry.sun
-    if tag is None:
-        return read_mirror(query, entry.bound_uid) if entry.bound_uid else None
-    if not is_signed(query):
-        return None
-    return await asyncio.to_thread(tag.read, query) if tag.mode == Mode.LRP else tag.read(query)
-
-
-def _after_the_tap(sighting: Sighting, spent: Spent) -> Sighting:
-    judgement = spent.judgement or sighting.judgement
-    return sighting._replace(scan_hex=spent.scan_id, presence=spent.presence, judgement=judgement)
+def _sighting(row: ScanRow, judgement: Judgement, proof: Proof, stored: Result) -> Sighting:
+    """What the scan is worth once it is stored: with a tap, what its counter was."""
+    if isinstance(stored, Spent):
+        return Sighting(stored.scan_id, row.visitor_key, stored.judgement or judgement, stored.presence)
+    presence = 0 if proof.tap else proof.presence  # a robot's tap spends nothing, and proves nothing
+    return Sighting(row.id, row.visitor_key, judgement, presence, proof.window_back)
 
 
 def _wants_json(headers: dict[bytes, bytes]) -> bool:

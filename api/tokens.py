@@ -50,7 +50,11 @@ class TokenCreate(schemas.Request):
     """A token to print, write or send."""
 
     medium: Medium
-    kind: Literal[Kind.STATIC, Kind.SUN] = Field(Kind.STATIC, description="serials come in batches: `token-batches`")
+    kind: Literal[Kind.STATIC, Kind.SUN, Kind.LIVE] = Field(
+        Kind.STATIC,
+        description="`live`: shown on the screen of its place by the staff page, another code every 30 seconds (medium "
+        "qr, place_id needed); serials come in batches: `token-batches`",
+    )
     sun: SunCreate | None = Field(None, description="of a `sun` token: its tag")
     place_id: str | None = Field(None, max_length=90)
     label: schemas.Text | None = Field(None, max_length=200)
@@ -139,6 +143,8 @@ def issue_token(campaign_id: str, body: TokenCreate, actor: Actor, session: Sess
     """Issue a token with a fresh code of ten characters. Many at once: `POST /v1/campaigns/{id}/token-batches`.
 
     A `sun` token is an NTAG 424 DNA tag with the keys given here, which are sealed at rest and never shown.
+    A `live` token is a code on the screen of its place that changes every 30 seconds: the staff page shows it at
+    `/staff/screen`, and a scan of it in time, `/t/{code}?k={window code}`, has presence 2.
     """
     tokens.require_destination(body.destination)
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)

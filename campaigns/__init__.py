@@ -11,6 +11,7 @@ This package is the product with no HTTP in it. The words it uses, one per thing
 - scan: one visit to a token's URL (a *tap* is a scan of an NFC token); never edited, only judged
 - verdict: what the log thinks of a scan; always with reasons
 - presence: proof that the person was there: 0 claimed, 1 plausible, 2 strong, 3 witnessed
+- live code: what the shop's screen shows, another every 30 seconds; scanned in time it proves presence 2
 - till code: the six digits of the live code shown on the shop's screen, for typing
 - receipt: the signed proof, given to the browser that scanned, that it made that scan
 - check-in: the offline act on a scan, once per scan

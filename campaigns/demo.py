@@ -20,7 +20,7 @@ from sqlmodel import select
 from campaigns import blueprint, clock, community, identity, ids, missions, planning, scans, tokens
 from campaigns.blueprint import Blueprint
 from campaigns.identity import Role
-from campaigns.places import Place
+from campaigns.places import Place, till
 from campaigns.planning import Campaign
 from campaigns.scans import Judgement, Position, ReceiptBook, SealedFix, Verdict
 from campaigns.scans.agents import AgentKind, classify
@@ -286,7 +286,7 @@ class History:
                     language=one.shopper.language,
                     position=None,
                     seal=self.seal,
-                    till_code_was_right=self._random.random() < 0.3,
+                    till_window=till.window_of(now) if self._random.random() < 0.3 else None,
                     occurred_at=None,
                     now=now,
                 )

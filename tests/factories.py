@@ -133,11 +133,12 @@ def write(database: Database, *entries: Any, number: int = 1, now: datetime = NO
         writer.close()
 
 
-def make_receipt(entry: Entry, row: ScanRow, *, presence: int = 0) -> Receipt:
+def make_receipt(entry: Entry, row: ScanRow, *, presence: int = 0, window_back: int = 0) -> Receipt:
     """The receipt of a stored scan, minted and read back."""
     book = ReceiptBook(b"k" * 32, 7)
     from campaigns.scans.verdict import Verdict
 
     place_id = entry.place.id if entry.place else None
-    text = book.mint(row.id, entry.token_id, place_id, row.visitor_key, Verdict(row.verdict), row.score, presence)
+    verdict = Verdict(row.verdict)
+    text = book.mint(row.id, entry.token_id, place_id, row.visitor_key, verdict, row.score, presence, window_back)
     return book.read(text.decode(), token_id=entry.token_id)

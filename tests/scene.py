@@ -12,6 +12,7 @@ from campaigns.community import Posted
 from campaigns.identity import Organisation
 from campaigns.missions import CheckedIn, Mission
 from campaigns.participants import Participant
+from campaigns.places import till
 from campaigns.planning import Campaign
 from campaigns.scans import Figures, Position, Receipt, Scan, SealedFix
 from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow, TappedScan
@@ -85,12 +86,16 @@ class Scene:
             "language": "fr",
             "position": None,
             "seal": lambda _: SealedFix(b"sealed", None),
-            "till_code_was_right": False,
+            "till_code_was_right": False,  # shorthand for the window of `now`
+            "till_window": None,
             "occurred_at": None,
             **overrides,
         }
+        if fields.pop("till_code_was_right"):
+            fields["till_window"] = till.window_of(now)
         entry = fields.pop("entry", self.entry)
-        receipt = make_receipt(entry, row, presence=fields.pop("presence", 0))
+        presence = fields.pop("presence", 0)
+        receipt = fields.pop("receipt", None) or make_receipt(entry, row, presence=presence)
         with self.database.snapshot() as session:
             ground = missions.ground_of(session, receipt, entry)
         with self.database.transaction() as session:

@@ -62,11 +62,11 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
     receipt = core.receipts.read(asked.receipt, token_id=entry.token_id)
     position = _position(asked)
     language = language_for(request, None)
-    right = False
+    window: int | None = None
     if asked.till_code and not _is_replay(core, receipt):
         with core.database.transaction() as session:
-            right = scans.try_till_code(session, receipt, entry.place, asked.till_code, key=core.till_key, now=now)
-        if not right:
+            window = scans.try_till_code(session, receipt, entry.place, asked.till_code, key=core.till_key, now=now)
+        if window is None:
             return _wrong_till_code(request, core, entry, asked, language, now)
 
     def act() -> CheckedIn:
@@ -82,7 +82,7 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
                 language=language,
                 position=position,
                 seal=lambda fix: seal_position(core, fix),
-                till_code_was_right=right,
+                till_window=window,
                 occurred_at=asked.occurred_at,
                 now=now,
             )

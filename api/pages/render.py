@@ -83,7 +83,9 @@ class Renderer:
         self._catalogues = {language: _translations(language) for language in LANGUAGES}
         self._environments = {one: _environment(one, self._catalogues[one]) for one in LANGUAGES}
         self.headers = _security_headers(self.css, is_https=is_https)
-        self.scripts = {name: (_PAGES / "static" / name).read_bytes() for name in ("shopper.js", "staff.js")}
+        self.scripts = {
+            name: (_PAGES / "static" / name).read_bytes() for name in ("shopper.js", "staff.js", "screen.js")
+        }
 
     def script(self, name: str) -> str:
         """The URL of a module; it changes with its content, so it may be cached for ever."""
@@ -144,7 +146,7 @@ class Renderer:
     def message(self, language: str, code: str, detail: str = "", *, mission: Any = None, **values: Any) -> str:
         """The page of a message by its code; unknown codes show the detail itself."""
         title, message, step = MESSAGES.get(code, ("That did not work", detail, ""))
-        url, label = ("/staff", "") if code == "not_signed_in" else ("/", "Type a code")
+        url, label = _ONWARD.get(code, ("/", "Type a code"))
         return self.page(
             "message.html",
             language,
@@ -157,6 +159,9 @@ class Renderer:
             other_lang_url="",
         )
 
+
+# code -> (where its page leads, what the link says); the others lead to the field for a code.
+_ONWARD = {"not_signed_in": ("/staff", ""), "no_live_code": ("/staff", "Shop console")}
 
 # code -> (title, what happened, next step). Plain English is the key of the French catalogue.
 MESSAGES: dict[str, tuple[str, str, str]] = {
@@ -265,6 +270,11 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "This link was used already",
         "A sign-in link works once, and for 14 days.",
         "Ask your manager for a new link.",
+    ),
+    "no_live_code": (
+        "This screen has no code to show",
+        "No live code stands in this shop just now.",
+        "Ask who runs the campaign to issue one, then open this page again.",
     ),
     "internal": (
         "Something failed on our side",

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated
 
 from babel.dates import format_date
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlmodel import Session as DbSession
@@ -16,29 +16,17 @@ from api.dependencies import Core, Now, ReadSession, Services, Session
 from api.forms import require_same_site
 from api.pages import views
 from api.pages.render import language_of
+from api.pages.staff_session import COOKIE, Staff, signed_in
 from api.problems import status_of
-from campaigns import ids, places
+from campaigns import ids, places, tokens
 from campaigns.clock import zone
 from campaigns.errors import CampaignError, Forbidden
 from campaigns.places import Place, StaffSession
 from campaigns.scans.agents import Agent, classify
 
 router = APIRouter(prefix="/staff", tags=["staff"])
-COOKIE = "passerelle_staff"
 LOOK_S = 0.7  # between two looks at the figures: a scan shows well within two seconds
 Tongue = Annotated[str | None, Query(max_length=20)]
-
-
-def signed_in(request: Request, core: Core) -> StaffSession:
-    """The session of this phone; Forbidden when there is none, or it was revoked."""
-    secret = request.cookies.get(COOKIE)
-    if not secret:
-        raise Forbidden("This phone is not signed in. Open a staff link of your shop.", code="not_signed_in")
-    with core.database.snapshot() as session:
-        return places.staff_session_by_secret(session, secret, now=core.clock())
-
-
-Staff = Annotated[StaffSession, Depends(signed_in)]
 
 
 @router.get("/sign-in/{secret}", response_class=HTMLResponse, include_in_schema=False)
@@ -90,6 +78,7 @@ def console(request: Request, core: Core, session: ReadSession, now: Now) -> HTM
         place=place,
         session_until=_day(staff.expires_at, place, language),
         live_html=live_fragment(core, session, place, language, now)[0],
+        has_screen=bool(tokens.live_tokens_of_place(session, place.id, now=now)),
         stream_url=f"/staff/stream?lang={language}",
         sessions=[
             {

@@ -111,7 +111,7 @@ def presence_words(renderer: Renderer, language: str, presence: int | None) -> s
     words = {
         0: "claimed: you scanned a code",
         1: "plausible: your position was in the shop",
-        2: "strong: you typed the code of the moment",
+        2: "strong: you had the code of the moment",
         3: "witnessed: the staff confirmed it",
     }
     return renderer.word(language, words[presence]) if presence is not None else ""
@@ -213,7 +213,7 @@ def shop_view(
     ]
     return ShopView(
         todo=_todo(session, renderer, place, language=language, now=now),
-        till_code=_spaced(till.till_code(till_key, place.id, till.window_of(now))),
+        till_code=spaced(till.till_code(till_key, place.id, till.window_of(now))),
         till_seconds_left=till.seconds_left(now),
         today=TodayView(raw, confirmed, people, acts, round(100 * confirmed / raw) if raw else None),
         hours=hours,
@@ -268,5 +268,6 @@ def _since(instant: datetime, place: Place, language: str) -> str:
     return format_datetime(instant, "d MMMM HH:mm", tzinfo=clock.zone(place.time_zone), locale=language)
 
 
-def _spaced(code: str) -> str:
+def spaced(code: str) -> str:
+    """Six digits in two groups, to be read aloud."""
     return f"{code[:3]} {code[3:]}"

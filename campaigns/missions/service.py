@@ -194,7 +194,7 @@ def check_in(
     language: str,
     position: Position | None,
     seal: Callable[[Position], SealedFix],
-    till_code_was_right: bool,
+    till_window: int | None,
     occurred_at: datetime | None,
     now: datetime,
 ) -> CheckedIn:
@@ -216,7 +216,7 @@ def check_in(
         first_reasons=ground.reasons,
         position=position,
         sealed=seal(position) if position else None,
-        till_code_was_right=till_code_was_right,
+        till_window=till_window,
         occurred_at=occurred_at,
         least_presence=min((step.min_presence for step in steps), default=0),
         now=now,

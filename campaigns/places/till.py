@@ -30,14 +30,12 @@ def till_code(key: bytes, place_id: UUID, window: int) -> str:
     return f"{number % 10**DIGITS:0{DIGITS}d}"
 
 
-def is_good(key: bytes, place_id: UUID, typed: str, now: datetime) -> bool:
-    """Whether the typed digits are of the present window or the one before; spaces do not matter."""
+def window_if_good(key: bytes, place_id: UUID, typed: str, now: datetime) -> int | None:
+    """The window of the typed digits, the present one or the one before; None for others. Spaces do not matter."""
     digits = "".join(typed.split())
-    present = window_of(now)
-    return any(
-        hmac.compare_digest(till_code(key, place_id, present - back).encode(), digits.encode())
-        for back in range(GRACE_WINDOWS + 1)
-    )
+    windows = [window_of(now) - back for back in range(GRACE_WINDOWS + 1)]
+    good = [hmac.compare_digest(till_code(key, place_id, window).encode(), digits.encode()) for window in windows]
+    return next((window for window, is_good in zip(windows, good, strict=True) if is_good), None)
 
 
 def seconds_left(now: datetime) -> int:

@@ -175,6 +175,22 @@ class Visit(SQLModel, table=True):
     check_in_id: UUID
 
 
+class LiveWindowUse(SQLModel, table=True):
+    """That a live window of a place proved a person's presence in a campaign, scanned or typed as the till code.
+
+    The primary key refuses the second use (I13).
+    """
+
+    __tablename__ = "live_window_uses"
+
+    place_id: UUID = Field(foreign_key="places.id", primary_key=True)
+    campaign_id: UUID = Field(foreign_key="campaigns.id", primary_key=True)
+    window: int = Field(primary_key=True, description="of 30 seconds, counted since 1970")
+    person_id: UUID = Field(primary_key=True)
+    scan_id: UUID
+    used_at: datetime
+
+
 class ReceiptTries(SQLModel, table=True):
     """Till codes typed with one receipt: five at most."""
 

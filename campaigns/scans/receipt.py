@@ -26,10 +26,14 @@ _LENGTH = (_BODY.size + _MAC) * 4 // 3
 _NUMBER = {verdict: number for number, verdict in enumerate(Verdict)}
 _VERDICT = dict(enumerate(Verdict))
 _NO_PLACE = bytes(16)
+_WINDOW_BACK = 0x80  # of the byte of presence, which has four levels
 
 
 class Receipt(NamedTuple):
-    """What a receipt says, once its signature was believed."""
+    """What a receipt says, once its signature was believed.
+
+    `window_back`: how many windows before that of its instant the scanned live code was of, 0 or 1.
+    """
 
     scan_id: UUID
     token_id: UUID
@@ -38,6 +42,7 @@ class Receipt(NamedTuple):
     verdict: Verdict
     score: int
     presence: int
+    window_back: int = 0
 
     @property
     def scanned_at(self) -> datetime:
@@ -65,6 +70,7 @@ class ReceiptBook:
         verdict: Verdict,
         score: int,
         presence: int,
+        window_back: int = 0,
     ) -> bytes:
         """The receipt of a stored scan: 100 ASCII bytes."""
         body = _BODY.pack(
@@ -75,7 +81,7 @@ class ReceiptBook:
             visitor_key,
             _NUMBER[verdict],
             min(score, 255),
-            presence,
+            presence | (_WINDOW_BACK if window_back else 0),
         )
         mac = hashlib.blake2b(body, digest_size=_MAC, key=self._key).digest()
         return base64.urlsafe_b64encode(body + mac)
@@ -104,7 +110,8 @@ class ReceiptBook:
             visitor_key,
             _VERDICT[verdict],
             score,
-            presence,
+            presence & ~_WINDOW_BACK,
+            int(presence >= _WINDOW_BACK),
         )
 
 

@@ -19,6 +19,7 @@ from campaigns.places import Place, till
 from campaigns.places.geofence import Geofence, bucket, cell, distance_m, judge
 from campaigns.places.network import NOWHERE, Whereabouts
 from campaigns.planning import State
+from campaigns.scans import live_windows
 from campaigns.scans.agents import Agent
 from campaigns.scans.log import ScanRow, TappedScan
 from campaigns.scans.models import (
@@ -32,6 +33,7 @@ from campaigns.scans.models import (
     Visit,
     first_scan,
 )
+from campaigns.scans.proof import Proof
 from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE, Receipt
 from campaigns.scans.signals import SPREAD_VISITORS
 from campaigns.scans.verdict import (
@@ -47,7 +49,6 @@ from campaigns.scans.verdict import (
 )
 from campaigns.storage import changed, insert_once, upsert
 from campaigns.tokens.directory import Entry, Serial
-from campaigns.tokens.sun import Tap
 
 BETWEEN_PLACES = timedelta(minutes=3)  # nobody is counted at two places within it
 PLACES_A_DAY = 10  # of one person; more is a tour of codes, not of shops
@@ -108,17 +109,16 @@ def sight(
     data_centre: bool = False,
     enumeration: bool = False,
     objected: bool = False,
-    tap: Tap | None = None,
+    unproved: str | None = None,
 ) -> tuple[ScanRow, Judgement]:
     """The row and first verdict of a GET. `entry` is None for an unknown code, `asked` what the phone asked for.
 
-    `tap` is what the tag of a `sun` token said, if it said anything.
+    `unproved`: why what its address brought proves nothing.
     """
     id = ids.uuid7_hex(ids.milliseconds(now))
     state, is_open = entry.standing.at(now) if entry else (None, True)
     is_revoked = entry is not None and entry.is_revoked
     possession = entry is not None and entry.serial is not None and not entry.serial.is_proof
-    unproved = tap.reason.value if tap is not None and tap.reason is not None else None
     judgement = judge_request(
         agent.kind, prefetch, state, is_revoked, is_open, data_centre, enumeration, possession, unproved
     )
@@ -142,11 +142,12 @@ def sight(
     return row, judgement
 
 
-def to_store(entry: Entry | None, row: ScanRow, tap: Tap | None) -> ScanRow | TappedScan:
+def to_store(row: ScanRow, proof: Proof) -> ScanRow | TappedScan:
     """What the log is handed: with a tap that counts, its counter to spend. A robot's visit spends nothing."""
-    if entry is None or tap is None or tap.counter is None or row.verdict == Verdict.BOT:
+    tap = proof.tap
+    if tap is None or tap.counter is None or row.verdict == Verdict.BOT:
         return row
-    return TappedScan(row, tap.counter, tap.uid, 1 if entry.sun is None else STRONG)
+    return TappedScan(row, tap.counter, tap.uid, proof.presence)
 
 
 def phase_of(state: str | None) -> str:
@@ -156,8 +157,8 @@ def phase_of(state: str | None) -> str:
 
 def try_till_code(
     session: Session, receipt: Receipt, place: Place | None, typed: str, *, key: bytes, now: datetime
-) -> bool:
-    """Spend a try of this receipt on a till code; whether it was right. Commit either way: wrong tries count.
+) -> int | None:
+    """Spend a try of this receipt on a till code; its window when it was right. Commit either way: wrong tries count.
 
     Gone after ten minutes, TooMany after five tries of the receipt or a hundred wrong ones of the place and day.
     """
@@ -180,10 +181,10 @@ def try_till_code(
             retry_after_s=60,
         )
     places.reserve_till_try(session, place, now=now)
-    if not till.is_good(key, place.id, typed, now):
-        return False
-    places.give_back_till_try(session, place, now=now)
-    return True
+    window = till.window_if_good(key, place.id, typed, now)
+    if window is not None:
+        places.give_back_till_try(session, place, now=now)
+    return window
 
 
 def check_in(
@@ -196,33 +197,33 @@ def check_in(
     first_reasons: str,
     position: Position | None,
     sealed: SealedFix | None,
-    till_code_was_right: bool,
+    till_window: int | None,
     occurred_at: datetime | None,
     least_presence: int = 0,
     now: datetime,
 ) -> CheckIn:
     """The offline act on a scan, once per scan; Conflict when its twin was first.
 
-    Presence is 2 with the till code of the last minute, a tap whose counter was unused, or an unused serial handed over
-    at that place, 1 with a position inside the geofence in opening hours, else 0. Confirms the scan. Gone after 48
-    hours; Conflict (`serial_used`) when the serial was used already. It is counted when its verdict earns, it reaches
-    `least_presence`, and it is a visit: see `_may_be_here` and `_is_visit`. The visit is that of the scan's instant;
-    `occurred_at` is only what the phone says.
+    Presence is 2 with a live code or till code whose window (`till_window`) this person had not used, a signed tap
+    whose counter was unused, or an unused serial handed over at that place, 1 with a position inside the geofence in
+    opening hours, else 0. Confirms the scan. Gone after 48 hours; Conflict (`serial_used`) when the serial was used
+    already. It is counted when its verdict earns, it reaches `least_presence`, and it is a visit: see `_may_be_here`
+    and `_is_visit`. The visit is that of the scan's instant; `occurred_at` is only what the phone says.
     """
     receipt.require_fresh(now, ACT_LIFE)
     receipt = _as_proved(session, receipt, entry)
     confirm(session, receipt, now=now)
     late = now - receipt.scanned_at > PRESENCE_LIFE
-    if position is not None and sealed is not None:
-        best = _keep_position(session, receipt, entry.place, position, sealed, late=late, now=now)
-    else:
-        best = best_fix(session, receipt.scan_id)
+    best = _best_position(session, receipt, entry.place, position, sealed, late=late, now=now)
     fence = Geofence(best.geofence) if best else Geofence.NONE
-    presence = _presence(fence, entry.place, till_code_was_right, receipt)
+    claim = live_windows.claim(session, receipt, entry, person, till_window=till_window, now=now)
+    presence = _presence(fence, entry.place, claim.presence, receipt)
     closed = entry.is_revoked or entry.state_at(now) not in (State.LIVE, State.DRAFT)
     if entry.serial is not None and not closed and receipt.verdict in _SPENDING:
         presence = _spend(session, receipt, entry, entry.serial, person, presence, least_presence, now=now)
-    judgement = _judge_check_in(first_reasons, receipt, entry.place, best, presence, late=late, closed=closed)
+    judgement = _judge_check_in(
+        first_reasons, receipt, entry.place, best, presence, late=late, closed=closed, spent=claim.is_spent
+    )
     phase = "draft" if judgement.verdict is Verdict.TEST else "live"
     at = min(max(occurred_at or now, receipt.scanned_at), now)
     id = ids.uuid7_at(now)
@@ -239,7 +240,7 @@ def check_in(
         "phase": phase,
         "presence": presence,
         "geofence": fence.value,
-        "by_till_code": till_code_was_right,
+        "by_till_code": till_window is not None,
         "verdict": judgement.verdict.value,
         "reasons": judgement.reasons_text,
         "counted": counted,
@@ -356,6 +357,22 @@ def confirmed_among(session: Session, scan_ids: Sequence[UUID]) -> set[UUID]:
     return set(session.exec(select(ScanConfirmation.scan_id).where(col(ScanConfirmation.scan_id).in_(scan_ids))).all())
 
 
+def _best_position(
+    session: Session,
+    receipt: Receipt,
+    place: Place | None,
+    position: Position | None,
+    sealed: SealedFix | None,
+    *,
+    late: bool,
+    now: datetime,
+) -> ScanPosition | None:
+    """The best of the positions given for a scan, with the one that came now, if any."""
+    if position is None or sealed is None:
+        return best_fix(session, receipt.scan_id)
+    return _keep_position(session, receipt, place, position, sealed, late=late, now=now)
+
+
 def _keep_position(
     session: Session,
     receipt: Receipt,
@@ -393,12 +410,10 @@ def accuracy_up(accuracy_m: float) -> int:
     return min(int(-(-accuracy_m // 1)), 2**31 - 1)
 
 
-def _presence(fence: Geofence, place: Place | None, till_code_was_right: bool, receipt: Receipt) -> int:
-    if till_code_was_right:
-        return 2
+def _presence(fence: Geofence, place: Place | None, proven: int, receipt: Receipt) -> int:
     if fence is Geofence.INSIDE and place is not None and place.is_open(receipt.scanned_at):
-        return max(1, receipt.presence)
-    return receipt.presence
+        return max(1, proven)
+    return proven
 
 
 def _as_proved(session: Session, receipt: Receipt, entry: Entry) -> Receipt:
@@ -444,10 +459,13 @@ def _judge_check_in(
     *,
     late: bool,
     closed: bool,
+    spent: bool,
 ) -> Judgement:
     first = [reason for reason in first_reasons.split(",") if reason]
     if closed:
         first.append(Reason.CAMPAIGN_CLOSED)
+    if spent:
+        first.append(Reason.EXPIRED_LIVE_CODE)
     return judge_further(
         first,
         is_test=receipt.verdict is Verdict.TEST,

@@ -59,6 +59,7 @@ class Reason(StrEnum):
     REPLAYED_COUNTER = "replayed_counter"
     REPLAYED_RECEIPT = "replayed_receipt"
     UID_ONLY = "uid_only"
+    EXPIRED_LIVE_CODE = "expired_live_code"
 
 
 WEIGHTS: dict[str, int] = {
@@ -80,6 +81,7 @@ WEIGHTS: dict[str, int] = {
     Reason.POSSESSION: 0,
     Reason.REPLAYED_RECEIPT: 0,
     Reason.UID_ONLY: 0,
+    Reason.EXPIRED_LIVE_CODE: 0,
 }
 # Phones of one model behind one shop's Wi-Fi look like one device until presence 2 tells them apart.
 LIFTED_BY_PRESENCE = (Reason.BURST_SOURCE, Reason.SHARED_DEVICE)
@@ -109,7 +111,7 @@ class Located:
     refused: bool
 
 
-@lru_cache(4096)  # there are 3,456 different requests, and each costs 5 µs to judge
+@lru_cache(8192)  # there are 5,760 different requests, and each costs 5 µs to judge
 def judge_request(
     agent: AgentKind,
     prefetch: bool,
@@ -119,12 +121,12 @@ def judge_request(
     data_centre: bool = False,
     enumeration: bool = False,
     possession: bool = False,
-    tap: str | None = None,
+    unproved: str | None = None,
 ) -> Judgement:
     """The first verdict, from the request alone. `state` is None for an unknown code.
 
-    `possession`: the code came on a pack, so having it says nothing of where its owner is. `tap`: why what an NFC tag
-    said proves nothing.
+    `possession`: the code came on a pack, so having it says nothing of where its owner is. `unproved`: why what the
+    code brought with it proves nothing.
     """
     reasons: list[str] = []
     if agent is AgentKind.BOT:
@@ -145,8 +147,8 @@ def judge_request(
         reasons.append(Reason.ENUMERATION)
     if possession:
         reasons.append(Reason.POSSESSION)
-    if tap:
-        reasons.append(tap)
+    if unproved:
+        reasons.append(unproved)
     return settle(reasons, is_test=state is State.DRAFT)
 
 

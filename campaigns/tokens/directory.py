@@ -18,7 +18,7 @@ from sqlmodel import Session, col, select
 from campaigns.errors import Invalid
 from campaigns.places import Place
 from campaigns.planning import Campaign, State
-from campaigns.tokens.models import SunTag, Token, TokenBatch, TokenState
+from campaigns.tokens.models import Kind, SunTag, Token, TokenBatch, TokenState
 from campaigns.tokens.sun import SignedTag
 
 UNKNOWN_S = 60.0
@@ -94,6 +94,7 @@ class Entry:
     serial: Serial | None = None
     sun: SignedTag | None = None
     bound_uid: str | None = None
+    is_live: bool = False
 
     def state_at(self, now: datetime) -> State:
         """The state of the campaign a visitor meets now."""
@@ -194,6 +195,7 @@ class Directory:
             standing=self._standings.get((campaign.id, token.place_id)) or Standing(campaign, place),
             serial=_serial(token, batch),
             sun=self._signed(tag),
+            is_live=token.kind == Kind.LIVE,
         )
 
     def _signed(self, tag: SunTag | None) -> SignedTag | None:

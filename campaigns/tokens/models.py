@@ -22,10 +22,11 @@ class Medium(StrEnum):
 
 
 class Kind(StrEnum):
-    """How a code proves. Live joins with the screens it needs."""
+    """How a code proves: a live one changes on the shop's screen every 30 seconds."""
 
     STATIC = "static"
     SERIAL = "serial"
+    LIVE = "live"
     SUN = "sun"
 
 

@@ -95,15 +95,16 @@ class Look:
                 raise Invalid(f"This line has at most {longest} characters; shorten it.", pointer=pointer)
 
 
-def matrix(text: str, error_correction: ErrorCorrection) -> Matrix:
+def matrix(text: str, error_correction: ErrorCorrection, *, mask: int | None = None) -> Matrix:
     """The modules of the smallest code that holds `text`, rows from the top, True for dark, without quiet
     zone.
 
-    Upper-case URLs take the alphanumeric mode and give a smaller code. Invalid for an empty or too long text.
+    Upper-case URLs take the alphanumeric mode and give a smaller code. A `mask` (0 to 7) spares
+    choosing the best of them. Invalid for an empty or too long text.
     """
     if not text:
         raise Invalid("A code cannot be empty; give it a text.")
-    code = qrcode.QRCode(error_correction=_LEVELS[error_correction], border=0)
+    code = qrcode.QRCode(error_correction=_LEVELS[error_correction], border=0, mask_pattern=mask)
     try:
         code.add_data(text)
         code.make()
@@ -136,7 +137,7 @@ def svg(text: str, *, error_correction: ErrorCorrection = ErrorCorrection.M, mod
 
 def terminal(text: str) -> str:
     """The code in half blocks, two rows a line, black on white whatever the terminal's theme."""
-    modules = _with_quiet_zone(matrix(text, ErrorCorrection.M), QUIET_ZONE)
+    modules = with_quiet_zone(matrix(text, ErrorCorrection.M), QUIET_ZONE)
     blank = (False,) * len(modules)
     pairs = zip(modules[::2], [*modules[1::2], blank], strict=True)  # the side of a code is always odd
     lines = ("".join(_HALF_BLOCKS[pair] for pair in zip(upper, lower, strict=True)) for upper, lower in pairs)
@@ -218,7 +219,8 @@ def _luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _with_quiet_zone(modules: Matrix, quiet_zone: int) -> Matrix:
+def with_quiet_zone(modules: Matrix, quiet_zone: int) -> Matrix:
+    """The modules with so many light ones around them."""
     side = (False,) * quiet_zone
     blank = ((False,) * (len(modules) + 2 * quiet_zone),) * quiet_zone
     return (*blank, *((*side, *row, *side) for row in modules), *blank)

@@ -42,8 +42,10 @@ def issue(
     """Issue a token with a fresh code. Conflict on an ended campaign or an `external_id` already used.
 
     A `sun` token is written on the `tag` it is given with; Invalid for one without, or for another medium than NFC.
+    A `live` token is a QR code on the screen of a place; Invalid for one without, or for another medium.
     """
     _require_tag(kind, medium, tag)
+    _require_screen(kind, medium, place.id if place else None)
     if campaign.state == State.ENDED:
         raise Conflict("This campaign has ended; it takes no new tokens.", code="wrong_state")
     if external_id and find_token(session, campaign.id, external_id=external_id):
@@ -90,7 +92,11 @@ def find_tag(session: Session, token_id: UUID) -> SunTag | None:
 
 
 def change_token(session: Session, token: Token, *, now: datetime, **fields: object) -> Token:
-    """Change label, channel, place or destination of a printed code: it takes effect at the next scan."""
+    """Change label, channel, place or destination of a printed code: it takes effect at the next scan.
+
+    Invalid for a live token that would stand in no place.
+    """
+    _require_screen(token.kind, token.medium, fields.get("place_id", token.place_id))
     for key, value in fields.items():
         setattr(token, key, value)
     token.changed_at = now
@@ -131,6 +137,18 @@ def tokens_of_place(session: Session, place_id: UUID) -> Sequence[Token]:
     return session.exec(standing.order_by(col(Token.id))).all()
 
 
+def live_tokens_of_place(session: Session, place_id: UUID, *, now: datetime) -> list[tuple[Token, Campaign]]:
+    """The tokens the screen of a place can show, oldest first: active, live, of campaigns that are not over."""
+    query = (
+        select(Token, Campaign)
+        .join(Campaign, col(Campaign.id) == Token.campaign_id)
+        .where(Token.place_id == place_id, Token.kind == Kind.LIVE, Token.state == TokenState.ACTIVE)
+        .order_by(col(Token.id))
+    )
+    found = session.exec(query).all()
+    return [(token, campaign) for token, campaign in found if campaign.state_at(now) != State.ENDED]
+
+
 def ids_of_campaign(campaign_id: UUID) -> SelectOfScalar[UUID]:
     """The ids of a campaign's tokens, as a query to put into another: there may be 100,000."""
     return select(Token.id).where(Token.campaign_id == campaign_id)
@@ -158,6 +176,15 @@ def _require_tag(kind: Kind, medium: Medium, tag: TagPlan | None) -> None:
         raise Invalid(f"sun belongs to a sun token, not to a {kind} one.", pointer="/sun")
     if kind == Kind.SUN and medium != Medium.NFC:
         raise Invalid("A sun token is an NFC tag: its medium is nfc.", pointer="/medium")
+
+
+def _require_screen(kind: str, medium: str, place_id: object) -> None:
+    if kind != Kind.LIVE:
+        return
+    if medium != Medium.QR:
+        raise Invalid("A live token is shown on a screen: its medium is qr.", pointer="/medium")
+    if place_id is None:
+        raise Invalid("A live token stands in a place, on its screen: give place_id.", pointer="/place_id")
 
 
 def _enrol(session: Session, token_id: UUID, tag: TagPlan) -> None:

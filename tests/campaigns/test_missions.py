@@ -399,7 +399,7 @@ def _check_in(session: Session, receipt: Receipt, entry: Entry, *, cookie: str |
         language="fr",
         position=INSIDE,
         seal=lambda _: SealedFix(b"sealed", None),
-        till_code_was_right=False,
+        till_window=None,
         occurred_at=None,
         now=now,
     )

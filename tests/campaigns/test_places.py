@@ -41,20 +41,23 @@ def test_a_till_code_is_six_digits_that_change_every_thirty_seconds() -> None:
 
 def test_a_till_code_is_good_in_its_window_and_the_next() -> None:
     code = code_at(NOON)
-    good = [second for second in range(-30, 120) if till.is_good(KEY, PLACE, code, NOON + timedelta(seconds=second))]
-    assert good == list(range(60))
+    found = {
+        second: till.window_if_good(KEY, PLACE, code, NOON + timedelta(seconds=second)) for second in range(-30, 120)
+    }
+    good = {second: window for second, window in found.items() if window is not None}
+    assert good == dict.fromkeys(range(60), till.window_of(NOON))
 
 
 @pytest.mark.parametrize("shape", ["{0} {1}", " {0}{1} ", "{0}\u00a0{1}", "{0}\t{1}\n"])
 def test_spaces_in_a_typed_till_code_do_not_matter(shape: str) -> None:
     code = code_at(NOON)
-    assert till.is_good(KEY, PLACE, shape.format(code[:3], code[3:]), NOON)
+    assert till.window_if_good(KEY, PLACE, shape.format(code[:3], code[3:]), NOON)
 
 
 @given(st.text(max_size=12).filter(lambda text: not any(0xD800 <= ord(c) < 0xE000 for c in text)))
 def test_nothing_else_is_a_good_till_code(text: str) -> None:
     good = {code_at(NOON), code_at(NOON - timedelta(seconds=30))}
-    assert till.is_good(KEY, PLACE, text, NOON) == ("".join(text.split()) in good)
+    assert (till.window_if_good(KEY, PLACE, text, NOON) is not None) == ("".join(text.split()) in good)
 
 
 def test_another_place_and_another_key_have_other_till_codes() -> None:
@@ -78,7 +81,7 @@ def committed_place(database: Database, **fields: Any) -> Place:
         return make_place(session, make_organisation(session), **fields)
 
 
-def try_code(database: Database, mine: Receipt, place: Place | None, typed: str, now: datetime = NOON) -> bool:
+def try_code(database: Database, mine: Receipt, place: Place | None, typed: str, now: datetime = NOON) -> int | None:
     with database.transaction() as session:
         return scans.try_till_code(session, mine, place, typed, key=KEY, now=now)
 
@@ -97,7 +100,7 @@ def test_the_right_till_code_is_accepted_and_is_no_wrong_try(database: Database)
 def test_a_receipt_has_five_tries_and_the_right_code_comes_too_late_after_them(database: Database) -> None:
     place = committed_place(database)
     mine = receipt(place)
-    assert [try_code(database, mine, place, "nothing") for _ in range(5)] == [False] * 5
+    assert [try_code(database, mine, place, "nothing") for _ in range(5)] == [None] * 5
     with pytest.raises(TooMany) as refusal:
         try_code(database, mine, place, code_at(NOON, place.id))
     assert refusal.value.code == "till_code_tries"
@@ -109,7 +112,7 @@ def test_racing_tries_of_one_receipt_are_five(database: Database) -> None:
     place = committed_place(database)
     mine = receipt(place)
     outcomes = race(12, lambda _: try_code(database, mine, place, "nothing"))
-    assert outcomes.count(False) == 5
+    assert outcomes.count(None) == 5
     assert sum(isinstance(one, TooMany) for one in outcomes) == 7
     assert wrong_tries(database) == {"2026-10-14": 5}
 
@@ -121,7 +124,7 @@ def test_racing_wrong_codes_of_a_place_and_day_are_a_hundred(database: Database)
         passed = 0
         for _ in range(11):
             with suppress(TooMany):
-                passed += not try_code(database, receipt(place), place, "nothing")
+                passed += try_code(database, receipt(place), place, "nothing") is None
         return passed
 
     passed = race(12, guess)
@@ -134,7 +137,7 @@ def test_racing_wrong_codes_of_a_place_and_day_are_a_hundred(database: Database)
 def test_the_hundred_wrong_codes_are_of_the_civil_day_of_the_place(database: Database) -> None:
     tokyo = committed_place(database, time_zone="Asia/Tokyo")
     for instant in (datetime(2026, 10, 14, 14, 59, tzinfo=UTC), datetime(2026, 10, 14, 15, 0, tzinfo=UTC)):
-        assert not try_code(database, receipt(tokyo, at=instant), tokyo, "nothing", instant)
+        assert try_code(database, receipt(tokyo, at=instant), tokyo, "nothing", instant) is None
     assert wrong_tries(database) == {"2026-10-14": 1, "2026-10-15": 1}
 
 

@@ -26,13 +26,14 @@ TEXT = BOOK.mint(SCAN.hex, TOKEN, PLACE, 123, Verdict.VALID, 10, 1).decode()
     st.sampled_from(Verdict),
     st.integers(0, 255),
     st.integers(0, 3),
+    st.integers(0, 1),
 )
 def test_a_receipt_says_what_was_minted(
-    scan: UUID, token: UUID, place: UUID | None, key: int, verdict: Verdict, score: int, presence: int
+    scan: UUID, token: UUID, place: UUID | None, key: int, verdict: Verdict, score: int, presence: int, back: int
 ) -> None:
-    text = BOOK.mint(scan.hex, token, place, key, verdict, score, presence).decode()
+    text = BOOK.mint(scan.hex, token, place, key, verdict, score, presence, back).decode()
     assert len(text) == 100
-    assert BOOK.read(text, token_id=token) == Receipt(scan, token, place, key, verdict, score, presence)
+    assert BOOK.read(text, token_id=token) == Receipt(scan, token, place, key, verdict, score, presence, back)
 
 
 @given(st.integers(0, 99), st.integers(0, 5))

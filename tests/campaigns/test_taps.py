@@ -11,10 +11,11 @@ from sqlmodel import Session, select
 from campaigns.scans import to_store
 from campaigns.scans.log import ScanRow, Spent, TappedScan
 from campaigns.scans.postgres_log import PostgresWriter
+from campaigns.scans.proof import NOTHING, Proof
 from campaigns.storage import Database
 from campaigns.tokens.directory import Entry
 from campaigns.tokens.models import SpentTap, SunTag
-from campaigns.tokens.sun import Reason, Tap
+from campaigns.tokens.sun import Tap
 from campaigns.worker import purge
 from tests.factories import NOON, make_scan, write
 from tests.ntag424 import UID
@@ -113,12 +114,12 @@ def test_a_tap_stored_again_is_the_same_tap(postgres_database: Database) -> None
 
 def test_a_robot_or_a_doubtful_tap_spends_nothing(scene: Scene) -> None:
     row, robot = make_scan(scene.entry), make_scan(scene.entry, agent="Googlebot/2.1")
-    good = Tap(OWN, 7)
-    assert to_store(scene.entry, row, good) == TappedScan(row, 7, OWN)
-    assert to_store(scene.entry, robot, good) is robot
-    assert to_store(scene.entry, make_scan(scene.entry, prefetch=True), good).__class__ is ScanRow
-    for doubtful in (None, Tap(reason=Reason.BAD_MAC), Tap(OWN, reason=Reason.UID_ONLY)):
-        assert to_store(scene.entry, row, doubtful) is row
+    good = Proof(2, tap=Tap(OWN, 7))
+    assert to_store(row, good) == TappedScan(row, 7, OWN)
+    assert to_store(robot, good) is robot
+    assert to_store(make_scan(scene.entry, prefetch=True), good).__class__ is ScanRow
+    for doubtful in (NOTHING, Proof(unproved="bad_mac"), Proof(2)):
+        assert to_store(row, doubtful) is row
 
 
 def test_of_racing_uses_of_one_tap_one_counts(scene: Scene) -> None:
