@@ -4,7 +4,7 @@ make of them."""
 import io
 import threading
 from contextlib import closing
-from typing import Any
+from typing import Any, Final
 
 import pypdfium2
 import resvg_py
@@ -12,9 +12,11 @@ import zxingcpp
 from PIL import Image
 
 from campaigns.tokens.picture import Format
+from campaigns.tokens.shapes import Matrix
 
 # "PDFium is not thread-safe": two threads in it at once may crash the process.
 _pdfium = threading.Lock()
+_AS_GREY: Final = bytes((255, *bytes(255)))  # False, a light module, is white; True is black
 
 
 def reads_as(image: bytes, format: Format, *, width_px: int) -> list[str]:
@@ -22,8 +24,19 @@ def reads_as(image: bytes, format: Format, *, width_px: int) -> list[str]:
 
     The reader gets no help: neither inverting, nor the hint that the picture is only a code.
     """
+    return _texts(_pixels(image, format, width_px))
+
+
+def modules_read_as(modules: Matrix) -> list[str]:
+    """The texts in modules with their quiet zone, at one pixel each: what costs a tenth of reading a finished image."""
+    side = len(modules)
+    grey = b"".join(map(bytes, modules)).translate(_AS_GREY)
+    return _texts(memoryview(grey).cast("B", (side, side)))
+
+
+def _texts(pixels: Any) -> list[str]:
     found = zxingcpp.read_barcodes(
-        _pixels(image, format, width_px),
+        pixels,
         formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode),
         try_invert=False,
         text_mode=zxingcpp.TextMode.Plain,
