@@ -20,6 +20,7 @@ from campaigns.settings import Settings
 from campaigns.storage import Database
 from campaigns.tokens.directory import Directory
 from campaigns.tokens.gallery import Gallery
+from campaigns.tokens.workshop import Workshop
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Services:
     receipts: ReceiptBook
     directory: Directory
     gallery: Gallery
+    workshop: Workshop
     renderer: Renderer
     geocode: Geocode | None
     network: NetworkMap
