@@ -36,10 +36,10 @@ class _Outlet:
     """What `zipfile` writes to: it cannot seek, so sizes follow each file in a data descriptor (APPNOTE 4.3.9)."""
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
+        self._held = bytearray()
 
     def write(self, data: bytes) -> int:
-        self._pieces.append(bytes(data))
+        self._held += data
         return len(data)
 
     def flush(self) -> None:
@@ -50,18 +50,18 @@ class _Outlet:
 
     def take(self) -> bytes:
         """What was written since it was last asked."""
-        taken, self._pieces = b"".join(self._pieces), []
+        taken = bytes(self._held)
+        self._held.clear()
         return taken
 
 
 async def _zipped(files: Files, made_at: datetime) -> AsyncGenerator[bytes, None]:
-    outlet = _Outlet()
+    outlet, written_at = _Outlet(), made_at.timetuple()[:6]  # one for all: `zipfile` keeps what it was told of each
     archive = zipfile.ZipFile(outlet, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL)
 
     def add(some: Sequence[tuple[str, bytes]]) -> bytes:
         for name, content in some:
-            entry = zipfile.ZipInfo(name, made_at.timetuple()[:6])
-            archive.writestr(entry, content, zipfile.ZIP_DEFLATED, _LEVEL)
+            archive.writestr(zipfile.ZipInfo(name, written_at), content, zipfile.ZIP_DEFLATED, _LEVEL)
         return outlet.take()
 
     async for some in files:
