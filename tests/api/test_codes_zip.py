@@ -193,6 +193,7 @@ def test_a_server_that_ends_takes_its_drawing_processes_along(tmp_path: Path, en
         shop = make_shop(server)
         with half_read(shop, batch_of(shop, LARGE)):
             drawing = drawing_processes(server.process.pid)
+            assert all(os.getsid(pid) == pid for pid in drawing), "a Ctrl-C in the server's terminal would reach them"
             server.process.send_signal(ending)
             server.process.wait(timeout=20)
         wait_until(lambda: not any(map(is_there, drawing)), seconds=5)

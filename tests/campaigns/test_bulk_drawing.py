@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from qrcode import util
 
+from campaigns.draughtsman import NICE
 from campaigns.errors import Invalid
 from campaigns.tokens import codes, qr
 from campaigns.tokens.bulk_drawing import SAMPLED, Order, draw_all
@@ -79,6 +80,8 @@ def test_orders_come_back_in_their_turn_and_the_processes_end_with_the_last_user
     expected = draw_all(order())
     with workshop.open() as first:
         assert first(order()).result(timeout=30) == expected
+        (only,) = drawing_processes(os.getpid())
+        assert os.getpriority(os.PRIO_PROCESS, only) == os.getpriority(os.PRIO_PROCESS, 0) + NICE
         with workshop.open() as second:
             futures = [draw(order(TEXTS[at : at + 5])) for at in range(0, 40, 5) for draw in (first, second)]
             drawn = [image for future in futures[::2] for image in future.result(timeout=30)]
