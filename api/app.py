@@ -39,6 +39,7 @@ from campaigns.storage import Database
 from campaigns.tokens.directory import Directory
 from campaigns.tokens.gallery import Gallery
 from campaigns.tokens.screens import Screens
+from campaigns.tokens.workshop import Workshop
 from campaigns.worker import Worker
 
 VERSION = "0.1.0"
@@ -145,6 +146,7 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         receipts=ReceiptBook(keyring.derive("receipt"), keyring.key_id),
         directory=Directory(open_keys=keyring.open_tag_keys),
         gallery=Gallery(),
+        workshop=Workshop(),
         renderer=Renderer(is_https=settings.is_https),
         geocode=geocoder(settings.geocoder, settings.geocoder_agent),
         network=NetworkMap(settings.geoip_file),

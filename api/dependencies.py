@@ -21,6 +21,7 @@ from campaigns.storage import Database
 from campaigns.tokens.directory import Directory
 from campaigns.tokens.gallery import Gallery
 from campaigns.tokens.screens import Screens
+from campaigns.tokens.workshop import Workshop
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Services:
     receipts: ReceiptBook
     directory: Directory
     gallery: Gallery
+    workshop: Workshop
     renderer: Renderer
     geocode: Geocode | None
     network: NetworkMap

@@ -1,28 +1,38 @@
 """Batches: many tokens at once, and the list of their codes for the printer."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import aclosing
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
+from fastapi.concurrency import iterate_in_threadpool
 from pydantic import BaseModel, Field, StrictBool
 from sqlmodel import Session as DbSession
 
 from api import schemas
+from api.archives import ZipResponse
 from api.bulk import JobRead, accept, show_job
 from api.dependencies import Acting, Actor, Core, Now, ReadSession, Services, Session
 from api.etags import Tagged
 from api.exports import csv_file, ndjson_file
 from api.pagination import Cursor, Limit, Page, before, page
+from api.qr_options import PlainQr
 from campaigns import ids, places, planning, tokens
 from campaigns.errors import Invalid, NotFound
 from campaigns.places import Place
 from campaigns.planning import Campaign
-from campaigns.tokens import Good, Kind, Medium, TokenBatch
+from campaigns.tokens import Good, Kind, Medium, TokenBatch, qr
 from campaigns.tokens.batches import MOST_SERIALS, MOST_STATICS
+from campaigns.tokens.bulk_drawing import CHUNK, Order
+from campaigns.tokens.codes import SERIAL_LENGTH
 
 router = APIRouter(prefix="/v1", tags=["tokens"])
 
+AHEAD = 6  # orders of a download that are drawn or wait to be, whose images wait for a slow client: some 1 MB
 COLUMNS = ("code", "url", "label", "place", "state")
 _FIELDS: dict[Kind, tuple[str, ...]] = {
     Kind.SERIAL: ("count", "medium", "place_id", "good", "handed_over"),
@@ -52,6 +62,17 @@ class TokenBatchCreate(schemas.Request):
     )
     label: schemas.Text | None = Field(None, max_length=200)
     channel: schemas.Text | None = Field(None, max_length=80)
+
+
+class ZipAsked(PlainQr):
+    """How the codes of a batch are to look: plain, all alike."""
+
+    format: Literal[qr.Format.SVG, qr.Format.PNG] = Field(qr.Format.SVG, description="a vector or pixels")
+
+    @property
+    def look(self) -> qr.Look:
+        """The same for the domain."""
+        return qr.Look(error_correction=self.ec, **self.model_dump(include={"quiet_zone", "dark", "light"}))
 
 
 class TokenBatchRead(BaseModel):
@@ -103,7 +124,7 @@ def issue_batch(
     now: Now,
     response: Response,
 ) -> TokenBatchRead:
-    """Make many tokens. 201 when they are there; 202 with `Location: /v1/jobs/{id}` above 500 serials.
+    """Make many tokens. 201 when they are there; 202 with `Location: /v1/jobs/{id}` above 500.
 
     Serial codes have sixteen characters. Each is spent by the check-in it counts for, never by a scan; a second use is
     409 `serial_used`. A serial proves possession only; `handed_over` with a `place_id` makes its first use presence 2.
@@ -151,6 +172,27 @@ def export_codes_ndjson(batch_id: str, actor: Actor, session: ReadSession, core:
     """The same, one JSON object a line."""
     batch = _made(session, actor, batch_id)
     return ndjson_file(f"codes-{ids.show('tbt', batch.id)}", _pages(core, batch))
+
+
+@router.get(
+    "/token-batches/{batch_id}/codes.zip",
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {}}}},
+)
+def export_codes_zip(
+    batch_id: str, asked: Annotated[ZipAsked, Query()], actor: Actor, session: ReadSession, core: Core
+) -> Response:
+    """The QR codes, one image each, named by the code: `7K3Q9XABW4.svg`. Starts at once, at any length.
+
+    Every code is read back from its modules, one image in 1,000 from its bytes; should one not read, the download
+    breaks off before it. 409 `job_running` as for `codes.csv`; 422 for a look that would not read.
+    """
+    batch = _made(session, actor, batch_id)
+    # A code like the others: what is wrong with the look is said before the download begins.
+    sample = tokens.url_of("0" * SERIAL_LENGTH, core.settings.base_url)
+    core.gallery.drawn(sample, asked.look, asked.format, asked.size)
+    name = f"codes-{ids.show('tbt', batch.id)}"
+    return ZipResponse(name, _images(core, batch, asked), made_at=batch.created_at)
 
 
 def _require_fields(body: TokenBatchCreate) -> None:
@@ -222,3 +264,37 @@ def _pages(core: Services, batch: TokenBatch) -> Iterator[Sequence[Mapping[str, 
             }
             for line in lines
         ]
+
+
+async def _images(core: Services, batch: TokenBatch, asked: ZipAsked) -> AsyncGenerator[list[tuple[str, bytes]], None]:
+    """The files of the ZIP in the order of the codes, some at a time; only so many are drawn ahead of the reader."""
+    waiting: deque[tuple[Sequence[str], Future[list[bytes]]]] = deque()
+    with core.workshop.open() as draw:
+        try:
+            async with aclosing(_orders(core, batch, asked)) as orders:
+                async for codes, order in orders:
+                    waiting.append((codes, draw(order)))
+                    if len(waiting) == AHEAD:
+                        yield await _drawn(*waiting.popleft(), asked.format)
+            while waiting:
+                yield await _drawn(*waiting.popleft(), asked.format)
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+async def _orders(
+    core: Services, batch: TokenBatch, asked: ZipAsked
+) -> AsyncGenerator[tuple[Sequence[str], Order], None]:
+    first = 0
+    async for listed in iterate_in_threadpool(_pages(core, batch)):
+        for start in range(0, len(listed), CHUNK):
+            rows = listed[start : start + CHUNK]
+            texts = tuple(row["url"] for row in rows)
+            yield [row["code"] for row in rows], Order(texts, asked.look, asked.format, asked.size, first)
+            first += len(rows)
+
+
+async def _drawn(codes: Sequence[str], drawing: Future[list[bytes]], format: qr.Format) -> list[tuple[str, bytes]]:
+    images = await asyncio.wrap_future(drawing)
+    return [(f"{code}.{format}", image) for code, image in zip(codes, images, strict=True)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlmodel import Session as DbSession
 from starlette.concurrency import run_in_threadpool
 
@@ -15,6 +15,7 @@ from api import schemas
 from api.dependencies import Acting, Actor, Core, Now, ReadSession, Services, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
+from api.qr_options import PlainQr
 from campaigns import ids, places, planning, tokens
 from campaigns.errors import Invalid
 from campaigns.sealing import Keyring
@@ -92,17 +93,9 @@ class TokenRead(BaseModel):
     created_at: datetime
 
 
-class QrAsked(schemas.Request):
+class QrAsked(PlainQr):
     """How a code is to look. What a dashboard adds to an image's address to fetch it anew is ignored."""
 
-    model_config = ConfigDict(extra="ignore")
-
-    ec: qr.ErrorCorrection = Field(qr.ErrorCorrection.M, description="error correction level (ISO/IEC 18004)")
-    module_px: int | None = Field(None, description="SVG, PNG: pixels a module, 1 to 40; 8 when nothing is said")
-    module_mm: float | None = Field(None, description="SVG, PDF: millimetres a module, 0.4 to 50; 1 in a PDF")
-    quiet_zone: int = Field(qr.QUIET_ZONE, description="modules of light border, 2 to 20; 4 is the standard")
-    dark: str = Field("#000000", max_length=40, description="`#rrggbb`, in an address `%23rrggbb`")
-    light: str = Field("#ffffff", max_length=40, description="contrast 4:1 or more (WCAG)")
     style: qr.Style = Field(qr.Style.SQUARE, description="the shape of the modules")
     finder: qr.Finder | None = Field(None, description="the shape of the three corners; else what suits the style")
     frame: schemas.Text = Field("", description="a call to action of up to 30 characters, in a frame round the code")
@@ -246,7 +239,7 @@ def _drawn(core: Services, actor: Acting, token_id: str, format: qr.Format, aske
     with core.database.snapshot() as session:  # drawing takes a while: nothing is held open for it
         token = _token(session, actor, token_id)
         text, look = token.url(core.settings.base_url), asked.look(token, logo)
-    return core.gallery.drawn(text, look, format, qr.Size(asked.module_px, asked.module_mm))
+    return core.gallery.drawn(text, look, format, asked.size)
 
 
 def _logo_in(address: str) -> Logo:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, func, or_, text, update
+from sqlalchemy import Index, delete, func, or_, text, update
 from sqlmodel import Field, Session, col, select
 
 from campaigns.errors import CampaignError, NotFound
@@ -55,7 +55,7 @@ class Job(Row, table=True):
 
     organisation_id: UUID = Field(foreign_key="organisations.id")
     kind: str
-    payload: str = Field(description="JSON: ids only")
+    payload: str = Field(description="JSON: ids and plain words, nothing of a person")
     state: str = JobState.QUEUED
     total: int
     done: int = 0
@@ -93,14 +93,14 @@ def enqueue(
     total: int,
     result_path: str | None = None,
     now: datetime,
-    **ids: UUID,
+    **facts: UUID | Sequence[UUID] | Sequence[str],
 ) -> Job:
-    """Ask for a job of so many items, to be begun by a worker after the commit."""
+    """Ask for a job of so many items, to be begun by a worker after the commit. `facts` are ids and plain words."""
     job = Job(
         id=uuid7_at(now),
         organisation_id=organisation_id,
         kind=kind,
-        payload=json.dumps({name: id.hex for name, id in ids.items()}),
+        payload=json.dumps(facts, default=_plain),
         total=total,
         result_path=result_path,
         created_at=now,
@@ -108,6 +108,10 @@ def enqueue(
     session.add(job)
     session.flush()
     return job
+
+
+def _plain(id: UUID) -> str:
+    return id.hex
 
 
 def lease(session: Session, kinds: Collection[str], *, by: UUID, now: datetime) -> Job | None:
@@ -214,6 +218,11 @@ def list_jobs(session: Session, organisation_id: UUID, *, before: UUID | None, l
     if before is not None:
         query = query.where(Job.id < before)
     return session.exec(query.order_by(col(Job.id).desc()).limit(limit)).all()
+
+
+def purge_ended(session: Session, *, before: datetime) -> None:
+    """Drop the jobs that ended before then. Whoever points at one has let it go."""
+    session.execute(delete(Job).where(col(Job.ended_at) < before))
 
 
 def _end(

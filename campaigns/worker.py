@@ -35,6 +35,7 @@ BETWEEN_CHUNKS_S = 0.005  # the interpreter and the write lock go round: whoever
 AT_EASE = timedelta(seconds=2)  # a backlog as young as this leaves the interpreter to the scans, EASE times its own use
 EASE = 4
 POSITION_LIFE = timedelta(hours=72)
+JOB_LIFE = timedelta(days=30)  # after its end
 _MAX_ATTEMPTS = 12
 _LOCK = 0x50535257  # "PSRW": the advisory lock of the one working worker
 
@@ -130,6 +131,13 @@ def purge(database: Database, *, now: datetime) -> None:
     destroy_salts(database, before=clock.day_of(now))
 
 
+def purge_jobs(database: Database, *, now: datetime) -> None:
+    """Drop the jobs that ended a month ago: nobody asks for their progress any more."""
+    with database.transaction() as session:
+        tokens.let_jobs_go(session, before=now - JOB_LIFE)
+        jobs.purge_ended(session, before=now - JOB_LIFE)
+
+
 def make_months(database: Database, *, now: datetime) -> None:
     """Make the coming months of the scan log (PostgreSQL)."""
     if not database.is_sqlite:
@@ -173,6 +181,7 @@ class Worker:
                     purge(self._database, now=now)
                     make_months(self._database, now=now)
                     purged_at = now
+                    purge_jobs(self._database, now=now)
             except OperationalError as error:
                 log.warning("the database does not answer the worker: %s", type(error.orig).__name__)
                 self._stopping.wait(1)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select as columns
+from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from campaigns import jobs
@@ -22,8 +23,8 @@ from campaigns.tokens import codes
 from campaigns.tokens.models import Good, Kind, Medium, SerialUse, Token, TokenBatch, TokenState
 
 MOST_SERIALS = 100_000  # of a batch
-MOST_STATICS = 5_000  # of a batch, which is made in one transaction: scans wait behind it, so it must stay short
-AT_ONCE = 500  # serials made while the caller waits; more are a job
+MOST_STATICS = 5_000  # of a batch
+AT_ONCE = 500  # tokens made while the caller waits; more are a job
 PAGE = 1_000  # codes read at a time, so that a list of any length takes the same memory
 JOB = "token_batch"  # the kind of job that fills a batch
 _DRAWS = 5  # of codes that were all taken: with 75 bits the first draw is nearly always the last
@@ -78,12 +79,7 @@ def issue_serials(
         channel=channel,
     )
     if count > AT_ONCE:
-        result = f"/v1/token-batches/{show('tbt', batch.id)}/codes.csv"
-        job = jobs.enqueue(
-            session, campaign.organisation_id, JOB, total=count, result_path=result, now=now, batch_id=batch.id
-        )
-        batch.job_id = job.id
-        session.add(batch)
+        _leave_to_a_job(session, batch, now=now)
     else:
         _make_serials(session, batch, count, now=now, random_bytes=random_bytes)
     return batch
@@ -100,29 +96,35 @@ def issue_statics(
     now: datetime,
     random_bytes: RandomBytes = os.urandom,
 ) -> TokenBatch:
-    """A batch of static codes, one a place and medium, in that order. Conflict on an ended campaign."""
+    """A batch of static codes, one a place and medium, in that order: made at once up to 500, above that by its job.
+
+    Conflict on an ended campaign.
+    """
     if not places:
         raise Invalid("There is no place to make codes for.", pointer="/place_ids")
     count = len(places) * len(media)
     if count > MOST_STATICS:
         raise Invalid(f"A batch has at most {MOST_STATICS:,} codes; name fewer places.", pointer="/place_ids")
     batch = _open_batch(session, campaign, now=now, kind=Kind.STATIC, count=count, label=label, channel=channel)
-    spots = [(place.id, medium) for place in places for medium in media]
-    rows = [
-        _row(batch, id, now=now, place_id=place_id, medium=medium.value)
-        for id, (place_id, medium) in zip(_ids(count, now), spots, strict=True)
-    ]
-    _insert_all(session, rows, lambda number: [codes.new_code(random_bytes) for _ in range(number)])
-    announce(session, "code", batch.id)
+    where, carriers = [place.id for place in places], [medium.value for medium in media]
+    if count > AT_ONCE:
+        _leave_to_a_job(session, batch, now=now, place_ids=where, media=carriers)
+    else:
+        _make_statics(session, batch, _spots(where, carriers), now=now, random_bytes=random_bytes)
     return batch
 
 
 def fill_batch(session: Session, job: Job, now: datetime) -> int:
-    """Make the next codes of a batch, 500 at most. Conflict when its campaign has ended meanwhile."""
-    batch = session.get_one(TokenBatch, UUID(job.facts["batch_id"]))
+    """Make the next codes of a batch, a chunk at most. Conflict when its campaign has ended meanwhile."""
+    facts = job.facts
+    batch = session.get_one(TokenBatch, UUID(facts["batch_id"]))
     require_open(session.get_one(Campaign, batch.campaign_id), now=now)
     number = min(jobs.CHUNK, job.left)
-    _make_serials(session, batch, number, now=now, random_bytes=os.urandom)
+    if batch.kind == Kind.STATIC:
+        spots = _spots([UUID(id) for id in facts["place_ids"]], facts["media"])[job.done : job.done + number]
+        _make_statics(session, batch, spots, now=now, random_bytes=os.urandom)
+    else:
+        _make_serials(session, batch, number, now=now, random_bytes=os.urandom)
     return number
 
 
@@ -156,6 +158,16 @@ def batch_by_id(session: Session, organisation_id: UUID, batch_id: UUID) -> Toke
 def job_of(session: Session, batch: TokenBatch) -> Job | None:
     """The job that makes the batch; None for one made at once."""
     return session.get(Job, batch.job_id) if batch.job_id else None
+
+
+def let_jobs_go(session: Session, *, before: datetime) -> None:
+    """Part the batches from the jobs that ended before then: what was made of one is what it counts from now on."""
+    own = col(Job.id) == col(TokenBatch.job_id)
+    session.execute(
+        update(TokenBatch)
+        .where(columns(col(Job.id)).where(own, col(Job.ended_at) < before).exists())
+        .values(count=columns(col(Job.done)).where(own).scalar_subquery(), job_id=None)
+    )
 
 
 def list_batches(session: Session, campaign_id: UUID, *, before: UUID | None, limit: int) -> Sequence[TokenBatch]:
@@ -201,6 +213,42 @@ def _open_batch(session: Session, campaign: Campaign, *, now: datetime, **fields
     session.flush()
     record_event(session, "token_batch.issued", now=now, batch_id=batch.id)
     return batch
+
+
+def _leave_to_a_job(session: Session, batch: TokenBatch, *, now: datetime, **facts: Sequence[UUID] | list[str]) -> None:
+    result = f"/v1/token-batches/{show('tbt', batch.id)}/codes.csv"
+    job = jobs.enqueue(
+        session,
+        batch.organisation_id,
+        JOB,
+        total=batch.count,
+        result_path=result,
+        now=now,
+        batch_id=batch.id,
+        **facts,
+    )
+    batch.job_id = job.id
+    session.add(batch)
+
+
+def _spots(place_ids: Sequence[UUID], media: Sequence[str]) -> list[tuple[UUID, str]]:
+    return [(place_id, medium) for place_id in place_ids for medium in media]
+
+
+def _make_statics(
+    session: Session,
+    batch: TokenBatch,
+    spots: Sequence[tuple[UUID, str]],
+    *,
+    now: datetime,
+    random_bytes: RandomBytes,
+) -> None:
+    rows = [
+        _row(batch, id, now=now, place_id=place_id, medium=medium)
+        for id, (place_id, medium) in zip(_ids(len(spots), now), spots, strict=True)
+    ]
+    _insert_all(session, rows, lambda number: [codes.new_code(random_bytes) for _ in range(number)])
+    announce(session, "code", batch.id)
 
 
 def _make_serials(

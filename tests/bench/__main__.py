@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.bench.codes import codes
 from tests.bench.confirm import confirm
 from tests.bench.measure import Bench
 from tests.bench.memory import memory
@@ -32,9 +33,10 @@ PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "memory": memory,
     "mixed": mixed,
     "slow": slow,
+    "codes": codes,
 }
-# The directory is the same on both, and a SQLite file has one process.
-ONLY_ON = {"memory": "sqlite", "processes": "postgres"}
+# The directory and a drawing are the same on both, and a SQLite file has one process.
+ONLY_ON = {"memory": "sqlite", "codes": "sqlite", "processes": "postgres"}
 
 
 def main() -> int:

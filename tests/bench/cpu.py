@@ -2,6 +2,7 @@
 
 import os
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,11 @@ class CpuOf:
         return (_tree_ticks(self._pid) - self._before) / TICKS
 
 
+def tree_of(pid: int) -> list[int]:
+    """A process and everything that descends from it."""
+    return list(_tree(pid, _processes()))
+
+
 class _Process(NamedTuple):
     parent: int
     ticks: int
@@ -32,15 +38,17 @@ def _tree_ticks(pid: int | None) -> int:
     if pid is None:
         return 0
     processes = _processes()
+    return sum(processes[number].ticks for number in _tree(pid, processes) if number in processes)
+
+
+def _tree(pid: int, processes: Mapping[int, _Process]) -> Iterator[int]:
     children = defaultdict(list)
     for number, one in processes.items():
         children[one.parent].append(number)
-    total, waiting = 0, [pid]
+    waiting = [pid]
     while waiting:
-        number = waiting.pop()
-        total += processes[number].ticks if number in processes else 0
+        yield (number := waiting.pop())
         waiting += children[number]
-    return total
 
 
 def _processes() -> dict[int, _Process]:

@@ -205,6 +205,47 @@ def test_a_static_batch_is_one_code_a_place_and_medium(session: Session) -> None
         tokens.issue_statics(session, campaign, media=[Medium.QR], places=shops * 5_001, now=NOON)
 
 
+def test_a_large_static_batch_is_a_job_that_keeps_the_order(database: Database) -> None:
+    scene = set_scene(database)
+    with database.transaction() as session:
+        campaign = session.get_one(Campaign, scene.campaign.id)
+        organisation = session.get_one(Organisation, campaign.organisation_id)
+        shops = [make_place(session, organisation, name=f"Shop {number}") for number in range(7)] * 36
+        batch = tokens.issue_statics(session, campaign, media=[Medium.QR, Medium.NFC], places=shops, now=NOON)
+        assert batch.job_id is not None
+    sizes: list[int] = []
+    while worker.work(database, by=ME, now=minutes(len(sizes))):
+        sizes.append(len(codes_of(database, batch.id)))
+    assert sizes == [200, 400, 504]
+    assert read_job(database, batch).state == JobState.DONE
+    with database.snapshot() as session:
+        lines = tokens.lines_of(session, batch.id, after=None)
+    assert [(line.place, line.medium) for line in lines] == [
+        (f"Shop {number}", medium) for number in range(7) for medium in ("qr", "nfc")
+    ] * 36
+    assert {len(line.code) for line in lines} == {10}
+    assert len({line.code for line in lines}) == 504
+
+
+def test_jobs_are_dropped_a_month_after_their_end_and_their_batches_stay(database: Database) -> None:
+    scene, cancelled = open_batch(database, count=3 * CHUNK)
+    assert worker.work(database, by=ME, now=NOON)
+    with database.transaction() as session:
+        jobs.ask_to_cancel(session, session.get_one(Job, cancelled.job_id), now=NOON)
+    assert worker.work(database, by=ME, now=NOON)
+    with database.transaction() as session:
+        waiting = make_serials(session, session.get_one(Campaign, scene.campaign.id), count=3 * CHUNK)
+    worker.purge_jobs(database, now=NOON + timedelta(days=30))
+    assert read_job(database, cancelled).done == CHUNK
+    worker.purge_jobs(database, now=NOON + timedelta(days=30, seconds=1))
+    with database.snapshot() as session:
+        kept = session.get_one(TokenBatch, cancelled.id)
+        assert (kept.count, kept.job_id) == (CHUNK, None)
+        assert session.exec(select(Job.id)).all() == [waiting.job_id]
+        assert session.get_one(TokenBatch, waiting.id).count == 3 * CHUNK
+    assert len(codes_of(database, cancelled.id)) == CHUNK
+
+
 def test_a_batch_belongs_to_its_organisation(session: Session) -> None:
     organisation = make_organisation(session)
     campaign = make_campaign(session, organisation)
