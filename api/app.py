@@ -13,11 +13,11 @@ from fastapi import FastAPI, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from api import edge, identity, jobs, missions, places, planning, problems, scans, tag_keys, token_batches, tokens
+from api import care, edge, identity, jobs, missions, places, planning, problems, scans, tag_keys, token_batches, tokens
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
-from api.pages import check_in, front, reference, screen, shopper, staff
+from api.pages import check_in, front, reference, report, screen, shopper, staff
 from api.pages.render import Renderer
 from api.scan import ScanPath
 from campaigns import clock as clocks
@@ -55,8 +55,10 @@ _ROUTERS = (
     scans,
     missions,
     jobs,
+    care,
     front,
     check_in,
+    report,
     shopper,
     staff,
     screen,
@@ -104,6 +106,7 @@ def wire(services: Services) -> ASGIApp:
         services.database.listen(services.directory.hear)
         services.database.listen(pages.hear)
         app.state.pages = pages
+        app.state.visitors = visitors
         app.state.stopping = asyncio.Event()
         app.state.scan_path = ScanPath(services, queue, visitors, pages, services.renderer)
         worker = Worker(services.database, clock)

@@ -49,10 +49,14 @@ app = typer.Typer(
 )
 campaigns_app = typer.Typer(help="Campaigns, through the HTTP API.", no_args_is_help=True)
 app.add_typer(campaigns_app, name="campaigns")
+places_app = typer.Typer(help="Places, through the HTTP API.", no_args_is_help=True)
+app.add_typer(places_app, name="places")
 scans_app = typer.Typer(help="The scan log.", no_args_is_help=True)
 app.add_typer(scans_app, name="scans")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+ServerUrl = Annotated[str, typer.Option(help="The server's address.", envvar="PASSERELLE_BASE_URL")]
+OwnerKey = Annotated[str, typer.Option(help="An owner key.", envvar="PASSERELLE_API_KEY")]
 
 
 @app.command()
@@ -204,10 +208,8 @@ def detach_months(
 def apply_file(
     file: Annotated[Path, typer.Argument(help="A campaign.toml.", exists=True, dir_okay=False)],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference, change nothing.")] = False,
-    server: Annotated[
-        str, typer.Option(help="The server's address.", envvar="PASSERELLE_BASE_URL")
-    ] = "http://127.0.0.1:8000",
-    key: Annotated[str, typer.Option(help="An owner key.", envvar="PASSERELLE_API_KEY")] = "",
+    server: ServerUrl = "http://127.0.0.1:8000",
+    key: OwnerKey = "",
     as_json: AsJson = False,
 ) -> None:
     """Make places, campaign, mission and tokens from a file, in one step. Twice is once."""
@@ -230,19 +232,50 @@ def apply_file(
 
 def put_file(server: str, key: str, plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
     """Send a campaign file to a server; refuses with the server's own words."""
-    import httpx2
-
     name = plan.get("external_id")
     if not isinstance(name, str) or not name:
         refuse("The file needs an external_id: it makes applying it twice safe.")
+    path = f"/v1/campaign-files/{quote(name, safe='')}"
+    content = json.dumps(plan, default=str).encode()
+    return _send_file("PUT", server, path, key, content, "application/json", dry_run=dry_run)
+
+
+@places_app.command("import")
+def import_places(
+    file: Annotated[Path, typer.Argument(help="A CSV file, UTF-8.", exists=True, dir_okay=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, change nothing.")] = False,
+    server: ServerUrl = "http://127.0.0.1:8000",
+    key: OwnerKey = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make or change places from a CSV file. Twice is once, by external_id. Exits 1 when rows were not taken."""
+    answer = _send_file("POST", server, "/v1/places/import", key, file.read_bytes(), "text/csv", dry_run=dry_run)
+    if as_json:
+        say(json.dumps(answer))
+    else:
+        for one in answer["rejected"]:
+            say(f"line {one['line']}{', ' + one['column'] if one['column'] else ''}: {one['reason']}")
+        say(
+            f"{'Would create' if dry_run else 'Created'} {answer['created']}, changed {answer['updated']}, "
+            f"left {answer['unchanged']} as they were, did not take {len(answer['rejected'])}."
+        )
+    raise typer.Exit(EXIT_REFUSED if answer["rejected"] else 0)
+
+
+def _send_file(
+    method: str, server: str, path: str, key: str, content: bytes, content_type: str, *, dry_run: bool
+) -> dict[str, Any]:
+    import httpx2
+
     if not key or not key.isascii():
         refuse("Give an owner key: --key psr_live_... or PASSERELLE_API_KEY.")
     try:
-        answer = httpx2.put(
-            f"{server.rstrip('/')}/v1/campaign-files/{quote(name, safe='')}",
+        answer = httpx2.request(
+            method,
+            f"{server.rstrip('/')}{path}",
             params={"dry_run": str(dry_run).lower()},
-            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-            content=json.dumps(plan, default=str),
+            headers={"Authorization": f"Bearer {key}", "Content-Type": content_type},
+            content=content,
             timeout=60,
         )
     except httpx2.HTTPError as error:

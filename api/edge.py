@@ -12,10 +12,11 @@ from api import problems
 from api.scan import is_scan_path
 
 BODY_LIMIT = 1_000_000  # bytes of any request body
+BODY_LIMITS = {"/v1/places/import": 2_000_000}  # but of these
 ACTS_AT_ONCE = 3  # requests that may write, in one process; one of them may be asking a geocoder
 ACTS_WAITING = 1_000
 BUSY = "Too many people are acting just now. Try again in a moment."
-TOO_LARGE = "A request body has at most 1 MB."
+TOO_LARGE = "A request body has at most 1 MB, a list of places 2 MB."
 
 log = logging.getLogger("passerelle.edge")
 
@@ -82,8 +83,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = BODY_LIMITS.get(scope["path"], BODY_LIMIT)
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > BODY_LIMIT:
+        if not length.isdigit() or int(length) > limit:
             await refuse(send, 413, "too_large", TOO_LARGE, scope["path"])
             return
         taken = 0
@@ -92,7 +94,7 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > BODY_LIMIT:  # a body without a length: FastAPI answers 413 to this
+            if taken > limit:  # a body without a length: FastAPI answers 413 to this
                 raise BodyTooLargeError(413)
             return message
 

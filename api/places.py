@@ -1,18 +1,23 @@
 """Places and the staff links of their phones."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from api import schemas
-from api.dependencies import Actor, Core, Now, ReadSession, Session
+from api.dependencies import Acting, Actor, Core, Now, ReadSession, Services, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from campaigns import ids, places
-from campaigns.places import Place
+from campaigns.errors import Invalid
+from campaigns.places import Kept, Place
+from campaigns.places.importing import CHUNK
 from campaigns.places.service import LINK_LIFE
+from campaigns.places.sheet import Fault, Sheet, SheetRow
 from campaigns.sealing import new_secret
 from campaigns.tokens import qr
 
@@ -61,6 +66,24 @@ class PlaceRead(BaseModel):
     created_at: datetime
 
 
+class RejectedRow(BaseModel):
+    """A row of the file that was not taken: its first line, the column if one is to blame, and why."""
+
+    line: int
+    column: str | None
+    reason: str
+
+
+class ImportRead(BaseModel):
+    """What an import did, or would do."""
+
+    dry_run: bool
+    created: int
+    updated: int
+    unchanged: int
+    rejected: list[RejectedRow]
+
+
 class StaffLinkRead(BaseModel):
     """A one-time sign-in link and its QR: the only moment they are shown."""
 
@@ -79,6 +102,72 @@ def open_place(body: PlaceCreate, actor: Actor, session: Session, core: Core, no
     fields = body.model_dump()
     fields["lat"], fields["lon"] = places.locate(body.address, body.lat, body.lon, core.geocode)
     return show(places.open_place(session, actor.organisation_id, now=now, **fields))
+
+
+@router.post("/import", openapi_extra={"requestBody": {"required": True, "content": {"text/csv": {}}}})
+async def import_places(
+    request: Request,
+    actor: Actor,
+    core: Core,
+    now: Now,
+    dry_run: Annotated[bool, Query(description="Only say what would be done.")] = False,
+) -> ImportRead:
+    """Make or change many places from a CSV file (`text/csv`, UTF-8, at most 2 MB and 10,000 rows).
+
+    The first line names the columns: `name, lat, lon, time_zone`, and where wanted `radius_m, address, external_id`,
+    and `opening_hours` as JSON or a column a day, `mon` to `sun`, such as `09:00-12:30 14:00-19:00` (empty: closed).
+    Commas, or semicolons, with which numbers may have a decimal comma. A row with a known `external_id` changes its
+    place; what the file has no column for stays. Good rows are kept, the others come back with line and reason. 422
+    for a file that lacks a column or is not UTF-8: then nothing is done.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
+        raise Invalid("Send the file as text/csv.")
+    file = await request.body()
+    return await run_in_threadpool(_import, core, actor, file, now, dry_run)
+
+
+def _import(core: Services, actor: Acting, file: bytes, now: datetime, dry_run: bool) -> ImportRead:
+    """All rows are judged first; then some hundreds a transaction, so that no scan waits behind the file."""
+    good: list[dict[str, Any]] = []
+    rejected: list[RejectedRow] = []
+    for row in _judged(Sheet(file)):
+        if isinstance(row, Fault):
+            rejected.append(RejectedRow(**row._asdict()))
+        else:
+            good.append(row.fields)
+    kept = Kept()
+    for start in range(0, len(good), CHUNK):
+        with core.database.snapshot() if dry_run else core.database.transaction() as session:
+            chunk = good[start : start + CHUNK]
+            places.keep_places(session, actor.organisation_id, chunk, now=now, dry_run=dry_run, kept=kept)
+    return ImportRead(dry_run=dry_run, rejected=rejected, **vars(kept))
+
+
+def _judged(sheet: Sheet) -> Iterator[SheetRow | Fault]:
+    """The rows of a file as the API would take them, one by one; of two with one external_id the first."""
+    seen: dict[str, int] = {}
+    for row in sheet.rows():
+        judged = row if isinstance(row, Fault) else _as_place(row, sheet)
+        if isinstance(judged, SheetRow) and (name := judged.fields.get("external_id")):
+            if name in seen:
+                yield Fault(row.line, "external_id", f"Line {seen[name]} has this external_id already.")
+                continue
+            seen[name] = row.line
+        yield judged
+
+
+def _as_place(row: SheetRow, sheet: Sheet) -> SheetRow | Fault:
+    """A row judged like the body of POST /v1/places."""
+    try:
+        whole = PlaceCreate.model_validate(row.fields)
+        places.check_place(**whole.model_dump(include={"lat", "lon", "radius_m", "time_zone", "opening_hours"}))
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        return Fault(row.line, str(fault["loc"][0]), str(fault["msg"]))
+    except Invalid as error:
+        field, _, day = error.context["pointer"][1:].partition("/")
+        return Fault(row.line, day if day in sheet.columns else field, error.detail)
+    return SheetRow(row.line, whole.model_dump(include=set(row.fields)))
 
 
 @router.get("")

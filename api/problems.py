@@ -67,6 +67,7 @@ STATUS_OF_NAMED = {
     "receipt_expired": 410,
     "till_code_tries": 429,
     "guessing": 429,
+    "reported": 429,
 }
 
 # code -> (title, what it means and what to do): the pages under /problems/
@@ -104,12 +105,14 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "This address asked for many codes that do not exist. Known codes still work.",
     ),
     "till_code_tries": ("Too many tries", "Share your position or ask the staff instead."),
+    "reported": ("Reported already", "This code was reported many times today; the shop was asked to look."),
+    "report_too_long": ("Report too long", "A report has at most 500 characters."),
     "idea_empty": ("Empty idea", "Write a few words first."),
     "idea_too_long": ("Idea too long", "An idea has at most 500 characters."),
     "presence_missing": ("Presence needed", "This step is for people who showed that they were in the shop."),
     "cross_site": ("Foreign form", "This form was sent from another site and was not taken."),
     "too_many": ("Too many requests", "Wait as long as `Retry-After` says."),
-    "too_large": ("Body too large", "A request body has at most 1 MB."),
+    "too_large": ("Body too large", "A request body has at most 1 MB, a list of places 2 MB."),
     "too_slow": ("Too slow", "The request did not arrive in time. Send it again."),
     "head_too_large": ("Headers too large", "Request line and headers have at most 64 kB together."),
     "malformed": ("Not a request", "What arrived is not an HTTP request, or one that can be read in two ways."),

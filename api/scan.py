@@ -168,7 +168,7 @@ class ScanPath:
             body = await asyncio.to_thread(self._as_json, entry, sighting)
             await self._send(scope, send, 200, body, b"application/json")
         elif entry.is_revoked:
-            html = self._renderer.message(row.language, "revoked")
+            html = self._renderer.message(row.language, "revoked", asked=entry.code)
             await self._send(scope, send, 200, html.encode(), b"text/html; charset=utf-8")
         elif entry.destination and state is State.LIVE:
             await send({"type": "http.response.start", "status": 302, "headers": self._redirect(entry.destination)})
@@ -331,7 +331,8 @@ class ScanPath:
         error: CampaignError | None = None,
     ) -> None:
         if b"text/html" in headers.get(b"accept", b""):
-            html = self._renderer.message(language or _language(scope, headers, None), code, detail)
+            asked = scope["path"][3:].partition("/")[0][:ASKED_LIMIT] if code == "unknown_code" else ""
+            html = self._renderer.message(language or _language(scope, headers, None), code, detail, asked=asked)
             await self._send(scope, send, status, html.encode(), b"text/html; charset=utf-8", extra)
             return
         pointer = error.context.get("pointer") if error else None

@@ -17,7 +17,7 @@ from sqlalchemy import delete, or_, text, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
-from campaigns import clock, jobs, tokens
+from campaigns import care, clock, jobs, tokens
 from campaigns.events import Event
 from campaigns.ids import uuid7
 from campaigns.reactions import JOBS, REACTIONS, Chunk, Effect, Reaction
@@ -34,6 +34,7 @@ PAYLOAD_A_ROUND = 14_000  # characters: some 400 scans, whose verdicts are writt
 BETWEEN_CHUNKS_S = 0.005  # the interpreter and the write lock go round: whoever waits is served between two chunks
 AT_EASE = timedelta(seconds=2)  # a backlog as young as this leaves the interpreter to the scans, EASE times its own use
 EASE = 4
+WATCH = timedelta(hours=1)  # between two looks for codes whose scans fell off
 POSITION_LIFE = timedelta(hours=72)
 JOB_LIFE = timedelta(days=30)  # after its end
 _MAX_ATTEMPTS = 12
@@ -138,6 +139,15 @@ def purge_jobs(database: Database, *, now: datetime) -> None:
         jobs.purge_ended(session, before=now - JOB_LIFE)
 
 
+def watch(database: Database, *, since: datetime | None, now: datetime) -> None:
+    """Look for codes whose scans fell off on the days that ended after `since`; open and close their alerts."""
+    with database.snapshot() as session:
+        findings = care.watch(session, since=since, now=now)
+    if findings:
+        with database.transaction() as session:
+            care.tell(session, findings, now=now)
+
+
 def make_months(database: Database, *, now: datetime) -> None:
     """Make the coming months of the scan log (PostgreSQL)."""
     if not database.is_sqlite:
@@ -170,6 +180,7 @@ class Worker:
     def run(self) -> None:
         """Rounds until stopped; a failed round is logged and tried again."""
         purged_at: datetime | None = None
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
         while not self._stopping.is_set():
             pause_s = ROUND_S
             try:
@@ -191,6 +202,21 @@ class Worker:
                 log.exception("a worker's round failed; it goes on in a moment")
                 self._stopping.wait(2)
             self._stopping.wait(pause_s)
+
+    def _watch(self) -> None:
+        """Watch the codes each hour, beside the rounds: 100,000 of them take most of a minute, once a day."""
+        watched_at: datetime | None = None
+        while not self._stopping.is_set():
+            try:
+                now = self._clock()
+                if watched_at is None or now - watched_at >= WATCH:
+                    watch(self._database, since=watched_at, now=now)
+                    watched_at = now
+            except OperationalError as error:
+                log.warning("the database does not answer the watch: %s", type(error.orig).__name__)
+            except Exception:
+                log.exception("the watch over codes failed; it goes on in a minute")
+            self._stopping.wait(60)
 
     def _drain(self, now: datetime) -> float:
         """A round of the outbox; how long to pause after it. Who scans now goes before what may wait a moment."""

@@ -14,6 +14,7 @@ import zlib
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
+from urllib.parse import quote
 
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -68,10 +69,12 @@ class Spliced:
 
 
 def act_form(code: str, receipt: bytes, lang: str = "") -> bytes:
-    """The form that a scan page's controls belong to. `lang` is the page's, when the phone's own is another."""
+    """The forms that a scan page's controls belong to. `lang` is the page's, when the phone's own is another."""
+    query, kept = (f"?lang={lang}", f'<input type="hidden" name="lang" value="{lang}">') if lang else ("", "")
     return (
         b'<form id="act" method="post" action="/t/%s/check-in%s"><input type="hidden" name="receipt" value="%s"></form>'
-        % (code.encode(), f"?lang={lang}".encode() if lang else b"", receipt)
+        b'<form id="report" action="/report/%s">%s</form>'
+        % (code.encode(), query.encode(), receipt, code.encode(), kept.encode())
     )
 
 
@@ -143,8 +146,10 @@ class Renderer:
             other_lang_url="",
         )
 
-    def message(self, language: str, code: str, detail: str = "", *, mission: Any = None, **values: Any) -> str:
-        """The page of a message by its code; unknown codes show the detail itself."""
+    def message(
+        self, language: str, code: str, detail: str = "", *, mission: Any = None, asked: str = "", **values: Any
+    ) -> str:
+        """The page of a message by its code; unknown ones show the detail. `asked` is a printed code to report."""
         title, message, step = MESSAGES.get(code, ("That did not work", detail, ""))
         url, label = _ONWARD.get(code, ("/", "Type a code"))
         return self.page(
@@ -156,6 +161,7 @@ class Renderer:
             action_url=mission.url if mission else (url if label else ""),
             action_label=self.word(language, "See the mission" if mission else label) if mission or label else "",
             mission=mission,
+            report_url=f"/report/{quote(asked, safe='', errors='replace')}" if asked else "",
             other_lang_url="",
         )
 
@@ -216,6 +222,12 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Take another code, or ask the staff if you have not used this one.",
     ),
     "already_posted": ("Thank you, your idea is in.", "This idea arrived a moment ago.", "You need not send it again."),
+    "reported": (
+        "Thank you",
+        "This code was reported many times today already.",
+        "You need not report it again.",
+    ),
+    "report_too_long": ("Your report was not sent", "A report has at most 500 characters; shorten it a little.", ""),
     "idea_empty": ("Your idea was not sent", "Write your idea first: the text is empty.", ""),
     "idea_too_long": ("Your idea was not sent", "An idea has at most 500 characters; shorten it a little.", ""),
     "no_such_step": ("That did not work", "This mission does not ask for ideas.", "See what it asks for on its page."),

@@ -1,15 +1,16 @@
 """What the templates are given: small records, read in one session, with no database behind them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from api.pages.render import Renderer
-from campaigns import clock, community, identity, ids, missions, scans, tokens
+from campaigns import care, clock, community, identity, ids, missions, scans, tokens
 from campaigns.missions import Mission, Standing, Step
 from campaigns.missions.models import LocalText, StepKind
 from campaigns.participants import Participant
@@ -223,15 +224,16 @@ def shop_view(
 
 
 def _todo(session: Session, renderer: Renderer, place: Place, *, language: str, now: datetime) -> list[Task]:
-    found: list[Task] = []
     here = tokens.tokens_of_place(session, place.id)
+    fallen = care.open_alerts(session, place.id)
+    found = _to_look_at(session, renderer, place, here, fallen, language=language, now=now)
     last = scans.last_hours(session, [token.id for token in here])
     states: dict[UUID, str] = {}
     for token in here:
         if token.campaign_id not in states:
             states[token.campaign_id] = session.get_one(Campaign, token.campaign_id).state_at(now)
         heard = clock.instant_of_hour(last[token.id] + 1) if token.id in last else token.created_at
-        if states[token.campaign_id] != "live" or now - heard < SILENT_AFTER:
+        if states[token.campaign_id] != "live" or now - heard < SILENT_AFTER or token.id in fallen:
             continue
         text = renderer.word(
             language, "The code “%(name)s” has gone silent: is it still in its place?", name=_name_of(token)
@@ -257,6 +259,44 @@ def _todo(session: Session, renderer: Renderer, place: Place, *, language: str, 
         text = renderer.word(language, "Check-ins held because the position was far away: %(n)s", n=held[0])
         since = clock.EPOCH if held[1] is None else held[1]
         found.append(Task(text, _since(since, place, language)))
+    return found
+
+
+def _to_look_at(
+    session: Session,
+    renderer: Renderer,
+    place: Place,
+    here: Sequence[Token],
+    fallen: dict[UUID, care.Alert],
+    *,
+    language: str,
+    now: datetime,
+) -> list[Task]:
+    """The codes that people reported, and those whose scans fell off: a sticker may cover them."""
+    found: list[Task] = []
+    reported = care.complaints(session, place.id, now=now)
+    for token in here:
+        values: dict[str, object] = {"name": _name_of(token)}
+        if token.id in reported:
+            said = reported[token.id]
+            values["n"] = said.people
+            text = renderer.word(
+                language,
+                "Someone reported the code “%(name)s”: look whether a sticker covers it."
+                if said.people == 1
+                else "%(n)s people reported the code “%(name)s”: look whether a sticker covers it.",
+                **values,
+            )
+            found.append(Task(f"{text} ({token.code[:4]}-…)", _since(said.since, place, language)))
+        if token.id in fallen:
+            alert = fallen[token.id]
+            values["day"] = format_date(alert.since.astimezone(clock.zone(place.time_zone)), "EEEE", locale=language)
+            text = renderer.word(
+                language,
+                "Hardly anyone has scanned the code “%(name)s” since %(day)s: is it still there and uncovered?",
+                **values,
+            )
+            found.append(Task(f"{text} ({token.code[:4]}-…)", _since(alert.since, place, language)))
     return found
 
 

@@ -1,5 +1,6 @@
 """Every table module, imported so that the metadata is whole."""
 
+import campaigns.care.models
 import campaigns.community.models
 import campaigns.events
 import campaigns.idempotency

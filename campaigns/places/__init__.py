@@ -1,5 +1,6 @@
 """Shops and spots: where they are, when they are open, and the phones of the people who work there."""
 
+from campaigns.places.importing import Kept, keep_places
 from campaigns.places.models import Place, StaffLink, StaffSession
 from campaigns.places.service import (
     change_place,
@@ -21,6 +22,7 @@ from campaigns.places.service import (
 )
 
 __all__ = [
+    "Kept",
     "Place",
     "StaffLink",
     "StaffSession",
@@ -29,6 +31,7 @@ __all__ = [
     "find_place",
     "give_back_till_try",
     "issue_staff_link",
+    "keep_places",
     "link_by_secret",
     "list_places",
     "list_staff_sessions",

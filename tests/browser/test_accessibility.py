@@ -105,6 +105,9 @@ PAGES: dict[str, Show] = {
     "staff": staff_page,
     "poster": at("/posters/{code}"),
     "docs": at("/docs"),
+    "report": at("/report/{code}"),
+    "report, thanked": at("/report/{code}?just=reported"),
+    "report, of no code of ours": at("/report/7K3Q9XABZZ?just=reported"),
     "problem": at("/problems/not_found"),
 }
 STATES = ("draft", "paused", "ended")
