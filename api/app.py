@@ -13,11 +13,12 @@ from fastapi import FastAPI, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from api import edge, identity, jobs, missions, places, planning, problems, scans, token_batches, tokens
+from api import edge, identity, jobs, missions, places, planning, problems, scans, tags, token_batches, tokens
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
 from api.pages import check_in, front, reference, shopper, staff
+from api.pages import tags as tag_pages
 from api.pages.render import Renderer
 from api.scan import ScanPath
 from campaigns import clock as clocks
@@ -49,6 +50,7 @@ _ROUTERS = (
     planning,
     tokens,
     token_batches,
+    tags,
     scans,
     missions,
     jobs,
@@ -56,6 +58,7 @@ _ROUTERS = (
     check_in,
     shopper,
     staff,
+    tag_pages,
     reference,
 )
 

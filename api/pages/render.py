@@ -83,7 +83,7 @@ class Renderer:
         self._catalogues = {language: _translations(language) for language in LANGUAGES}
         self._environments = {one: _environment(one, self._catalogues[one]) for one in LANGUAGES}
         self.headers = _security_headers(self.css, is_https=is_https)
-        self.scripts = {name: (_PAGES / "static" / name).read_bytes() for name in ("shopper.js", "staff.js")}
+        self.scripts = {name: (_PAGES / "static" / name).read_bytes() for name in ("shopper.js", "staff.js", "tags.js")}
 
     def script(self, name: str) -> str:
         """The URL of a module; it changes with its content, so it may be cached for ever."""

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterable
 from datetime import datetime
 from typing import Annotated
 
-from babel.dates import format_date
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlmodel import Session as DbSession
@@ -16,29 +15,16 @@ from api.dependencies import Core, Now, ReadSession, Services, Session
 from api.forms import require_same_site
 from api.pages import views
 from api.pages.render import language_of
+from api.pages.staff_session import COOKIE, Staff, signed_in
 from api.problems import status_of
 from campaigns import ids, places
-from campaigns.clock import zone
 from campaigns.errors import CampaignError, Forbidden
 from campaigns.places import Place, StaffSession
 from campaigns.scans.agents import Agent, classify
 
 router = APIRouter(prefix="/staff", tags=["staff"])
-COOKIE = "passerelle_staff"
 LOOK_S = 0.7  # between two looks at the figures: a scan shows well within two seconds
 Tongue = Annotated[str | None, Query(max_length=20)]
-
-
-def signed_in(request: Request, core: Core) -> StaffSession:
-    """The session of this phone; Forbidden when there is none, or it was revoked."""
-    secret = request.cookies.get(COOKIE)
-    if not secret:
-        raise Forbidden("This phone is not signed in. Open a staff link of your shop.", code="not_signed_in")
-    with core.database.snapshot() as session:
-        return places.staff_session_by_secret(session, secret, now=core.clock())
-
-
-Staff = Annotated[StaffSession, Depends(signed_in)]
 
 
 @router.get("/sign-in/{secret}", response_class=HTMLResponse, include_in_schema=False)
@@ -88,13 +74,13 @@ def console(request: Request, core: Core, session: ReadSession, now: Now) -> HTM
         brand=views.brand(session, place.organisation_id),
         js=core.renderer.script("staff.js"),
         place=place,
-        session_until=_day(staff.expires_at, place, language),
+        session_until=views.day(staff.expires_at, place, language),
         live_html=live_fragment(core, session, place, language, now)[0],
         stream_url=f"/staff/stream?lang={language}",
         sessions=[
             {
                 "label": one.label,
-                "since": _day(one.created_at, place, language),
+                "since": views.day(one.created_at, place, language),
                 "current": one.id == staff.id,
                 "id": ids.show("ses", one.id),
             }
@@ -179,10 +165,6 @@ def _phone_name(agent: Agent) -> str:
     """What a list of phones calls one: `iOS, Mobile Safari`."""
     os = {"ios": "iOS", "mac os x": "macOS"}.get(agent.os, agent.os.title())
     return f"{os}, {agent.browser.title()}"
-
-
-def _day(instant: datetime, place: Place, language: str) -> str:
-    return format_date(instant.astimezone(zone(place.time_zone)), "d MMMM", locale=language)
 
 
 def _language(request: Request) -> str:

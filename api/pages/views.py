@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
@@ -262,6 +262,11 @@ def _todo(session: Session, renderer: Renderer, place: Place, *, language: str, 
 
 def _name_of(token: Token) -> str:
     return token.label or {"qr": "QR", "nfc": "NFC", "link": "link"}[token.medium]
+
+
+def day(instant: datetime, place: Place, language: str) -> str:
+    """A day at a place, in words: `14 October`."""
+    return format_date(instant.astimezone(clock.zone(place.time_zone)), "d MMMM", locale=language)
 
 
 def _since(instant: datetime, place: Place, language: str) -> str:

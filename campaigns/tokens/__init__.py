@@ -11,7 +11,7 @@ from campaigns.tokens.batches import (
     require_made,
     use_serial,
 )
-from campaigns.tokens.models import Good, Kind, Medium, SunTag, Token, TokenBatch, TokenState, url_of
+from campaigns.tokens.models import Good, Kind, Medium, SunTag, TagWriting, Token, TokenBatch, TokenState, Was, url_of
 from campaigns.tokens.service import (
     TagPlan,
     advance_counter,
@@ -28,20 +28,36 @@ from campaigns.tokens.service import (
     token_by_id,
     tokens_of_place,
 )
+from campaigns.tokens.writings import (
+    PlacedTag,
+    bound_uid,
+    find_binding,
+    record_lock,
+    record_writing,
+    tag_of_place,
+    tags_of_campaign,
+    tags_of_place,
+    uid_of,
+)
 
 __all__ = [
     "Good",
     "Kind",
     "Medium",
+    "PlacedTag",
     "SunTag",
     "TagPlan",
+    "TagWriting",
     "Token",
     "TokenBatch",
     "TokenState",
+    "Was",
     "advance_counter",
     "batch_by_id",
+    "bound_uid",
     "change_token",
     "fill_batch",
+    "find_binding",
     "find_tag",
     "find_token",
     "ids_of_campaign",
@@ -54,11 +70,17 @@ __all__ = [
     "lines_of",
     "list_batches",
     "list_tokens",
+    "record_lock",
+    "record_writing",
     "require_destination",
     "require_made",
     "revoke",
+    "tag_of_place",
+    "tags_of_campaign",
+    "tags_of_place",
     "token_by_id",
     "tokens_of_place",
+    "uid_of",
     "url_of",
     "use_serial",
 ]
