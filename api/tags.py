@@ -116,8 +116,8 @@ def _line(one: PlacedTag, base_url: str) -> dict[str, str]:
         "length": str(len(written.message)),
         "fits": ", ".join(written.fits),
     }
-    if one.sun is not None and written.sun is not None:
-        at = ("" if offset is None else str(offset) for offset in written.sun)
+    if one.sun is not None and written.offsets is not None:
+        at = ("" if offset is None else str(offset) for offset in written.offsets)
         return line | {"mode": one.sun.mode, "mac_input": one.sun.mac_input} | dict(zip(_SIGNED_AT, at, strict=True))
     return line | (_mirrored(written.url) if one.token.kind == Kind.STATIC else {})
 

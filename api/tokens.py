@@ -241,7 +241,7 @@ def write_ndef(request: Request, token_id: str, actor: Actor, session: ReadSessi
     written = encoding_of(token.code, core.settings.base_url, tokens.find_tag(session, token.id))
     if "application/json" in request.headers.get("accept", ""):
         body = {"hex": written.message.hex(), "length": len(written.message), "fits": written.fits}
-        return JSONResponse(body | ({"sun": written.sun._asdict()} if written.sun else {}))
+        return JSONResponse(body | ({"sun": written.offsets._asdict()} if written.offsets else {}))
     return Response(written.message, media_type="application/octet-stream")
 
 

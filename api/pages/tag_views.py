@@ -69,14 +69,14 @@ def tag_view(one: PlacedTag, place: Place, language: str, base_url: str) -> TagV
 def bytes_view(one: PlacedTag, base_url: str) -> BytesView:
     """The bytes of a tag for its page; a Type 4 tag that signs has no pages."""
     written = encoding_of(one.token.code, base_url, one.sun)
-    is_plain = written.sun is None
+    is_plain = written.offsets is None
     return BytesView(
         fits=written.fits,
         length=len(written.message),
         message=spaced(written.message),
         tlv=spaced(written.tlv) if is_plain else "",
         pages=_lines(written) if is_plain else [],
-        offsets=written.sun,
+        offsets=written.offsets,
         mirror=_mirror_view(mirror_of(written.url)) if is_plain else None,
     )
 

@@ -27,7 +27,7 @@ class Encoding:
     url: str
     message: bytes
     fits: list[str]
-    sun: sun.Offsets | None = None
+    offsets: sun.Offsets | None = None
 
     @property
     def tlv(self) -> bytes:
