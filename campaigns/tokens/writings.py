@@ -142,16 +142,14 @@ def _require_writable(token: Token) -> None:
 
 
 def _release(session: Session, token: Token, uid: str | None, *, replace: bool, now: datetime) -> list[TagWriting]:
-    """End the bindings that stand in the way: the token's own, and with `replace` the tag's. Locked in one order."""
-    in_the_way = or_(col(TagWriting.token_id) == token.id, _is_of(token.organisation_id, uid))
-    query = select(TagWriting).where(col(TagWriting.released_at).is_(None), in_the_way)
-    found = list(session.exec(query.order_by(col(TagWriting.id)).with_for_update()).all())
-    if not replace and any(one.token_id != token.id for one in found):
-        _refuse_taken(session, token, uid)
+    """End the token's own binding, and with `replace` the tag's."""
+    own = col(TagWriting.token_id) == token.id
+    in_the_way = or_(own, _is_of(token.organisation_id, uid)) if replace else own
+    found = list(session.exec(select(TagWriting).where(col(TagWriting.released_at).is_(None), in_the_way)).all())
     for one in found:
         one.released_at = now
         session.add(one)
-    session.flush()
+    session.flush()  # in the order of their ids: two codes that swap their tags at once do not wait for each other
     return found
 
 
