@@ -3,6 +3,7 @@
 import ndef as ndeflib
 import pytest
 
+from campaigns.ids import NIL
 from campaigns.tokens import SunTag
 from campaigns.tokens.encoding import encoding_of, mirror_of, pages_of
 from campaigns.tokens.ndef import uri_message
@@ -13,7 +14,7 @@ CODE = "7K3Q9XABW4"
 
 
 def sun_tag(mode: Mode = Mode.AES, mac_input: MacInput = MacInput.EMPTY) -> SunTag:
-    return SunTag(sealed_keys=b"", mode=mode, mac_input=mac_input)
+    return SunTag(token_id=NIL, sealed_keys=b"", mode=mode, mac_input=mac_input)
 
 
 def test_the_mirror_lies_where_the_data_sheet_s_example_has_it() -> None:
