@@ -115,23 +115,23 @@ def tags_of_place(session: Session, place_id: UUID) -> Sequence[PlacedTag]:
     return [PlacedTag._make(row) for row in session.execute(standing)]
 
 
-def tags_of_campaign(
-    session: Session, campaign_id: UUID, *, place_id: UUID | None, after: UUID | None
-) -> Sequence[PlacedTag]:
-    """The next tags of a campaign to encode after a token, a page of 1,000, oldest first; empty at the end.
+def tags_of_campaign(session: Session, campaign_id: UUID, *, place_id: UUID | None) -> list[UUID]:
+    """The tokens of a campaign, or of one of its places, to encode tags for: their ids, oldest first.
 
     Serials are among them; withdrawn tokens are not.
     """
-    query = _tags().where(
-        col(Token.campaign_id) == campaign_id,
-        col(Token.medium) == Medium.NFC,
-        col(Token.state) != TokenState.REVOKED,
+    query = select(Token.id).where(
+        Token.campaign_id == campaign_id, Token.medium == Medium.NFC, Token.state != TokenState.REVOKED
     )
     if place_id is not None:
-        query = query.where(col(Token.place_id) == place_id)
-    if after is not None:
-        query = query.where(col(Token.id) > after)
-    return [PlacedTag._make(row) for row in session.execute(query.order_by(col(Token.id)).limit(PAGE))]
+        query = query.where(Token.place_id == place_id)
+    return list(session.exec(query.order_by(col(Token.id))).all())
+
+
+def tags_by_ids(session: Session, token_ids: Sequence[UUID]) -> Sequence[PlacedTag]:
+    """The tags of some tokens, `PAGE` at most, oldest first."""
+    rows = session.execute(_tags().where(col(Token.id).in_(token_ids)).order_by(col(Token.id)))
+    return [PlacedTag._make(row) for row in rows]
 
 
 def _require_writable(token: Token) -> None:

@@ -239,3 +239,13 @@ def test_the_json_of_a_tag_that_signs_names_the_one_chip_that_can(fresh: Shop) -
         told = api.get(f"/v1/tokens/{signing['id']}/ndef", headers={"Accept": "application/json"}).json()
     assert told["fits"] == tag_of(fresh, signing)["fits"] == ["NTAG 424 DNA"]
     assert tag_of(fresh, signing)["uid"] == SUN["uid"]
+
+
+def test_a_list_longer_than_a_page_has_every_line_once(fresh: Shop) -> None:
+    with fresh.server.api() as api:
+        path = f"/v1/campaigns/{fresh.campaign}/token-batches"
+        for _ in range(3):
+            made(api.post(path, json={"kind": "serial", "count": 400, "medium": "nfc"}))
+    lines = listed(fresh)
+    assert len(lines) == 1_200
+    assert all(line["kind"] == "serial" and line["mirror_url"] == "" for line in lines.values())

@@ -185,23 +185,21 @@ def test_the_tags_of_a_place_are_its_standing_nfc_codes(session: Session, shop: 
             tokens.tag_of_place(session, shop.place.id, token.id)
 
 
-def test_the_tags_of_a_campaign_come_page_by_page(
-    session: Session, shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("campaigns.tokens.writings.PAGE", 2)
+def test_the_tags_of_a_campaign_are_its_nfc_codes_that_still_hold(session: Session, shop: Shop) -> None:
     made = [shop.poster.id, shop.counter.id, *(make_nfc(session, shop.campaign, None).id for _ in range(3))]
     make_token(session, shop.campaign, shop.place)
+    open_shop(session, shop.organisation)
     tokens.revoke(session, make_nfc(session, shop.campaign, None), now=NOON)
     session.flush()
-    seen: list[Any] = []
-    while found := tokens.tags_of_campaign(
-        session, shop.campaign.id, place_id=None, after=seen[-1].token.id if seen else None
-    ):
-        assert len(found) <= 2
-        seen += found
-    assert [one.token.id for one in seen] == sorted(made)
-    here = tokens.tags_of_campaign(session, shop.campaign.id, place_id=shop.place.id, after=None)
-    assert {one.token.id for one in here} == {shop.poster.id, shop.counter.id}
+    write(session, shop, shop.poster)
+    assert tokens.tags_of_campaign(session, shop.campaign.id, place_id=None) == sorted(made)
+    here = tokens.tags_of_campaign(session, shop.campaign.id, place_id=shop.place.id)
+    assert here == sorted([shop.poster.id, shop.counter.id])
+    found = tokens.tags_by_ids(session, here[::-1])
+    assert [one.token.id for one in found] == here
+    assert {one.uid for one in found} == {UID, None}
+    assert {one.place for one in found} == {"Bellecour"}
+    assert tokens.tags_by_ids(session, []) == []
 
 
 @pytest.mark.parametrize("replace", [False, True])
