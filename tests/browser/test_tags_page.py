@@ -220,6 +220,7 @@ def test_a_tag_is_locked_after_a_second_yes(phone: Phone, place: Shop) -> None:
     lay(page, uid=new_uid(), url=url_of(place, place.nfc))
     said(page, "That was another tag")
     assert page.evaluate("!field.tag.locked")
+    page.evaluate("field.lift()")
     press(page, "Try again")
     lay(page, uid=uid, url=url_of(place, place.nfc))
     said(page, "“Comptoir” is locked for good")
