@@ -13,11 +13,26 @@ from fastapi import FastAPI, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from api import care, edge, identity, jobs, missions, places, planning, problems, scans, tag_keys, token_batches, tokens
+from api import (
+    care,
+    edge,
+    identity,
+    jobs,
+    missions,
+    places,
+    planning,
+    problems,
+    scans,
+    tag_keys,
+    tags,
+    token_batches,
+    tokens,
+)
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
 from api.pages import check_in, front, reference, report, screen, shopper, staff
+from api.pages import tags as tag_pages
 from api.pages.render import Renderer
 from api.scan import ScanPath
 from campaigns import clock as clocks
@@ -52,6 +67,7 @@ _ROUTERS = (
     tokens,
     tag_keys,
     token_batches,
+    tags,
     scans,
     missions,
     jobs,
@@ -62,6 +78,7 @@ _ROUTERS = (
     shopper,
     staff,
     screen,
+    tag_pages,
     reference,
 )
 

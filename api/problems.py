@@ -63,6 +63,7 @@ STATUS_OF_NAMED = {
     "already_posted": 409,
     "serial_used": 409,
     "job_running": 409,
+    "tag_taken": 409,
     "link_used": 410,
     "receipt_expired": 410,
     "till_code_tries": 429,
@@ -132,6 +133,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "already_posted": ("Already posted", "This idea arrived a moment ago."),
     "serial_used": ("Code used already", "Each of these codes is good once, and this one was used."),
     "job_running": ("Not done yet", "A job is still making this. `job` names it: ask again when it is done."),
+    "tag_taken": ("Tag taken", "The NFC tag belongs to another code, which `label` names. Say `replace` to move it."),
     "error": ("Refused", "The request was refused; the detail says why."),
 }
 _CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 412: "precondition_failed"}
@@ -204,6 +206,8 @@ def refuse(request: Request, error: Exception) -> Response:
     pointer = error.context.get("pointer")
     faults = [{"pointer": pointer, "detail": error.detail}] if pointer else []
     more = {"kpis": error.context["kpis"]} if "kpis" in error.context else {}
+    if "label" in error.context:
+        more["label"] = error.context["label"]
     if "job_id" in error.context:
         more["job"] = ids.show("job", error.context["job_id"])
     return answer(request, status_of(error), error.code, error.detail, headers=headers_of(error), faults=faults, **more)

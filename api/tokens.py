@@ -19,7 +19,8 @@ from api.qr_options import PlainQr
 from campaigns import ids, places, planning, tokens
 from campaigns.errors import Invalid
 from campaigns.sealing import Keyring
-from campaigns.tokens import Kind, Medium, TagPlan, Token, codes, ndef, qr, sun
+from campaigns.tokens import Kind, Medium, TagPlan, Token, codes, qr, sun
+from campaigns.tokens.encoding import encoding_of
 from campaigns.tokens.logos import Logo, read_logo
 
 router = APIRouter(prefix="/v1", tags=["tokens"])
@@ -226,13 +227,11 @@ def write_ndef(request: Request, token_id: str, actor: Actor, session: ReadSessi
     That of a `sun` token has zeros where its tag will write; the JSON's `sun` says where, as `ChangeFileSettings` asks.
     """
     token = _token(session, actor, token_id)
-    tag = tokens.find_tag(session, token.id)
-    query = sun.placeholders(sun.Mode(tag.mode), sun.MacInput(tag.mac_input)) if tag else ""
-    message = ndef.uri_message(f"{core.settings.base_url}/t/{token.code}{query}")
+    written = encoding_of(token.code, core.settings.base_url, tokens.find_tag(session, token.id))
     if "application/json" in request.headers.get("accept", ""):
-        body = {"hex": message.hex(), "length": len(message), "fits": ndef.fits(message)}
-        return JSONResponse(body | ({"sun": sun.offsets(message)._asdict()} if tag else {}))
-    return Response(message, media_type="application/octet-stream")
+        body = {"hex": written.message.hex(), "length": len(written.message), "fits": written.fits}
+        return JSONResponse(body | ({"sun": written.offsets._asdict()} if written.offsets else {}))
+    return Response(written.message, media_type="application/octet-stream")
 
 
 def _drawn(core: Services, actor: Acting, token_id: str, format: qr.Format, asked: QrAsked, logo: Logo | None) -> bytes:

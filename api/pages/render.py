@@ -78,6 +78,9 @@ def act_form(code: str, receipt: bytes, lang: str = "") -> bytes:
     )
 
 
+_SCRIPTS = ("shopper.js", "staff.js", "screen.js", "tags.js")
+
+
 class Renderer:
     """The templates in each language, and the headers every page needs."""
 
@@ -86,9 +89,7 @@ class Renderer:
         self._catalogues = {language: _translations(language) for language in LANGUAGES}
         self._environments = {one: _environment(one, self._catalogues[one]) for one in LANGUAGES}
         self.headers = _security_headers(self.css, is_https=is_https)
-        self.scripts = {
-            name: (_PAGES / "static" / name).read_bytes() for name in ("shopper.js", "staff.js", "screen.js")
-        }
+        self.scripts = {name: (_PAGES / "static" / name).read_bytes() for name in _SCRIPTS}
 
     def script(self, name: str) -> str:
         """The URL of a module; it changes with its content, so it may be cached for ever."""

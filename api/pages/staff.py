@@ -6,7 +6,6 @@ from collections.abc import AsyncIterable
 from datetime import datetime
 from typing import Annotated
 
-from babel.dates import format_date
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -19,7 +18,6 @@ from api.pages.render import language_of
 from api.pages.staff_session import COOKIE, Staff, signed_in
 from api.problems import status_of
 from campaigns import ids, places, tokens
-from campaigns.clock import zone
 from campaigns.errors import CampaignError, Forbidden
 from campaigns.places import Place, StaffSession
 from campaigns.scans.agents import Agent, classify
@@ -76,14 +74,14 @@ def console(request: Request, core: Core, session: ReadSession, now: Now) -> HTM
         brand=views.brand(session, place.organisation_id),
         js=core.renderer.script("staff.js"),
         place=place,
-        session_until=_day(staff.expires_at, place, language),
+        session_until=views.day(staff.expires_at, place, language),
         live_html=live_fragment(core, session, place, language, now)[0],
         has_screen=bool(tokens.live_tokens_of_place(session, place.id, now=now)),
         stream_url=f"/staff/stream?lang={language}",
         sessions=[
             {
                 "label": one.label,
-                "since": _day(one.created_at, place, language),
+                "since": views.day(one.created_at, place, language),
                 "current": one.id == staff.id,
                 "id": ids.show("ses", one.id),
             }
@@ -168,10 +166,6 @@ def _phone_name(agent: Agent) -> str:
     """What a list of phones calls one: `iOS, Mobile Safari`."""
     os = {"ios": "iOS", "mac os x": "macOS"}.get(agent.os, agent.os.title())
     return f"{os}, {agent.browser.title()}"
-
-
-def _day(instant: datetime, place: Place, language: str) -> str:
-    return format_date(instant.astimezone(zone(place.time_zone)), "d MMMM", locale=language)
 
 
 def _language(request: Request) -> str:

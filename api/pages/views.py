@@ -304,6 +304,11 @@ def _name_of(token: Token) -> str:
     return token.label or {"qr": "QR", "nfc": "NFC", "link": "link"}[token.medium]
 
 
+def day(instant: datetime, place: Place, language: str) -> str:
+    """A day at a place, in words: `14 October`."""
+    return format_date(instant.astimezone(clock.zone(place.time_zone)), "d MMMM", locale=language)
+
+
 def _since(instant: datetime, place: Place, language: str) -> str:
     return format_datetime(instant, "d MMMM HH:mm", tzinfo=clock.zone(place.time_zone), locale=language)
 

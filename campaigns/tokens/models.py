@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, LargeBinary
+from sqlalchemy import BigInteger, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
 from campaigns.storage import Row
@@ -192,3 +192,45 @@ class TagKeySet(Row, table=True):
         """A tag of this set, to enrol with its token."""
         diversifier = bytes.fromhex(self.diversifier) if self.diversifier else None
         return TagPlan(self.sealed_keys, sun.Mode(self.mode), sun.MacInput(self.mac_input), uid, diversifier)
+
+
+class Was(StrEnum):
+    """What stood on a tag before it was written."""
+
+    EMPTY = "empty"
+    SAME = "same"
+    OTHER = "other"
+
+
+_HELD = text("released_at IS NULL")
+
+
+class TagWriting(Row, table=True):
+    """That a phone of a shop wrote a token's URL on a tag and read it back. A later row ends an earlier one.
+
+    While `released_at` is empty the row is the token's binding: the database lets a tag of an organisation belong to
+    one token, and a token to one tag. `uid` is upper-case hexadecimal, None when the phone did not tell it.
+    """
+
+    __tablename__ = "tag_writings"
+    __table_args__ = (
+        Index(
+            "ix_tag_writings_uid_held",
+            "organisation_id",
+            "uid",
+            unique=True,
+            sqlite_where=_HELD,
+            postgresql_where=_HELD,
+        ),
+        Index("ix_tag_writings_token_held", "token_id", unique=True, sqlite_where=_HELD, postgresql_where=_HELD),
+    )
+
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    token_id: UUID = Field(foreign_key="tokens.id")
+    place_id: UUID = Field(foreign_key="places.id")
+    staff_session_id: UUID = Field(foreign_key="staff_sessions.id")
+    uid: str | None = None
+    was: str
+    written_at: datetime
+    locked_at: datetime | None = Field(default=None, description="the tag can never be written again")
+    released_at: datetime | None = Field(default=None, description="another tag or another token took its place")

@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from tests.browser.conftest import Phone, Shop, open_shop, sign_in, till_code
+from tests.browser.conftest import STAND_IN, Phone, Shop, open_shop, sign_in, till_code
 from tests.conftest import Server
 
 pytestmark = pytest.mark.browser
@@ -85,6 +85,26 @@ def staff_page(page: Page, shop: Shop) -> None:
     page.locator("summary").click()
 
 
+def tags_page(page: Page, shop: Shop) -> None:
+    sign_in(page, shop)
+    open_path(page, shop, "/staff/tags")
+
+
+def tags_to_write(page: Page, shop: Shop) -> None:
+    page.add_init_script(path=STAND_IN)
+    tags_page(page, shop)
+    page.get_by_role("button", name="Les écrire l’un après l’autre").click()
+    page.evaluate("field.lay({ text: 'Carte' })")
+    page.get_by_role("button", name="Écraser ce tag").wait_for()
+
+
+def bytes_of_a_tag(page: Page, shop: Shop) -> None:
+    tags_page(page, shop)
+    page.get_by_role("link", name="Octets exacts").first.click()
+    for summary in page.locator("summary").all():
+        summary.click()
+
+
 PAGES: dict[str, Show] = {
     "home": at("/"),
     "home with an error": at("/find?code=7K3Q"),
@@ -103,6 +123,9 @@ PAGES: dict[str, Show] = {
     "staff, link": staff_link,
     "staff, link unknown": at("/staff/sign-in/not-a-link"),
     "staff": staff_page,
+    "tags": tags_page,
+    "tags, writing": tags_to_write,
+    "tag, its bytes": bytes_of_a_tag,
     "poster": at("/posters/{code}"),
     "docs": at("/docs"),
     "report": at("/report/{code}"),
