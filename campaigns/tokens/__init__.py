@@ -46,7 +46,6 @@ from campaigns.tokens.service import (
 from campaigns.tokens.tag_keys import keep_key_set, key_set_by_id, list_key_sets
 from campaigns.tokens.writings import (
     PlacedTag,
-    bound_uid,
     find_binding,
     record_lock,
     record_writing,
@@ -71,7 +70,6 @@ __all__ = [
     "TokenState",
     "Was",
     "batch_by_id",
-    "bound_uid",
     "change_token",
     "fill_batch",
     "find_binding",

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from sqlalchemy import and_
 from sqlmodel import Session, col, select
 
 from campaigns.errors import Invalid
 from campaigns.places import Place
 from campaigns.planning import Campaign, State
-from campaigns.tokens.models import Kind, SunTag, Token, TokenBatch, TokenState
+from campaigns.tokens.models import Kind, SunTag, TagWriting, Token, TokenBatch, TokenState
 from campaigns.tokens.sun import SignedTag
 
 UNKNOWN_S = 60.0
@@ -167,14 +168,19 @@ class Directory:
     def _read(self, session: Session, code: str) -> Entry | None:
         # One query: a serial is scanned once in its life, so every one of them is read here.
         found = session.exec(
-            select(Token, TokenBatch, SunTag)
+            select(Token, TokenBatch, SunTag, TagWriting.uid)
             .join(TokenBatch, col(TokenBatch.id) == col(Token.batch_id), isouter=True)
             .join(SunTag, col(SunTag.token_id) == col(Token.id), isouter=True)
+            .join(
+                TagWriting,
+                and_(col(TagWriting.token_id) == col(Token.id), col(TagWriting.released_at).is_(None)),
+                isouter=True,
+            )
             .where(Token.code == code)
         ).first()
         if found is None:
             return None
-        token, batch, tag = found
+        token, batch, tag, bound_uid = found
         campaign = self._campaigns.get(token.campaign_id) or session.get_one(Campaign, token.campaign_id)
         place = None
         if token.place_id is not None:
@@ -195,6 +201,7 @@ class Directory:
             standing=self._standings.get((campaign.id, token.place_id)) or Standing(campaign, place),
             serial=_serial(token, batch),
             sun=self._signed(tag),
+            bound_uid=bound_uid,
             is_live=token.kind == Kind.LIVE,
         )
 

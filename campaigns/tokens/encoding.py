@@ -7,12 +7,11 @@ Sources: NXP data sheets NTAG213/215/216 (ASCII mirror function, configuration p
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from campaigns.tokens import ndef, sun
+from campaigns.tokens import mirror, ndef, sun
 from campaigns.tokens.models import SunTag
 
 SIGNING_CHIP: Final = "NTAG 424 DNA"
 # Fourteen characters of UID, an x that the chip puts there itself, six of counter.
-_MIRRORED: Final = "00000000000000x000000"
 _FIRST_PAGE: Final = 4  # of user memory
 _PAGE_BYTES: Final = 4
 _BOTH: Final = 0b11 << 6  # MIRROR_CONF: UID and counter
@@ -69,10 +68,10 @@ def mirror_of(url: str, *, before: int = 0) -> Mirror:
 
     `before` counts the bytes in user memory before the NDEF TLV, such as a Lock Control TLV of five.
     """
-    url = f"{url}?m={_MIRRORED}"
+    url = f"{url}?{mirror.NAME}={mirror.BLANK}"
     message = ndef.uri_message(url)
     fits = [chip for chip in ndef.fits(message) if chip in _CONFIGURATION_PAGES]
-    start = before + ndef.tlv(message).rindex(_MIRRORED.encode())
+    start = before + ndef.tlv(message).rindex(mirror.BLANK.encode())
     page, byte = _FIRST_PAGE + start // _PAGE_BYTES, start % _PAGE_BYTES
     return Mirror(Encoding(url, message, fits), page, byte, _BOTH | byte << 4 | _STRONG_MODULATION)
 

@@ -95,12 +95,6 @@ def find_binding(session: Session, token_id: UUID) -> TagWriting | None:
     return session.exec(select(TagWriting).where(TagWriting.token_id == token_id, held)).first()
 
 
-def bound_uid(session: Session, token_id: UUID) -> str | None:
-    """The UID of the tag that a token was written on, in upper-case hexadecimal; None when nobody wrote or knows it."""
-    found = find_binding(session, token_id)
-    return found.uid if found else None
-
-
 def tag_of_place(session: Session, place_id: UUID, token_id: UUID) -> PlacedTag:
     """An NFC token standing in a place. NotFound for another place's, for one that is no NFC token, or a serial."""
     found = session.execute(_tags().where(*_standing(place_id), col(Token.id) == token_id)).first()

@@ -14,6 +14,7 @@ from tests.api.conftest import House
 from tests.api.helpers import Shop, made, make_shop, owner, problem
 from tests.conftest import Server
 
+OTHER_PHONE = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Mobile"
 META, FILE = "8f1c0c2e5d7a4b3699887766554433ab", "C0FFEE00C0FFEE00C0FFEE00C0FFEE11"
 SUN: dict[str, Any] = {"meta_read_key": META, "file_read_key": FILE, "mac_input": "file", "uid": "04DE5F1EACC040"}
 
@@ -249,3 +250,21 @@ def test_a_list_longer_than_a_page_has_every_line_once(fresh: Shop) -> None:
     lines = listed(fresh)
     assert len(lines) == 1_200
     assert all(line["kind"] == "serial" and line["mirror_url"] == "" for line in lines.values())
+
+
+def test_an_unsigned_tag_s_counter_makes_a_visit_plausible_once_it_was_noted(fresh: Shop, till: httpx2.Client) -> None:
+    token = issue(fresh)
+    uid = uid_near(token)
+
+    def presence(counter: int, **headers: str) -> int:
+        with fresh.server.phone(Accept="application/json", **headers) as phone:
+            answer = phone.get(f"/t/{token['code']}?m={uid}x{counter:06X}")
+        assert answer.json()["verdict"] == "valid"
+        return int(answer.json()["presence"])
+
+    assert presence(7) == 0, "nobody knows this tag yet"
+    assert note(till, token, uid=said(uid)).status_code == 201
+    assert presence(7) == 1
+    assert presence(7) == 1, "the same browser"
+    assert presence(7, **{"User-Agent": OTHER_PHONE}) == 0
+    assert presence(8) == 1

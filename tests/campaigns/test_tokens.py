@@ -235,4 +235,4 @@ def test_the_flight_is_followed_without_a_new_load(database: Database) -> None:
 
 
 def test_kinds_and_media_are_those_this_version_makes() -> None:
-    assert (set(Medium), set(Kind)) == ({"qr", "nfc", "link"}, {"static", "serial", "sun"})
+    assert (set(Medium), set(Kind)) == ({"qr", "nfc", "link"}, {"static", "serial", "live", "sun"})

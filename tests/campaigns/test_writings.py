@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
 from sqlmodel import Session, select
@@ -58,13 +59,19 @@ def writings(session: Session, token: Token) -> list[TagWriting]:
     return sorted(rows, key=lambda one: one.id)
 
 
+def bound_uid(session: Session, token_id: UUID) -> str | None:
+    """The UID of the tag that carries a token, as far as a phone told it."""
+    found = tokens.find_binding(session, token_id)
+    return found.uid if found else None
+
+
 def test_a_writing_binds_the_tag_to_code_place_and_phone(session: Session, shop: Shop) -> None:
-    assert tokens.bound_uid(session, shop.poster.id) is None
+    assert bound_uid(session, shop.poster.id) is None
     made = write(session, shop, shop.poster, was=Was.OTHER)
     assert (made.uid, made.place_id, made.staff_session_id, made.was) == (UID, shop.place.id, shop.staff.id, "other")
     assert (made.written_at, made.locked_at, made.released_at) == (NOON, None, None)
-    assert tokens.bound_uid(session, shop.poster.id) == UID
-    assert tokens.bound_uid(session, shop.counter.id) is None
+    assert bound_uid(session, shop.poster.id) == UID
+    assert bound_uid(session, shop.counter.id) is None
 
 
 def test_a_new_tag_takes_the_place_of_the_former_one_and_the_log_keeps_both(session: Session, shop: Shop) -> None:
@@ -73,7 +80,7 @@ def test_a_new_tag_takes_the_place_of_the_former_one_and_the_log_keeps_both(sess
     write(session, shop, shop.poster, OTHER_UID, now=later)
     session.refresh(first)
     assert first.released_at == later
-    assert tokens.bound_uid(session, shop.poster.id) == OTHER_UID
+    assert bound_uid(session, shop.poster.id) == OTHER_UID
     assert [one.uid for one in writings(session, shop.poster)] == [UID, OTHER_UID]
     assert write(session, shop, shop.counter, UID).uid == UID  # the former tag is free again
 
@@ -83,10 +90,10 @@ def test_a_tag_of_another_code_is_refused_by_name_unless_it_is_to_change_hands(s
     with pytest.raises(Conflict) as refusal:
         write(session, shop, shop.poster)
     assert (refusal.value.code, refusal.value.context["label"]) == ("tag_taken", "Counter")
-    assert tokens.bound_uid(session, shop.counter.id) == UID
+    assert bound_uid(session, shop.counter.id) == UID
     write(session, shop, shop.poster, replace=True)
-    assert tokens.bound_uid(session, shop.poster.id) == UID
-    assert tokens.bound_uid(session, shop.counter.id) is None
+    assert bound_uid(session, shop.poster.id) == UID
+    assert bound_uid(session, shop.counter.id) is None
 
 
 def test_a_code_without_a_label_is_named_by_its_characters(session: Session, shop: Shop) -> None:
@@ -102,7 +109,7 @@ def test_a_tag_that_no_phone_can_name_stands_in_nobody_s_way(session: Session, s
     write(session, shop, shop.poster, None)
     found = {one.token.id: one for one in tokens.tags_of_place(session, shop.place.id)}
     for token in (shop.counter, shop.poster):
-        assert tokens.bound_uid(session, token.id) is None
+        assert bound_uid(session, token.id) is None
         assert found[token.id].held is not None
 
 
@@ -110,7 +117,7 @@ def test_another_organisation_s_tag_is_none_of_ours(session: Session, shop: Shop
     other = open_shop(session, make_organisation(session, name="Autre Maison"))
     write(session, other, other.poster)
     write(session, shop, shop.poster, replace=True)
-    assert tokens.bound_uid(session, other.poster.id) == tokens.bound_uid(session, shop.poster.id) == UID
+    assert bound_uid(session, other.poster.id) == bound_uid(session, shop.poster.id) == UID
 
 
 def test_a_lock_is_for_good(session: Session, shop: Shop) -> None:
@@ -217,7 +224,7 @@ def test_of_racing_codes_for_one_tag_one_gets_it(database: Database, replace: bo
     won = [one for one in outcomes if isinstance(one, str)]
     assert all(isinstance(one, str | Conflict) for one in outcomes), outcomes
     with database.snapshot() as session:
-        held = [one.id for one in rivals if tokens.bound_uid(session, one.id) == UID]
+        held = [one.id for one in rivals if bound_uid(session, one.id) == UID]
     assert len(held) == 1
     if not replace:
         assert won == [str(held[0])]
@@ -252,5 +259,5 @@ def test_codes_that_swap_their_tags_at_once_do_not_wait_for_each_other(database:
     outcomes = race(RACERS, swap)
     assert all(isinstance(one, TagWriting | Conflict) for one in outcomes), outcomes
     with database.snapshot() as session:
-        bound = [tokens.bound_uid(session, token.id) for token in (shop.poster, shop.counter)]
+        bound = [bound_uid(session, token.id) for token in (shop.poster, shop.counter)]
     assert len(bound) == len(set(bound))
