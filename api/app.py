@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from api import edge, identity, jobs, missions, places, planning, problems, scans, token_batches, tokens
+from api import edge, identity, jobs, missions, places, planning, printing, problems, scans, token_batches, tokens
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
@@ -49,6 +49,7 @@ _ROUTERS = (
     planning,
     tokens,
     token_batches,
+    printing,
     scans,
     missions,
     jobs,

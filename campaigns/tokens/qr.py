@@ -95,15 +95,16 @@ class Look:
                 raise Invalid(f"This line has at most {longest} characters; shorten it.", pointer=pointer)
 
 
-def matrix(text: str, error_correction: ErrorCorrection) -> Matrix:
+def matrix(text: str, error_correction: ErrorCorrection, *, mask: int | None = None) -> Matrix:
     """The modules of the smallest code that holds `text`, rows from the top, True for dark, without quiet
     zone.
 
-    Upper-case URLs take the alphanumeric mode and give a smaller code. Invalid for an empty or too long text.
+    Upper-case URLs take the alphanumeric mode and give a smaller code. A `mask` (0 to 7) spares
+    choosing the best of them. Invalid for an empty or too long text.
     """
     if not text:
         raise Invalid("A code cannot be empty; give it a text.")
-    code = qrcode.QRCode(error_correction=_LEVELS[error_correction], border=0)
+    code = qrcode.QRCode(error_correction=_LEVELS[error_correction], border=0, mask_pattern=mask)
     try:
         code.add_data(text)
         code.make()

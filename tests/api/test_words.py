@@ -31,6 +31,7 @@ NOT_ON_PAGES = {
     "still_running",
     "precondition_failed",
     "job_running",
+    "nothing_to_print",
 }
 
 
