@@ -1,13 +1,12 @@
 """A kit a shop: what hangs, what stands at the till, the staff's way in, and five lines that say what to do."""
 
-import re
-import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final
 
+from campaigns.ids import plain_name
 from campaigns.tokens import sheets
 from campaigns.tokens.layouts import Layout, Paper, Sheet, Spot, Words
 from campaigns.tokens.lettering import printable
@@ -15,7 +14,6 @@ from campaigns.tokens.paper import A5, GREY, Ink, Pen, Press
 from campaigns.tokens.typesetting import LEADING, PT, fit, width
 
 LONGEST_CONTACT: Final = 120  # characters
-_LONGEST_NAME: Final = 60  # characters of a folder: with the file's own well under what any system takes
 _MARGIN: Final = 16.0
 _ACROSS: Final = A5[0] - 2 * _MARGIN
 
@@ -97,7 +95,7 @@ def how_to_page(kit: Kit, words: Words, said: KitWords) -> bytes:
 def folders(names: Sequence[str]) -> list[str]:
     """A folder's name for each shop: its number and what any system takes of its name, so none is there twice."""
     digits = max(2, len(str(len(names))))
-    return [f"{number:0{digits}d}-{_plain(name)}".rstrip("-") for number, name in enumerate(names, 1)]
+    return [f"{number:0{digits}d}-{plain_name(name)}".rstrip("-") for number, name in enumerate(names, 1)]
 
 
 def zipped(files: Iterable[tuple[str, bytes]], *, now: datetime) -> Iterator[bytes]:
@@ -134,10 +132,3 @@ def _heading(pen: Pen, kit: Kit, words: Words, title: str) -> float:
     pen.rule(_MARGIN, 25, _ACROSS, 0)
     y = pen.block(fit(title, _ACROSS, most=22 * PT, least=14 * PT, lines=2, bold=True), _MARGIN, 34)
     return pen.block(fit(kit.name, _ACROSS, most=11 * PT, least=7 * PT, lines=2), _MARGIN, y + 11 * PT * LEADING)
-
-
-def _plain(name: str) -> str:
-    """Letters and figures of ASCII, joined by hyphens: `L’Épicerie / Œuf` -> `l-epicerie-oeuf`."""
-    plain = name.replace("œ", "oe").replace("Œ", "Oe").replace("æ", "ae").replace("Æ", "Ae").replace("ß", "ss")
-    bare = unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", "-", bare.lower()).strip("-")[:_LONGEST_NAME].strip("-")

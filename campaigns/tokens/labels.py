@@ -7,7 +7,7 @@ from campaigns.tokens.layouts import BLEED, Grid, Shape, Spot, Words
 from campaigns.tokens.lettering import CAP_HEIGHT
 from campaigns.tokens.paper import GREY, Pen, Placed
 from campaigns.tokens.shapes import Box
-from campaigns.tokens.typesetting import LEADING, PT, Block, fit, width
+from campaigns.tokens.typesetting import LEADING, PT, Block, fit, fit_first, width
 
 _MARK: Final = (2.5, 5.5)  # where a cut mark begins and ends, from the cut: clear of the bleed
 _HAIR: Final = 0.09  # a quarter of a point, the width printers give cut marks
@@ -33,11 +33,8 @@ def _beside(pen: Pen, spot: Spot, words: Words, room: Box) -> None:
     """Whose it is at the top, the code in letters at the bottom, what to do between them."""
     scale = min(1.7, room.height / 20)
     left, top, across, bottom = room.x, room.y, room.width, room.y + room.height
-    caption = fit(spot.caption, across, most=8 * PT * scale, least=5.5 * PT, lines=2, bold=True)
-    if caption.lines and caption.lines[-1].endswith("…"):
-        caption = fit(
-            spot.caption, across, most=6 * PT * scale, least=4.5 * PT, lines=3 if scale > 0.8 else 2, bold=True
-        )
+    more = (6 * PT * scale, 4.5 * PT, 3 if scale > 0.8 else 2)
+    caption = fit_first(spot.caption, across, (8 * PT * scale, 5.5 * PT, 2), more, bold=True)
     y = pen.block(caption, left, top)
     code = _code_in_letters(spot.code, across, 9 * PT * scale)
     pen.block(code, left, bottom - code.height)
@@ -109,7 +106,8 @@ def _square(pen: Pen, spot: Spot, words: Words, size: float) -> None:
     for text, y in ((call, (band - ring / 2) / 2 + ring / 4), (spot.code, size - (band + ring / 2) / 2)):
         fitting = min(size * 0.065, (size - 2 * ring) / max(width(text, 1, bold=True), 0.01))
         pen.line(text, size / 2, y + fitting * CAP_HEIGHT / 2, fitting, bold=True, align="middle", tint=0)
-    _middle_mark(pen, spot, band, band - ring / 2, side)
+    free = side * 0.015  # for the round corners of the ground, which would cut into those of the quiet zone
+    _middle_mark(pen, spot, band + free, band - ring / 2 + free, side - 2 * free)
 
 
 def _middle_mark(pen: Pen, spot: Spot, x: float, y: float, side: float) -> Placed | None:

@@ -28,6 +28,7 @@ class Block(NamedTuple):
     lines: tuple[str, ...]
     size: float
     is_bold: bool
+    is_cut: bool = False
 
     @property
     def height(self) -> float:
@@ -48,8 +49,18 @@ def fit(text: str, across: float, *, most: float, least: float, lines: int, bold
     while (found := _wrapped(text, across, size, bold)) is None or len(found) > lines:
         size *= _STEP
         if size < least:
-            return Block(_cut(text, across, least, lines, bold), least, bold)
+            cut = _cut(text, across, least, lines, bold)
+            return Block(cut, least, bold, is_cut=bool(cut) and cut[-1].endswith("…"))
     return Block(_even(text, across, size, bold, found), size, bold)
+
+
+def fit_first(text: str, across: float, *tries: tuple[float, float, int], bold: bool = False) -> Block:
+    """The text by the first of the tries (most, least, lines) that holds all of it, else by the last, cut off."""
+    for most, least, lines in tries:
+        block = fit(text, across, most=most, least=least, lines=lines, bold=bold)
+        if not block.is_cut:
+            return block
+    return block
 
 
 def _wrapped(text: str, across: float, size: float, bold: bool) -> list[str] | None:
