@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,8 @@ import httpx2
 import pypdfium2
 import pytest
 
+from api import printing
+from campaigns.errors import TooMany
 from tests.api.conftest import House
 from tests.api.helpers import CAMPAIGN, PLACE, Shop, made, make_shop, owner, problem
 from tests.conftest import Server
@@ -153,6 +156,17 @@ def test_long_sheets_come_a_part_at_a_time(shop: Shop) -> None:
         assert path == ""
         assert len(set(found)) == 5
         problem(api.get(f"/v1/campaigns/{shop.campaign}/sheet.pdf?format=labels&first=6"), 422, "invalid")
+
+
+def test_who_comes_while_others_are_being_drawn_is_asked_to_come_back() -> None:
+    with ExitStack() as turns:
+        for _ in range(printing.AT_ONCE):
+            turns.enter_context(printing._turn())
+        with pytest.raises(TooMany) as refusal, printing._turn():
+            pass
+    assert (refusal.value.code, refusal.value.context["retry_after_s"] > 0) == ("busy", True)
+    with printing._turn():
+        pass
 
 
 def test_a_batch_is_printed_in_its_order_and_in_parts(shop: Shop) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from campaigns.errors import Invalid
-from campaigns.tokens import sheets
+from campaigns.tokens import codes, sheets
 from campaigns.tokens.layouts import (
     GRIDS,
     LabelGrid,
@@ -268,6 +268,12 @@ def test_a_page_whose_code_does_not_read_is_not_handed_out() -> None:
         with pytest.raises(Invalid, match=f"page {spoilt + 1} does not read") as refusal:
             press.finish()
         assert refusal.value.context["pointer"] == "/grid"
+
+
+def test_a_corner_that_looks_like_a_micro_code_is_none() -> None:
+    # Of these 24 codes one has a finder that the reader, asked for all of the family, takes for a Micro QR code.
+    some = [Spot(f"HTTPS://VERGER.EXAMPLE.FR/T/7K3Q9XABW{last}", "7K3Q-9XAB-W4", PLACE) for last in codes.ALPHABET[:24]]
+    assert draw(Layout(Sheet.LABELS), some).codes == 24
 
 
 def test_a_code_that_nobody_placed_is_as_wrong_as_one_that_is_missing() -> None:
