@@ -103,7 +103,7 @@ def _square(pen: Pen, spot: Spot, words: Words, size: float) -> None:
     pen.box(-BLEED, -BLEED, size + 2 * BLEED, size + 2 * BLEED)
     pen.box(band, band - ring / 2, side, side, radius=size * 0.03, tint=0)
     call = words.hold if spot.url is None else words.scan
-    for text, y in ((call, (band - ring / 2) / 2 + ring / 4), (spot.code, size - (band + ring / 2) / 2)):
+    for text, y in ((call, (band - ring / 2) / 2), (spot.code, size - (band + ring / 2) / 2)):
         fitting = min(size * 0.065, (size - 2 * ring) / max(width(text, 1, bold=True), 0.01))
         pen.line(text, size / 2, y + fitting * CAP_HEIGHT / 2, fitting, bold=True, align="middle", tint=0)
     free = side * 0.015  # for the round corners of the ground, which would cut into those of the quiet zone

@@ -1,4 +1,5 @@
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -299,6 +300,13 @@ def test_a_sample_of_pages_is_read_when_it_is_asked_for() -> None:
 def test_the_same_sheet_is_the_same_bytes() -> None:
     for layout in LAYOUTS.values():
         assert draw(layout, spots(2)).pdf == draw(layout, spots(2)).pdf
+
+
+def test_two_threads_draw_what_one_draws() -> None:
+    wanted = [draw(layout, spots(3)).pdf for layout in LAYOUTS.values()]
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(2):
+            assert list(threads.map(lambda layout: draw(layout, spots(3)).pdf, LAYOUTS.values())) == wanted
 
 
 def test_paper_leaves_emoji_out_and_refuses_letters_it_has_not() -> None:
