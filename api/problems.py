@@ -64,6 +64,7 @@ STATUS_OF_NAMED = {
     "serial_used": 409,
     "job_running": 409,
     "tag_taken": 409,
+    "nothing_to_print": 409,
     "link_used": 410,
     "receipt_expired": 410,
     "till_code_tries": 429,
@@ -134,6 +135,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "serial_used": ("Code used already", "Each of these codes is good once, and this one was used."),
     "job_running": ("Not done yet", "A job is still making this. `job` names it: ask again when it is done."),
     "tag_taken": ("Tag taken", "The NFC tag belongs to another code, which `label` names. Say `replace` to move it."),
+    "nothing_to_print": ("Nothing to print", "No code that is in use stands here. Make tokens first."),
     "error": ("Refused", "The request was refused; the detail says why."),
 }
 _CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 412: "precondition_failed"}

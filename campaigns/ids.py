@@ -4,6 +4,7 @@ import os
 import re
 import struct
 import time
+import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import UUID
@@ -68,6 +69,16 @@ def external(name: str) -> str | None:
     """The external id behind `ext_<external_id>`; None for anything else."""
     found = _EXTERNAL.match(name)
     return found[1] if found else None
+
+
+def plain_name(text: str) -> str:
+    """A name for a URL or a folder, up to 60 lower-case letters, figures and hyphens: `L’Œuf /` -> `l-oeuf`.
+
+    Empty for a text without a Latin letter or a figure.
+    """
+    letters = unicodedata.normalize("NFKD", text.lower().replace("œ", "oe").replace("æ", "ae").replace("ß", "ss"))
+    bare = "".join(one for one in letters if not unicodedata.combining(one))
+    return re.sub(r"[^a-z0-9]+", "-", bare).strip("-")[:60].strip("-")
 
 
 def _random() -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """Missions: joining, checking in, and completing steps, each in the transaction of the act it rests on."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +15,7 @@ from campaigns.announcements import announce
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
-from campaigns.ids import instant_of, show, uuid7_at
+from campaigns.ids import instant_of, plain_name, show, uuid7_at
 from campaigns.missions.models import (
     MODES,
     CompletionState,
@@ -151,8 +150,7 @@ def change_mission(session: Session, mission: Mission, *, now: datetime, **field
 
 def free_slug(session: Session, title: str) -> str:
     """The title in lower-case ASCII and hyphens, with a number behind it when it is taken."""
-    plain = unicodedata.normalize("NFKD", title.replace("’", " ")).encode("ascii", "ignore").decode().lower()
-    base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "mission"
+    base = plain_name(title) or "mission"
     taken = set(session.exec(select(Mission.slug).where(col(Mission.slug).startswith(base))).all())
     return next(slug for slug in _numbered(base) if slug not in taken)
 

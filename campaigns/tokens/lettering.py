@@ -4,7 +4,9 @@ The font is Bitstream Vera Sans Bold, which ReportLab carries: Latin letters wit
 punctuation. ReportLab reads its tables; the outlines are read here (OpenType specification, `glyf`).
 """
 
+import re
 import struct
+import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,6 +22,10 @@ CAP_HEIGHT: Final = 0.73  # of Vera Bold, in em
 _FILE: Final = Path(reportlab.__file__).parent / "fonts" / "VeraBd.ttf"
 _ON_CURVE, _SHORT_X, _SHORT_Y, _AGAIN, _SAME_X, _SAME_Y = (1 << bit for bit in range(6))
 _WORDS, _OFFSETS, _SCALE, _MORE, _TWO_SCALES, _TWO_BY_TWO = 0x1, 0x2, 0x8, 0x20, 0x40, 0x80
+_NO_BREAK: Final = "\u00a0"
+# What stands for a sign the font lacks, and the kinds of signs that only adorn: marks, joiners, pictures.
+_LIKE: Final = {"\u202f": _NO_BREAK, "\u2007": _NO_BREAK, "\u2010": "-", "\u2011": "-", "\u2212": "-"}
+_ORNAMENTS: Final = ("So", "Sk", "Sm", "Cf", "Mn", "Me", "Cn", "Co")
 _DEEPEST: Final = 4  # accents on letters: a component of a component at most
 
 
@@ -46,6 +52,19 @@ def width_of(text: str, pointer: str) -> float:
                 pointer=pointer,
             )
     return sum(known[ord(character)] for character in text) / 1000
+
+
+def printable(text: str, pointer: str) -> str:
+    """A stored text on one line, without what has no shape here; its no-break spaces stay.
+
+    Emoji and other signs are left out, for the words say the same without them. Invalid for a letter that is missing,
+    as of another script: a name with holes is another name.
+    """
+    known = _font().charWidths
+    tidy = "".join(_LIKE.get(one, " " if one.isspace() and one != _NO_BREAK else one) for one in text)
+    kept = "".join(one for one in tidy if ord(one) in known or unicodedata.category(one) not in _ORNAMENTS)
+    width_of(kept.replace(_NO_BREAK, " "), pointer)
+    return re.sub(" +", " ", kept).strip(" ")
 
 
 def outlines(text: str, *, x: float, baseline: float, size: float) -> list[Curve]:

@@ -239,14 +239,15 @@ def _pdf_layer(canvas: Any, layer: Fill | Letters | Photo) -> None:
         canvas.setFillColorRGB(red, green, blue)
     path = canvas.beginPath()
     if isinstance(layer, Fill):
-        _pdf_boxes(path, layer.boxes)
+        pdf_boxes(path, layer.boxes)
         canvas.drawPath(path, stroke=0, fill=1, fillMode=FILL_EVEN_ODD)
     else:
         _pdf_curves(path, layer.curves)
         canvas.drawPath(path, stroke=0, fill=1, fillMode=FILL_NON_ZERO)
 
 
-def _pdf_boxes(path: Any, boxes: Iterable[Box]) -> None:
+def pdf_boxes(path: Any, boxes: Iterable[Box]) -> None:
+    """Add boxes to a path of ReportLab's, y downwards as in modules."""
     for x, y, width, height, a, b, c, d in boxes:
         right, bottom = x + width, y + height
         path.moveTo(x + a, y)

@@ -3,6 +3,7 @@ make of them."""
 
 import io
 import threading
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any, Final
 
@@ -34,10 +35,25 @@ def modules_read_as(modules: Matrix) -> list[str]:
     return _texts(memoryview(grey).cast("B", (side, side)))
 
 
+def pages_read_as(pdf: bytes, pages: Iterable[int], *, pixels_a_point: float) -> Iterator[list[str]]:
+    """The texts of the QR codes on those pages of a PDF, counted from 0. Other threads have their turn between two."""
+    with _pdfium:
+        document = pypdfium2.PdfDocument(pdf)
+    try:
+        for number in pages:
+            with _pdfium, closing(document[number]) as page:
+                pixels = _raster(page, pixels_a_point)
+            yield _texts(pixels)
+    finally:
+        with _pdfium:
+            document.close()
+
+
 def _texts(pixels: Any) -> list[str]:
     found = zxingcpp.read_barcodes(
         pixels,
-        formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode),
+        # Not the whole family: in a corner of a code the reader now and then sees a Micro QR code.
+        formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCodeModel2),
         try_invert=False,
         text_mode=zxingcpp.TextMode.Plain,
     )
@@ -55,6 +71,9 @@ def _pixels(image: bytes, format: Format, width_px: int) -> Any:
 
 def _page(image: bytes, width_px: int) -> Any:
     with _pdfium, closing(pypdfium2.PdfDocument(image)) as document:
-        page = document[0]
-        with closing(page.render(scale=width_px / page.get_width(), grayscale=True)) as bitmap:
-            return bitmap.to_numpy().copy()
+        return _raster(document[0], width_px / document[0].get_width())
+
+
+def _raster(page: Any, scale: float) -> Any:
+    with closing(page.render(scale=scale, grayscale=True)) as bitmap:
+        return bitmap.to_numpy().copy()

@@ -32,6 +32,7 @@ NOT_ON_PAGES = {
     "precondition_failed",
     "job_running",
     "tag_taken",
+    "nothing_to_print",
 }
 
 

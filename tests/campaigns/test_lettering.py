@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from campaigns.errors import Invalid
 from campaigns.tokens import lettering
-from campaigns.tokens.lettering import outlines, width_of
+from campaigns.tokens.lettering import outlines, printable, width_of
 from campaigns.tokens.picture import Letters, Picture
 from campaigns.tokens.qr import Size
 
@@ -44,4 +44,26 @@ def test_every_letter_of_french_and_its_neighbours_has_a_shape() -> None:
 def test_a_character_without_a_shape_is_named_by_its_number(text: str) -> None:
     with pytest.raises(Invalid, match=f"U\\+{ord(text[0]):04X}") as refusal:
         width_of(f"ab{text}", "/caption")
+    assert refusal.value.context["pointer"] == "/caption"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Chez Nadine 🍎", "Chez Nadine"),
+        ("❤️ Merci\u202f! 👩‍🌾", "Merci\xa0!"),
+        ("a\n\tb  c", "a b c"),
+        ("2\u2009000\u202f€ − 5\u20113", "2 000\xa0€ - 5-3"),
+        ("🍎🌳", ""),
+        ("Œuvre d’été → ici", "Œuvre d’été ici"),
+    ],
+)
+def test_paper_shows_the_words_of_a_text_without_its_ornaments(text: str, shown: str) -> None:
+    assert printable(text, "/caption") == shown
+
+
+@pytest.mark.parametrize("text", ["日本", "שלום 🍎", "مرحبا", "Привет"])
+def test_paper_refuses_a_text_whose_letters_would_be_missing(text: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        printable(text, "/caption")
     assert refusal.value.context["pointer"] == "/caption"
