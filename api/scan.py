@@ -17,7 +17,8 @@ from starlette.types import Receive, Scope, Send
 
 from api import problems
 from api.dependencies import Services
-from api.hosted_pages import HostedPages
+from api.hosted_pages import Aside, HostedPages
+from api.onward import Onward, first_language
 from api.pages.render import Renderer, act_form, kept_language, language_of
 from api.scan_fields import position_of, read_fields, text_of
 from campaigns import clock, ids, missions, scans
@@ -34,6 +35,7 @@ from campaigns.scans.log import BestFix, Confirmation, PositionFix, ScanRow
 from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE
 from campaigns.scans.visitor import VisitorKeys
 from campaigns.tokens import codes
+from campaigns.tokens.destinations import Routing
 from campaigns.tokens.directory import Entry
 
 ASKED_LIMIT = 64  # characters of an unknown code that are kept
@@ -64,6 +66,8 @@ class ScanPath:
         self._redirect = lru_cache(4096)(self._redirect_headers)
         self._html: Headers = [*self._fixed, (b"content-type", b"text/html; charset=utf-8")]
         self._gzip: Headers = [*self._html, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+        self._onward = Onward(core)
+        self._leaving = renderer.leaving_policy.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         code, _, act = scope["path"][3:].partition("/")
@@ -149,29 +153,63 @@ class ScanPath:
         now: datetime,
     ) -> None:
         state = entry.state_at(now)
+        destination, aside = entry.destination, None
+        if (closed := entry.closed_at(now)) is not None:
+            destination, aside = None, Aside(closure=closed, successor=entry.successor)
+        elif entry.routing is not None and state is State.LIVE:
+            destination, aside = self._lead(entry.routing, scope, headers, row)
         if b"application/json" in headers.get(b"accept", b""):
             receipt = self._receipt(entry, row, judgement)
-            body = await asyncio.to_thread(self._as_json, entry, row.id, receipt, judgement)
+            body = await asyncio.to_thread(self._as_json, entry, row.id, receipt, judgement, destination, closed)
             await self._send(scope, send, 200, body, b"application/json")
-        elif entry.is_revoked:
-            html = self._renderer.message(row.language, "revoked")
-            await self._send(scope, send, 200, html.encode(), b"text/html; charset=utf-8")
-        elif entry.destination and state is State.LIVE:
-            await send({"type": "http.response.start", "status": 302, "headers": self._redirect(entry.destination)})
+        elif destination and state is State.LIVE and aside is None:
+            # With a scan's id in it an address is of one scan alone: not worth remembering.
+            made = self._redirect if entry.routing is None else self._redirect_headers
+            await send({"type": "http.response.start", "status": 302, "headers": made(destination)})
             await send({"type": "http.response.body", "body": b""})
         else:
             try:
-                page = await self._pages.page(entry, state, row.language)
+                page = await self._pages.page(entry, state, row.language, aside)
             except OperationalError:  # the scan is in the spool; its page was not needed before
-                html = self._renderer.message(row.language, "page_away")
+                html = self._renderer.message(row.language, closed or "page_away")
                 await self._send(scope, send, 200, html.encode(), b"text/html; charset=utf-8")
                 return
-            kept = _kept_language(row.language, headers.get(b"accept-language", b"")[:LONGEST_LANGUAGES])
-            form = act_form(entry.code, self._receipt(entry, row, judgement), kept)
-            if b"gzip" in headers.get(b"accept-encoding", b""):
-                await self._send_page(scope, send, page.gzipped(form), self._gzip)
-            else:
-                await self._send_page(scope, send, page.plain(form), self._html)
+            form = b"" if closed else self._form(headers, entry, row, judgement, aside)
+            is_gzip = b"gzip" in headers.get(b"accept-encoding", b"")
+            fields = self._gzip if is_gzip else self._html
+            body = page.gzipped(form) if is_gzip else page.plain(form)
+            await self._send_page(scope, send, body, self._letting_go(fields) if aside else fields)
+
+    def _form(
+        self, headers: dict[bytes, bytes], entry: Entry, row: ScanRow, judgement: Judgement, aside: Aside | None
+    ) -> bytes:
+        kept = _kept_language(row.language, headers.get(b"accept-language", b"")[:LONGEST_LANGUAGES])
+        return act_form(entry.code, self._receipt(entry, row, judgement), kept, "confirm" if aside else "check-in")
+
+    def _lead(
+        self, routing: Routing, scope: Scope, headers: dict[bytes, bytes], row: ScanRow
+    ) -> tuple[str | None, Aside | None]:
+        is_kept = scope["method"] != "HEAD"
+        _, agent = _agent(headers.get(b"user-agent", b"")[:LONGEST_AGENT])
+        return self._onward.of_scan(routing, row, agent, _first_language(headers, row.language), counts=is_kept)
+
+    async def _way_on(self, scope: Scope, headers: dict[bytes, bytes], entry: Entry, receipt: Receipt) -> str:
+        """Where a form of this code leads on to: with a continue page the destination, else the mission's page."""
+        now, routing = self._core.clock(), entry.routing
+        if routing is not None and routing.continue_page and entry.state_at(now) is State.LIVE:
+            _, agent = _agent(headers.get(b"user-agent", b"")[:LONGEST_AGENT])
+            language = _first_language(headers, _language(scope, headers, entry))
+            address = "" if _objects(headers) else (scope.get("client") or ("",))[0]
+            lead = self._onward.of_receipt
+            found = await asyncio.to_thread(lead, routing, receipt, agent, language, address)
+            if found and entry.closed_at(now) is None:
+                return found
+        return await self._pages.url_of(entry)
+
+    def _letting_go(self, fields: Headers) -> Headers:
+        """The headers of a page whose form may be answered with a redirect to another site."""
+        name = b"content-security-policy"
+        return [(one, self._leaving if one == name else value) for one, value in fields]
 
     def _receipt(self, entry: Entry, row: ScanRow, judgement: Judgement) -> bytes:
         """Minted only for who gets it: a redirect carries none."""
@@ -202,14 +240,14 @@ class ScanPath:
         wants_json = _wants_json(headers)
         if act == "confirm":
             await self._queue.append(confirmation)
-            await self._done(scope, send, entry, b"" if wants_json else None, 204)
+            await self._done(scope, headers, send, entry, receipt, b"" if wants_json else None, 204)
             return
         best = await self._queue.append(self._fix(fields, entry, confirmation))
         if not isinstance(best, BestFix):
             raise Conflict("Two positions were given for this scan already.", code="conflict")
         presence = 1 if best.geofence == "inside" and _was_open(entry, receipt) else receipt.presence
         body = {"geofence": best.geofence, "distance_m": best.distance_m, "presence": presence}
-        await self._done(scope, send, entry, json.dumps(body).encode() if wants_json else None, 200)
+        await self._done(scope, headers, send, entry, receipt, json.dumps(body).encode() if wants_json else None, 200)
 
     def _refuse_guess(self, scope: Scope, asked: str) -> None:
         client = scope.get("client")
@@ -243,7 +281,15 @@ class ScanPath:
         with self._core.database.snapshot() as session:
             return self._core.directory.load(session, code)
 
-    def _as_json(self, entry: Entry, scan_hex: str, receipt: bytes, judgement: Judgement) -> bytes:
+    def _as_json(
+        self,
+        entry: Entry,
+        scan_hex: str,
+        receipt: bytes,
+        judgement: Judgement,
+        destination: str | None,
+        closed: str | None,
+    ) -> bytes:
         mission = self._mission(entry)
         body = {
             "scan_id": f"scn_{scan_hex}",
@@ -251,7 +297,9 @@ class ScanPath:
             "verdict": judgement.verdict,
             "reasons": list(judgement.reasons),
             "presence": 0,
-            "destination": entry.destination,
+            "state": closed or "active",
+            "replaced_by": entry.successor or None,
+            "destination": destination,
             "mission": {"id": ids.show("mis", mission.id), "slug": mission.slug} if mission else None,
         }
         return json.dumps(body).encode()
@@ -316,12 +364,21 @@ class ScanPath:
         body = problems.problem(status, code, detail, instance=_printable(scope["path"]), faults=faults)
         await self._send(scope, send, status, body, b"application/problem+json", extra)
 
-    async def _done(self, scope: Scope, send: Send, entry: Entry, body: bytes | None, status: int) -> None:
-        """JSON as it is; a form is sent on to the mission page."""
+    async def _done(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        send: Send,
+        entry: Entry,
+        receipt: Receipt,
+        body: bytes | None,
+        status: int,
+    ) -> None:
+        """JSON as it is; a form is sent on."""
         if body is not None:
             await self._send(scope, send, status, body, b"application/json" if body else None)
             return
-        url = await self._pages.url_of(entry)
+        url = await self._way_on(scope, headers, entry, receipt)
         await self._send(scope, send, 303, b"", None, [(b"location", url.encode())])
 
     async def _send(
@@ -391,6 +448,12 @@ def _language(scope: Scope, headers: dict[bytes, bytes], entry: Entry | None) ->
 @lru_cache(1024)
 def _chosen_language(asked: str | None, accepted: bytes, default: str) -> str:
     return language_of(asked, accepted.decode("latin-1"), default)
+
+
+def _first_language(headers: dict[bytes, bytes], chosen: str) -> str:
+    """What a rule about languages is held against: the phone's first choice, unless the page's was chosen by hand."""
+    accepted = headers.get(b"accept-language", b"")[:LONGEST_LANGUAGES]
+    return _kept_language(chosen, accepted) or first_language(accepted.decode("latin-1"), chosen)
 
 
 @lru_cache(1024)

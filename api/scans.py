@@ -11,7 +11,7 @@ from sqlmodel import Session as DbSession
 from sqlmodel import col
 
 from api import schemas
-from api.dependencies import Actor, Now, ReadSession
+from api.dependencies import Actor, Now, ReadSession, Session
 from api.pagination import Cursor, Limit, Page, before, page
 from campaigns import clock, ids, missions, planning, scans, tokens
 from campaigns.community import Idea
@@ -39,6 +39,13 @@ class ScanRead(BaseModel):
     location_source: str | None
     country: str | None
     city: str | None
+
+
+class ConfirmationRead(BaseModel):
+    """That a scan was confirmed, and when it first was."""
+
+    scan_id: str
+    confirmed_at: datetime
 
 
 class StatsRead(BaseModel):
@@ -87,6 +94,19 @@ def read_scan(scan_id: str, actor: Actor, session: ReadSession) -> ScanRead:
     scan = scans.scan_by_id(session, ids.parse("scn", scan_id))
     planning.campaign_by_id(session, actor.organisation_id, scan.campaign_id or ids.NIL)
     return _shown(session, [scan])[scan.id]
+
+
+@router.post("/scans/{scan_id}/confirmation")
+def confirm_scan(scan_id: str, actor: Actor, session: Session, now: Now) -> ConfirmationRead:
+    """Say that the person arrived: for the server of a destination that was given `passerelle_scan`. Counted once.
+
+    A repeat gets the first answer. 409 when the token does not pass its scan ids, 410 after 48 hours. A scan made while
+    the database was away is unknown until it is back: ask again after a 404.
+    """
+    scan = scans.scan_by_id(session, ids.parse("scn", scan_id))
+    token = tokens.token_by_id(session, actor.organisation_id, scan.token_id or ids.NIL)
+    confirmed_at = scans.confirm_by_key(session, scan, token, now=now)
+    return ConfirmationRead(scan_id=ids.show("scn", scan.id), confirmed_at=confirmed_at)
 
 
 @router.get("/campaigns/{campaign_id}/stats")

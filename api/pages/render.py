@@ -67,11 +67,16 @@ class Spliced:
         )
 
 
-def act_form(code: str, receipt: bytes, lang: str = "") -> bytes:
+def act_form(code: str, receipt: bytes, lang: str = "", act: str = "check-in") -> bytes:
     """The form that a scan page's controls belong to. `lang` is the page's, when the phone's own is another."""
     return (
-        b'<form id="act" method="post" action="/t/%s/check-in%s"><input type="hidden" name="receipt" value="%s"></form>'
-        % (code.encode(), f"?lang={lang}".encode() if lang else b"", receipt)
+        b'<form id="act" method="post" action="/t/%s/%s%s"><input type="hidden" name="receipt" value="%s"></form>'
+        % (
+            code.encode(),
+            act.encode(),
+            f"?lang={lang}".encode() if lang else b"",
+            receipt,
+        )
     )
 
 
@@ -83,6 +88,10 @@ class Renderer:
         self._catalogues = {language: _translations(language) for language in LANGUAGES}
         self._environments = {one: _environment(one, self._catalogues[one]) for one in LANGUAGES}
         self.headers = _security_headers(self.css, is_https=is_https)
+        # Browsers hold every redirect of a form's answer against form-action, also those another site makes after it.
+        self.leaving_policy = self.headers["Content-Security-Policy"].replace(
+            "form-action 'self'", "form-action 'self' https: http:"
+        )
         self.scripts = {name: (_PAGES / "static" / name).read_bytes() for name in ("shopper.js", "staff.js")}
 
     def script(self, name: str) -> str:
@@ -170,9 +179,24 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Too many unknown codes were asked for from here.",
         "Scan a printed code with the camera: known codes still work.",
     ),
+    "suspended": (
+        "This code is taking a break",
+        "It was switched off for a while.",
+        "Scan it again later, or ask the staff.",
+    ),
+    "replaced": (
+        "This code was replaced",
+        "A new code has taken its place.",
+        "Go on to the new one: it is one tap away.",
+    ),
     "revoked": (
         "This code was withdrawn",
-        "The shop has replaced it.",
+        "It is no longer in use.",
+        "Look for a newer code in the shop, or ask the staff.",
+    ),
+    "expired": (
+        "This code has expired",
+        "It was made for a time that is over.",
         "Look for a newer code in the shop, or ask the staff.",
     ),
     "page_away": (

@@ -106,7 +106,7 @@ def judge_request(
     agent: AgentKind,
     prefetch: bool,
     state: State | None,
-    revoked: bool,
+    closed: bool,
     is_open: bool,
     data_centre: bool = False,
     enumeration: bool = False,
@@ -114,6 +114,7 @@ def judge_request(
 ) -> Judgement:
     """The first verdict, from the request alone. `state` is None for an unknown code.
 
+    `closed`: the code is suspended, replaced, revoked or expired.
     `possession`: the code came on a pack, so having it says nothing of where its owner is.
     """
     reasons: list[str] = []
@@ -125,7 +126,7 @@ def judge_request(
         reasons.append(Reason.PREFETCH)
     if state is None:
         reasons.append(Reason.UNKNOWN_CODE)
-    elif state is not State.DRAFT and (revoked or state is not State.LIVE):
+    elif state is not State.DRAFT and (closed or state is not State.LIVE):
         reasons.append(Reason.CAMPAIGN_CLOSED)
     if not is_open:
         reasons.append(Reason.CLOSED_HOURS)

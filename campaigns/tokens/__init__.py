@@ -11,7 +11,8 @@ from campaigns.tokens.batches import (
     require_made,
     use_serial,
 )
-from campaigns.tokens.models import Good, Kind, Medium, SunTag, Token, TokenBatch, TokenState, url_of
+from campaigns.tokens.lifecycle import LEADING, limits_of, replace, require_all_within, resume, revoke, suspend
+from campaigns.tokens.models import Good, Kind, Medium, SunTag, Token, TokenBatch, TokenChange, TokenState, url_of
 from campaigns.tokens.service import (
     TagPlan,
     advance_counter,
@@ -22,14 +23,14 @@ from campaigns.tokens.service import (
     ids_of_place,
     issue,
     launch_facts,
+    list_changes,
     list_tokens,
-    require_destination,
-    revoke,
     token_by_id,
     tokens_of_place,
 )
 
 __all__ = [
+    "LEADING",
     "Good",
     "Kind",
     "Medium",
@@ -37,6 +38,7 @@ __all__ = [
     "TagPlan",
     "Token",
     "TokenBatch",
+    "TokenChange",
     "TokenState",
     "advance_counter",
     "batch_by_id",
@@ -51,12 +53,17 @@ __all__ = [
     "issue_statics",
     "job_of",
     "launch_facts",
+    "limits_of",
     "lines_of",
     "list_batches",
+    "list_changes",
     "list_tokens",
-    "require_destination",
+    "replace",
+    "require_all_within",
     "require_made",
+    "resume",
     "revoke",
+    "suspend",
     "token_by_id",
     "tokens_of_place",
     "url_of",
