@@ -157,7 +157,7 @@ class ScanPath:
         if (closed := entry.closed_at(now)) is not None:
             destination, aside = None, Aside(closure=closed, successor=entry.successor)
         elif entry.routing is not None and state is State.LIVE:
-            destination, aside = self._lead(entry.routing, scope, headers, row)
+            destination, aside = self._lead(entry, entry.routing, scope, headers, row)
         if b"application/json" in headers.get(b"accept", b""):
             receipt = self._receipt(entry, row, judgement)
             body = await asyncio.to_thread(self._as_json, entry, row.id, receipt, judgement, destination, closed)
@@ -187,18 +187,19 @@ class ScanPath:
         return act_form(entry.code, self._receipt(entry, row, judgement), kept, "confirm" if aside else "check-in")
 
     def _lead(
-        self, routing: Routing, scope: Scope, headers: dict[bytes, bytes], row: ScanRow
+        self, entry: Entry, routing: Routing, scope: Scope, headers: dict[bytes, bytes], row: ScanRow
     ) -> tuple[str | None, Aside | None]:
+        language = _first_language(headers, row.language, entry.language)
         is_kept = scope["method"] != "HEAD"
         _, agent = _agent(headers.get(b"user-agent", b"")[:LONGEST_AGENT])
-        return self._onward.of_scan(routing, row, agent, _first_language(headers, row.language), counts=is_kept)
+        return self._onward.of_scan(routing, row, agent, language, counts=is_kept)
 
     async def _way_on(self, scope: Scope, headers: dict[bytes, bytes], entry: Entry, receipt: Receipt) -> str:
         """Where a form of this code leads on to: with a continue page the destination, else the mission's page."""
         now, routing = self._core.clock(), entry.routing
         if routing is not None and routing.continue_page and entry.state_at(now) is State.LIVE:
             _, agent = _agent(headers.get(b"user-agent", b"")[:LONGEST_AGENT])
-            language = _first_language(headers, _language(scope, headers, entry))
+            language = _first_language(headers, _language(scope, headers, entry), entry.language)
             address = "" if _objects(headers) else (scope.get("client") or ("",))[0]
             lead = self._onward.of_receipt
             found = await asyncio.to_thread(lead, routing, receipt, agent, language, address)
@@ -450,10 +451,11 @@ def _chosen_language(asked: str | None, accepted: bytes, default: str) -> str:
     return language_of(asked, accepted.decode("latin-1"), default)
 
 
-def _first_language(headers: dict[bytes, bytes], chosen: str) -> str:
+def _first_language(headers: dict[bytes, bytes], shown: str, default: str) -> str:
     """What a rule about languages is held against: the phone's first choice, unless the page's was chosen by hand."""
     accepted = headers.get(b"accept-language", b"")[:LONGEST_LANGUAGES]
-    return _kept_language(chosen, accepted) or first_language(accepted.decode("latin-1"), chosen)
+    by_itself = _chosen_language(None, accepted, default)
+    return first_language(accepted.decode("latin-1"), shown) if shown == by_itself else shown
 
 
 @lru_cache(1024)

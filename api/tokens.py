@@ -4,6 +4,7 @@ import base64
 import binascii
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -167,7 +168,10 @@ class QrAsked(schemas.Request):
         )
 
 
-_SHOWN = frozenset(("external_id", "medium", "kind", "label", "channel", "destination", "expires_at", "created_at"))
+_PREFIXES: Final = {"place_id": "plc", "replaced_by_id": "tok"}
+_SHOWN: Final = frozenset(
+    ("external_id", "medium", "kind", "label", "channel", "destination", "expires_at", "created_at")
+)
 
 
 def show(token: Token, base_url: str, now: datetime) -> TokenRead:
@@ -373,8 +377,16 @@ def _show_change(change: TokenChange) -> TokenChangeRead:
         id=ids.show("tch", change.id),
         changed_at=change.changed_at,
         changed_by=ids.show("key", change.changed_by) if change.changed_by else None,
-        changes={field: {"before": old, "after": new} for field, (old, new) in change.what.items()},
+        changes={
+            field: {"before": _shown(field, old), "after": _shown(field, new)}
+            for field, (old, new) in change.what.items()
+        },
     )
+
+
+def _shown(field: str, value: Any) -> Any:
+    prefix = _PREFIXES.get(field)
+    return ids.show(prefix, UUID(value)) if prefix and value else value
 
 
 def _token(session: DbSession, actor: Acting, token_id: str, *, lock: bool = False) -> Token:

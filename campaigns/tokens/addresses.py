@@ -101,14 +101,13 @@ def _required(destination: str, pointer: str) -> SplitResult:
 
 
 def _is_scan(url: SplitResult, own: SplitResult) -> bool:
-    same_host = (url.hostname, _port(url)) == (own.hostname, _port(own))
-    # Whatever the scheme: a plain http address is usually sent on to the https one.
-    same_host = same_host or (url.hostname == own.hostname and url.port is None and own.port is None)
-    return same_host and unquote(url.path).lower().startswith(f"{own.path.rstrip('/')}/t/".lower())
+    # The usual ports are one: a plain http address is mostly sent on to the https one.
+    is_same = url.hostname == own.hostname and _unusual_port(url) == _unusual_port(own)
+    return is_same and unquote(url.path).lower().startswith(f"{own.path.rstrip('/')}/t/".lower())
 
 
-def _port(url: SplitResult) -> int | None:
-    return url.port or _PORTS.get(url.scheme)
+def _unusual_port(url: SplitResult) -> int | None:
+    return url.port if url.port != _PORTS.get(url.scheme) else None
 
 
 def require_utm(utm: Mapping[str, str]) -> None:

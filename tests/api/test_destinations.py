@@ -1,0 +1,587 @@
+"""Where printed codes lead, over HTTP and on both databases: rules, states, history, verified hosts."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+import pytest
+
+from tests.api.conftest import House
+from tests.api.helpers import BELLECOUR, Shop, made, make_shop, owner, problem
+from tests.conftest import PHONE, Server, running_server, wait_until
+
+A, B = "https://a.example/landing?x=1#top", "https://b.example/"
+ANDROID = (
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Mobile Safari/537.36"
+)
+MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1 (KHTML, like Gecko) Version/17.5 Safari/605.1"
+GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+
+
+@pytest.fixture
+def api(server: Server) -> Iterator[httpx2.Client]:
+    with server.api() as client:
+        yield client
+
+
+def issue(api: httpx2.Client, shop: Shop, **fields: Any) -> dict[str, Any]:
+    wanted = {"medium": "qr", "place_id": shop.place, **fields}
+    return made(api.post(f"/v1/campaigns/{shop.campaign}/tokens", json=wanted))
+
+
+def ask(server: Server, code: str, *, query: str = "", method: str = "GET", **headers: str) -> httpx2.Response:
+    """A phone's request, with these headers instead of its usual ones."""
+    with server.phone(**headers) as phone:
+        return phone.request(method, f"/t/{code}{query}")
+
+
+def way(server: Server, code: str, **headers: str) -> str | None:
+    """Where a scan is sent; None when it gets a page."""
+    answer = ask(server, code, **headers)
+    assert answer.status_code in (200, 302), answer.text
+    return answer.headers.get("location")
+
+
+def receipt_of(html: str) -> str:
+    found = re.search(r'name="receipt" value="([A-Za-z0-9_-]+)"', html)
+    assert found, html[-600:]
+    return found[1]
+
+
+def scan_in(url: str) -> str:
+    (id,) = parse_qs(urlsplit(url).query)["passerelle_scan"]
+    return id
+
+
+def is_confirmed(api: httpx2.Client, scan_id: str) -> bool:
+    return bool(api.get(f"/v1/scans/{scan_id}").json()["confirmed"])
+
+
+def newest_scan(api: httpx2.Client, shop: Shop, token: dict[str, Any]) -> dict[str, Any]:
+    found = api.get(f"/v1/scans?campaign_id={shop.campaign}&token_id={token['id']}&limit=1").json()["data"]
+    return dict(found[0])
+
+
+# Rules -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_rule_that_fits_the_phone_decides(server: Server, shop: Shop, api: httpx2.Client) -> None:
+    rules = [
+        {"when": {"languages": ["de"]}, "hosted": True},
+        {"when": {"devices": ["android"], "languages": ["pt-br", "fr"]}, "destination": A},
+        {"when": {"devices": ["ios", "android"]}, "destination": B},
+    ]
+    token = issue(api, shop, rules=rules, destination="https://home.example/")
+    assert token["rules"] == rules
+    code = token["code"]
+    assert way(server, code, **{"Accept-Language": "de-AT,en;q=0.9"}) is None
+    assert way(server, code, **{"User-Agent": ANDROID, "Accept-Language": "fr-FR,fr;q=0.9,en;q=0.8"}) == A
+    assert way(server, code, **{"User-Agent": ANDROID, "Accept-Language": "pt-BR"}) == A
+    assert way(server, code, **{"User-Agent": ANDROID, "Accept-Language": "pt-PT"}) == B
+    assert way(server, code) == B
+    assert way(server, code, **{"User-Agent": MAC}) == "https://home.example/"
+    # A language chosen by hand counts more than the phone's.
+    assert (
+        ask(server, code, query="?lang=fr", **{"User-Agent": ANDROID, "Accept-Language": "en"}).headers["location"] == A
+    )
+    told = ask(server, code, Accept="application/json", **{"User-Agent": ANDROID, "Accept-Language": "fr"}).json()
+    assert (told["destination"], told["state"], told["replaced_by"]) == (A, "active", None)
+
+
+def test_a_rule_about_the_time_is_held_against_the_clock_of_the_place(
+    server: Server, shop: Shop, api: httpx2.Client
+) -> None:
+    today = datetime.now(UTC)
+    near = {"from_date": f"{today - timedelta(days=2):%Y-%m-%d}", "to_date": f"{today + timedelta(days=2):%Y-%m-%d}"}
+    past = {"to_date": f"{today - timedelta(days=2):%Y-%m-%d}"}
+    rules = [{"when": past, "destination": B}, {"when": near, "destination": A}]
+    assert way(server, issue(api, shop, rules=rules)["code"]) == A
+
+
+def test_a_country_nobody_knows_and_a_position_nobody_gave_fit_no_rule(
+    server: Server, shop: Shop, api: httpx2.Client
+) -> None:
+    rules = [
+        {"when": {"countries": ["FR"]}, "destination": B},
+        {"when": {"geofence": "inside"}, "destination": B},
+        {"when": {"geofence": "outside"}, "destination": B},
+    ]
+    assert way(server, issue(api, shop, rules=rules, destination=A)["code"]) == A
+
+
+def test_a_visitor_who_scans_again_is_returning_and_a_robot_or_a_head_is_forgotten(
+    server: Server, shop: Shop, api: httpx2.Client
+) -> None:
+    rules = [{"when": {"returning": True}, "destination": B}]
+    code = issue(api, shop, rules=rules, destination=A)["code"]
+    assert ask(server, code, method="HEAD").headers["location"] == A
+    assert way(server, code, **{"Sec-Purpose": "prefetch"}) == A
+    assert way(server, code) == A
+    assert way(server, code) == way(server, code) == B
+    assert ask(server, code, method="HEAD").headers["location"] == B
+    assert way(server, code, **{"User-Agent": ANDROID}) == A
+    assert way(server, issue(api, shop, rules=rules, destination=A)["code"]) == A
+
+
+def test_a_split_leads_one_visitor_to_one_place_all_day(server: Server, shop: Shop, api: httpx2.Client) -> None:
+    split = [{"weight": 1, "destination": A}, {"weight": 1, "destination": B}]
+    code = issue(api, shop, rules=[{"split": split}])["code"]
+    ways = [[way(server, code, **{"User-Agent": f"{PHONE} {n}"}) for _ in range(2)] for n in range(24)]
+    assert all(first == second for first, second in ways)
+    assert {first for first, _ in ways} == {A, B}
+
+
+def test_a_campaign_leads_codes_that_have_nothing_of_their_own(server: Server, api: httpx2.Client) -> None:
+    rules = [{"when": {"devices": ["ios"]}, "destination": A}]
+    shop = make_shop(server, rules=rules, destination=B, utm={"source": "shop"})
+    assert way(server, shop.code) == A.replace("?x=1", "?x=1&utm_source=shop")
+    assert way(server, shop.code, **{"User-Agent": MAC}) == B + "?utm_source=shop"
+    own = issue(api, shop, destination="https://own.example/", utm={"source": "poster"})
+    assert way(server, own["code"]) == "https://own.example/?utm_source=poster"
+    assert api.patch(f"/v1/campaigns/{shop.campaign}", json={"rules": None, "utm": None}).json()["rules"] is None
+    assert way(server, shop.code) == B
+
+
+def test_an_edit_leads_the_next_scan_of_a_printed_code(server: Server, shop: Shop, api: httpx2.Client) -> None:
+    token = issue(api, shop, destination=A)
+    path = f"/v1/tokens/{token['id']}"
+    assert way(server, token["code"]) == A
+    assert api.patch(path, json={"destination": B}).status_code == 200
+    assert way(server, token["code"]) == B
+    assert api.patch(path, json={"rules": [{"destination": A}]}).status_code == 200
+    assert way(server, token["code"]) == A
+    assert api.patch(path, json={"rules": None, "destination": None}).status_code == 200
+    assert way(server, token["code"]) is None
+
+
+def test_utm_parameters_name_place_and_code(server: Server, shop: Shop, api: httpx2.Client) -> None:
+    utm = {"source": "{place}", "medium": "{medium}", "campaign": "{campaign}", "content": "{token} {label}"}
+    token = issue(api, shop, destination=A, utm=utm, label="Été & co")
+    added = (
+        f"utm_source=Bellecour&utm_medium=qr&utm_campaign=Verger&utm_content={token['code']}%20%C3%89t%C3%A9%20%26%20co"
+    )
+    assert way(server, token["code"]) == f"https://a.example/landing?x=1&{added}#top"
+    patched = api.patch(f"/v1/tokens/{token['id']}", json={"utm": {"content": None, "term": "t"}}).json()
+    assert patched["utm"] == {"source": "{place}", "medium": "{medium}", "campaign": "{campaign}", "term": "t"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"rules": [{"when": {"weather": "rain"}, "destination": A}]}, "/rules/0/when/weather"),
+        ({"rules": [{"destination": "javascript:alert(1)"}]}, "/rules/0/destination"),
+        ({"rules": [{"destination": "https://me@a.example"}]}, "/rules/0/destination"),
+        ({"rules": [{"destination": A}] * 21}, "/rules"),
+        ({"rules": [{"split": [{"weight": 0, "destination": A}] * 2}]}, "/rules/0/split/0/weight"),
+        ({"rules": {"destination": A}}, "/rules"),
+        ({"utm": {"source": "{shop}"}}, "/utm/source"),
+        ({"utm": {"origin": "x"}}, "/utm/origin"),
+        ({"pass_scan_id": "yes"}, "/pass_scan_id"),
+        ({"continue_page": 1}, "/continue_page"),
+        ({"expires_at": "2026-01-01T00:00:00"}, "/expires_at"),
+        ({"destination": "{base}/t/7K3Q9XABW4"}, "/destination"),
+        ({"rules": [{"destination": "{base}/T/7K3Q9XABW4"}]}, "/rules/0/destination"),
+    ],
+)
+def test_what_a_code_cannot_do_is_named(
+    server: Server, shop: Shop, api: httpx2.Client, fields: dict[str, Any], pointer: str
+) -> None:
+    fields = json.loads(json.dumps(fields).replace("{base}", server.url))
+    tokens = f"/v1/campaigns/{shop.campaign}/tokens"
+    for answer in (
+        api.post(tokens, json={"medium": "qr", **fields}),
+        api.patch(f"/v1/tokens/{shop.token}", json=fields),
+    ):
+        assert pointer in [fault["pointer"] for fault in problem(answer, 422)["errors"]]
+
+
+# Confirming a redirect -------------------------------------------------------------------------------------------
+
+
+def test_the_destination_s_server_confirms_the_scan_it_was_told_of(
+    house: House, server: Server, shop: Shop, api: httpx2.Client
+) -> None:
+    token = issue(api, shop, destination=A, pass_scan_id=True)
+    url = way(server, token["code"])
+    assert url is not None
+    scan_id = scan_in(url)
+    assert url == f"https://a.example/landing?x=1&passerelle_scan={scan_id}#top"
+    assert not is_confirmed(api, scan_id)
+    path = f"/v1/scans/{scan_id}/confirmation"
+    with owner(server, house.other_key) as other:
+        problem(other.post(path), 404, "not_found")
+    with server.phone() as phone:
+        problem(phone.post(path), 401, "unauthenticated")
+    first, again = api.post(path), api.post(path)
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json() == again.json()
+    assert is_confirmed(api, scan_id)
+    problem(api.post(f"/v1/scans/scn_{'0' * 32}/confirmation"), 404, "not_found")
+    stats = f"/v1/campaigns/{shop.campaign}/stats"
+    before = api.get(stats).json()["scans"]["verified"]
+    wait_until(lambda: api.get(stats).json()["scans"]["verified"] >= max(before, 1))
+
+
+def test_a_key_confirms_no_scan_whose_id_was_passed_to_nobody(server: Server, shop: Shop, api: httpx2.Client) -> None:
+    token = issue(api, shop, destination=A)
+    assert way(server, token["code"]) == A
+    scan = newest_scan(api, shop, token)
+    problem(api.post(f"/v1/scans/{scan['id']}/confirmation"), 409, "wrong_state")
+    assert not is_confirmed(api, scan["id"])
+
+
+def test_a_robot_s_scan_may_be_confirmed_and_stays_a_robot_s(server: Server, shop: Shop, api: httpx2.Client) -> None:
+    token = issue(api, shop, destination=A, pass_scan_id=True)
+    url = way(server, token["code"], **{"User-Agent": GOOGLEBOT})
+    assert url is not None
+    assert api.post(f"/v1/scans/{scan_in(url)}/confirmation").status_code == 200
+    assert newest_scan(api, shop, token)["verdict"] == "bot"
+
+
+def test_the_page_before_names_the_host_and_its_button_confirms_and_leads_on(
+    server: Server, shop: Shop, api: httpx2.Client
+) -> None:
+    token = issue(api, shop, destination=A, continue_page=True, pass_scan_id=True)
+    with server.phone(**{"Accept": "text/html", "Accept-Language": "en"}) as phone:
+        page = phone.get(f"/t/{token['code']}")
+        assert (page.status_code, "location" in page.headers) == (200, False)
+        assert "a.example" in page.text
+        assert "landing" not in page.text
+        assert "<script" not in page.text
+        assert "form-action 'self' https: http:" in page.headers["content-security-policy"]
+        with phone.stream("GET", f"/t/{token['code']}", headers={"Accept-Encoding": "gzip"}) as packed:
+            assert sum(len(chunk) for chunk in packed.iter_raw()) < 8_000
+        scan = newest_scan(api, shop, token)
+        assert not scan["confirmed"]
+        receipt = receipt_of(page.text)
+        on = phone.post(f"/t/{token['code']}/confirm", data={"receipt": receipt})
+        assert on.status_code == 303
+        location = on.headers["location"]
+        assert location.startswith("https://a.example/landing?x=1&passerelle_scan=scn_")
+        assert is_confirmed(api, scan_in(location))
+        assert phone.post(f"/t/{token['code']}/confirm", data={"receipt": receipt}).headers["location"] == location
+        quiet = phone.post(f"/t/{token['code']}/confirm", json={"receipt": receipt}, headers={"Accept": "*/*"})
+        assert quiet.status_code == 204
+        assert "Vous allez sur un autre site" in phone.get(f"/t/{token['code']}?lang=fr").text
+    hosted = ask(server, shop.code, Accept="text/html")
+    assert "form-action 'self';" in hosted.headers["content-security-policy"]
+
+
+def test_a_continue_page_without_a_destination_is_the_hosted_page(
+    server: Server, shop: Shop, api: httpx2.Client
+) -> None:
+    token = issue(api, shop, continue_page=True)
+    page = ask(server, token["code"], **{"Accept-Language": "en"}).text
+    assert "/check-in" in page
+    assert "An orchard for the school" in page
+
+
+@pytest.mark.parametrize(("lat", "host"), [(BELLECOUR["lat"], "inside"), (BELLECOUR["lat"] + 0.1, "outside")])
+def test_a_position_shared_on_the_page_before_decides_where_it_leads(
+    server: Server, shop: Shop, api: httpx2.Client, lat: float, host: str
+) -> None:
+    rules = [
+        {"when": {"geofence": "inside"}, "destination": "https://inside.example/"},
+        {"when": {"geofence": "outside"}, "destination": "https://outside.example/"},
+    ]
+    token = issue(api, shop, rules=rules, destination="https://unknown.example/", continue_page=True)
+    with server.phone(**{"Accept": "text/html", "Accept-Language": "en"}) as phone:
+        page = phone.get(f"/t/{token['code']}").text
+        assert all(f"{one}.example" in page for one in ("inside", "outside", "unknown"))
+        assert 'id="locate"' in page
+        form = {"receipt": receipt_of(page)}
+        confirm = f"/t/{token['code']}/confirm"
+        assert phone.post(confirm, data=form).headers["location"] == "https://unknown.example/"
+        fix = {**form, "lat": lat, "lon": BELLECOUR["lon"], "accuracy_m": 10}
+        assert phone.post(f"/t/{token['code']}/position", data=fix).headers["location"] == f"https://{host}.example/"
+        assert phone.post(confirm, data=form).headers["location"] == f"https://{host}.example/"
+
+
+def test_the_button_keeps_to_what_the_page_said_of_a_returning_visitor(
+    server: Server, shop: Shop, api: httpx2.Client
+) -> None:
+    rules = [{"when": {"returning": True}, "destination": B}]
+    token = issue(api, shop, rules=rules, destination=A, continue_page=True)
+    with server.phone(Accept="text/html") as phone:
+        pages = [phone.get(f"/t/{token['code']}").text for _ in range(2)]
+        assert ["b.example" in page for page in pages] == [False, True]
+        ways = [phone.post(f"/t/{token['code']}/confirm", data={"receipt": receipt_of(page)}) for page in pages]
+    assert [one.headers["location"] for one in ways] == [A, B]
+
+
+def test_a_code_that_was_closed_meanwhile_leads_no_further(server: Server, api: httpx2.Client) -> None:
+    shop = make_shop(server)
+    token = issue(api, shop, destination=A, continue_page=True)
+    with server.phone(Accept="text/html") as phone:
+        form = {"receipt": receipt_of(phone.get(f"/t/{token['code']}").text)}
+        assert api.post(f"/v1/tokens/{token['id']}/suspension").status_code == 200
+        assert phone.post(f"/t/{token['code']}/confirm", data=form).headers["location"] == f"/m/{shop.slug}"
+
+
+# States ----------------------------------------------------------------------------------------------------------
+
+
+def closed_page(server: Server, code: str, language: str) -> str:
+    answer = ask(server, code, **{"Accept": "text/html", "Accept-Language": language})
+    assert answer.status_code == 200
+    return answer.text
+
+
+@pytest.mark.parametrize(
+    ("verb", "state", "english", "french"),
+    [
+        ("suspension", "suspended", "This code is taking a break", "Ce code fait une pause"),
+        ("revocation", "revoked", "This code was withdrawn", "Ce code a été retiré"),
+        ("replacement", "replaced", "This code was replaced", "Ce code a été remplacé"),
+        (None, "expired", "This code has expired", "Ce code a expiré"),
+    ],
+)
+def test_a_closed_code_explains_itself_and_counts_for_nothing(
+    server: Server, shop: Shop, api: httpx2.Client, verb: str | None, state: str, english: str, french: str
+) -> None:
+    token = issue(api, shop, destination=A, pass_scan_id=True)
+    path = f"/v1/tokens/{token['id']}"
+    assert way(server, token["code"])
+    if verb is None:
+        assert api.patch(path, json={"expires_at": "2026-01-01T00:00:00Z"}).json()["state"] == "expired"
+    else:
+        assert api.post(f"{path}/{verb}", json={}).is_success
+    assert api.get(path).json()["state"] == state
+    for language, title in (("en", english), ("fr", french)):
+        page = closed_page(server, token["code"], language)
+        assert title in page
+        assert "receipt" not in page
+        assert f'href="/m/{shop.slug}' in page or state == "replaced"
+    scan = newest_scan(api, shop, token)
+    assert (scan["verdict"], scan["reasons"]) == ("invalid", ["campaign_closed"])
+    told = ask(server, token["code"], Accept="application/json").json()
+    assert (told["state"], told["destination"], told["verdict"]) == (state, None, "invalid")
+
+
+def test_a_code_opens_again_when_it_is_resumed_or_its_expiry_is_moved(
+    server: Server, shop: Shop, api: httpx2.Client
+) -> None:
+    token = issue(api, shop, destination=A, expires_at="2026-01-01T00:00:00Z")
+    path = f"/v1/tokens/{token['id']}"
+    assert way(server, token["code"]) is None
+    problem(api.post(f"{path}/suspension"), 409, "wrong_state")
+    assert api.patch(path, json={"expires_at": None}).json()["state"] == "active"
+    assert way(server, token["code"]) == A
+    assert api.post(f"{path}/suspension").json()["state"] == "suspended"
+    assert way(server, token["code"]) is None
+    assert api.post(f"{path}/resumption").json()["state"] == "active"
+    assert way(server, token["code"]) == A
+
+
+def test_a_code_expires_by_itself_without_a_new_load(server: Server, shop: Shop, api: httpx2.Client) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    code = issue(api, shop, destination=A, expires_at=soon.isoformat())["code"]
+    assert way(server, code) == A
+    wait_until(lambda: way(server, code) is None)
+
+
+def test_a_replaced_code_leads_to_the_new_one_which_leads_as_the_old_one_did(
+    server: Server, shop: Shop, api: httpx2.Client
+) -> None:
+    rules = [{"when": {"devices": ["android"]}, "destination": B}]
+    old = issue(api, shop, destination=A, rules=rules, utm={"term": "x"}, label="Door", channel="window")
+    new = made(api.post(f"/v1/tokens/{old['id']}/replacement", json={"label": "New door"}))
+    kept = ("place_id", "channel", "destination", "rules", "utm", "medium", "kind")
+    assert {name: new[name] for name in kept} == {name: old[name] for name in kept}
+    assert (new["label"], new["state"], new["code"] != old["code"]) == ("New door", "active", True)
+    assert api.get(f"/v1/tokens/{old['id']}").json()["replaced_by_id"] == new["id"]
+    assert f'href="/t/{new["code"]}?lang=en"' in closed_page(server, old["code"], "en")
+    assert ask(server, old["code"], Accept="application/json").json()["replaced_by"] == new["code"]
+    assert way(server, new["code"], **{"User-Agent": ANDROID}) == B + "?utm_term=x"
+    nowhere = issue(api, shop)
+    assert made(api.post(f"/v1/tokens/{nowhere['id']}/replacement", json={"place_id": None}))["place_id"] is None
+
+
+def test_the_way_from_state_to_state_is_one(shop: Shop, api: httpx2.Client) -> None:
+    token = issue(api, shop)
+    path = f"/v1/tokens/{token['id']}"
+    steps = [
+        ("resumption", 409, "active"),
+        ("suspension", 200, "suspended"),
+        ("suspension", 409, "suspended"),
+        ("resumption", 200, "active"),
+        ("suspension", 200, "suspended"),
+        ("replacement", 201, "replaced"),
+        ("replacement", 409, "replaced"),
+        ("suspension", 409, "replaced"),
+        ("resumption", 409, "replaced"),
+        ("revocation", 200, "revoked"),
+        ("revocation", 200, "revoked"),
+        ("resumption", 409, "revoked"),
+        ("suspension", 409, "revoked"),
+        ("replacement", 409, "revoked"),
+    ]
+    for verb, status, state in steps:
+        answer = api.post(f"{path}/{verb}", json={})
+        if status == 409:
+            problem(answer, 409, "wrong_state")
+        assert (answer.status_code, api.get(path).json()["state"]) == (status, state), verb
+
+
+def test_a_serial_or_a_sun_tag_is_not_replaced_by_a_plain_code(shop: Shop, api: httpx2.Client) -> None:
+    batches = f"/v1/campaigns/{shop.campaign}/token-batches"
+    made(api.post(batches, json={"kind": "serial", "count": 1, "medium": "qr", "good": "once"}))
+    serial = api.get(f"/v1/campaigns/{shop.campaign}/tokens?limit=1").json()["data"][0]
+    assert serial["kind"] == "serial"
+    problem(api.post(f"/v1/tokens/{serial['id']}/replacement", json={}), 409, "wrong_state")
+    keys = {"meta_read_key": "0" * 32, "file_read_key": "1" * 32}
+    tag = issue(api, shop, medium="nfc", kind="sun", sun=keys)
+    problem(api.post(f"/v1/tokens/{tag['id']}/replacement", json={}), 422)
+    assert api.get(f"/v1/tokens/{tag['id']}").json()["state"] == "active"
+    assert made(api.post(f"/v1/tokens/{tag['id']}/replacement", json={"sun": keys}))["kind"] == "sun"
+
+
+def test_a_check_in_on_a_code_that_was_closed_meanwhile_is_not_counted(server: Server, api: httpx2.Client) -> None:
+    shop = make_shop(server)
+    receipt = shop.scan()["receipt"]
+    assert api.post(f"/v1/tokens/{shop.token}/suspension").status_code == 200
+    with server.phone(Accept="application/json") as phone:
+        body = phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **BELLECOUR, "accuracy_m": 5}).json()
+    assert (body["verdict"], body["reasons"]) == ("invalid", ["campaign_closed"])
+
+
+# History ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_edit_is_kept_with_what_was_before(house: House, shop: Shop, api: httpx2.Client) -> None:
+    token = issue(api, shop, destination=A)
+    path = f"/v1/tokens/{token['id']}"
+    assert api.get(f"{path}/history").json() == {"data": [], "next_cursor": None}
+    api.patch(path, json={"destination": B, "label": "Door"})
+    api.patch(path, json={"label": "Door"})
+    api.post(f"{path}/suspension")
+    api.patch(path, json={"place_id": None, "rules": [{"destination": A}]})
+    newest, suspended, first = api.get(f"{path}/history").json()["data"]
+    assert first["changes"] == {
+        "destination": {"before": A, "after": B},
+        "label": {"before": None, "after": "Door"},
+    }
+    assert suspended["changes"] == {"state": {"before": "active", "after": "suspended"}}
+    assert newest["changes"]["rules"] == {"before": None, "after": [{"when": {}, "destination": A}]}
+    assert newest["changes"]["place_id"] == {"before": shop.place, "after": None}
+    assert len({one["changed_by"] for one in (newest, suspended, first)}) == 1
+    page = api.get(f"{path}/history?limit=2").json()
+    rest = api.get(f"{path}/history?limit=2&cursor={page['next_cursor']}").json()
+    assert [one["id"] for one in page["data"] + rest["data"]] == [newest["id"], suspended["id"], first["id"]]
+    with owner(house.server, house.other_key) as other:
+        for verb, asked in (
+            ("get", "history"),
+            ("post", "suspension"),
+            ("post", "resumption"),
+            ("post", "replacement"),
+        ):
+            answer = other.request(verb, f"{path}/{asked}", **({"json": {}} if verb == "post" else {}))
+            problem(answer, 404, "not_found")
+
+
+# Verified hosts --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(house: House) -> Iterator[httpx2.Client]:
+    """The second organisation, whose hosts nobody else's tests depend on; none are verified before and after."""
+    with owner(house.server, house.other_key) as client:
+        yield client
+        client.patch("/v1/organisation", json={"verified_hosts": []})
+
+
+def plan(other: httpx2.Client, **fields: Any) -> dict[str, Any]:
+    wanted = {"name": "V", "objective": "cause", "targets": [{"kpi": "check_ins", "value": 1}], "time_zone": "UTC"}
+    return made(other.post("/v1/campaigns", json={**wanted, **fields}))
+
+
+def test_destinations_are_limited_to_verified_hosts_wherever_they_are_written(other: httpx2.Client) -> None:
+    campaign = plan(other)
+    assert other.get("/v1/organisation").json()["verified_hosts"] == []
+    patched = other.patch("/v1/organisation", json={"verified_hosts": ["SHOP.example", "*.brand.example", "café.fr"]})
+    assert patched.json()["verified_hosts"] == ["shop.example", "*.brand.example", "xn--caf-dma.fr"]
+    assert other.get("/v1/organisation").headers["etag"] == patched.headers["etag"]
+    tokens = f"/v1/campaigns/{campaign['id']}/tokens"
+    good = [f"https://{host}/" for host in ("shop.example", "eu.brand.example", "xn--caf-dma.fr")]
+    token = made(other.post(tokens, json={"medium": "qr", "destination": good[0]}))
+    for url in good:
+        assert other.patch(f"/v1/tokens/{token['id']}", json={"rules": [{"destination": url}]}).status_code == 200
+    evil = "https://evil.example/"
+    split = [{"weight": 1, "destination": good[0]}, {"weight": 1, "destination": evil}]
+    file = {"external_id": "vh", "name": "V", "objective": "cause", "targets": [{"kpi": "check_ins", "value": 1}]}
+    for answer in (
+        other.post(tokens, json={"medium": "qr", "destination": evil}),
+        other.post(tokens, json={"medium": "qr", "rules": [{"split": split}]}),
+        other.patch(f"/v1/tokens/{token['id']}", json={"destination": evil}),
+        other.post(f"/v1/tokens/{token['id']}/replacement", json={"destination": evil}),
+        other.patch(f"/v1/campaigns/{campaign['id']}", json={"destination": evil}),
+        other.patch(f"/v1/campaigns/{campaign['id']}", json={"rules": [{"destination": evil}]}),
+        other.post("/v1/campaigns", json={**file, "time_zone": "UTC", "destination": evil}),
+        other.put("/v1/campaign-files/vh", json={**file, "destination": evil}),
+        other.put("/v1/campaign-files/vh", json={**file, "tokens": [{"destination": evil}]}),
+    ):
+        assert "verified hosts" in problem(answer, 422)["detail"]
+
+
+def test_hosts_that_codes_lead_away_from_are_not_verified_alone(database_url: str) -> None:
+    with running_server(database_url) as server, server.api() as api:
+        lead_away(api)
+
+
+def lead_away(other: httpx2.Client) -> None:
+    campaign = plan(other, destination="https://one.example/")
+    path = f"/v1/campaigns/{campaign['id']}/tokens"
+    token = made(other.post(path, json={"medium": "qr", "rules": [{"destination": "https://two.example/"}]}))
+    wanted = {"verified_hosts": ["three.example"]}
+    body = problem(other.patch("/v1/organisation", json=wanted), 409, "hosts_in_use")
+    assert f"{campaign['id']} to https://one.example/" in body["detail"]
+    assert f"{token['id']} to https://two.example/" in body["detail"]
+    assert other.get("/v1/organisation").json()["verified_hosts"] == []
+    assert other.patch(f"/v1/campaigns/{campaign['id']}", json={"destination": None}).status_code == 200
+    assert other.post(f"/v1/tokens/{token['id']}/revocation").status_code == 200
+    assert other.patch("/v1/organisation", json=wanted).json()["verified_hosts"] == ["three.example"]
+
+
+def test_a_host_that_is_none_is_named_and_a_stale_reading_is_refused(other: httpx2.Client) -> None:
+    for hosts, pointer in (
+        (["a.example", "https://b.example"], "/verified_hosts/1"),
+        (["*.example"], "/verified_hosts/0"),
+        (["x.example"] * 51, "/verified_hosts"),
+        (None, "/verified_hosts"),
+        ([1], "/verified_hosts/0"),
+    ):
+        faults = problem(other.patch("/v1/organisation", json={"verified_hosts": hosts}), 422)["errors"]
+        assert [fault["pointer"] for fault in faults] == [pointer]
+    stale = {"If-Match": '"other"'}
+    problem(other.patch("/v1/organisation", json={"verified_hosts": []}, headers=stale), 412, "precondition_failed")
+    assert other.patch("/v1/organisation", json={}).status_code == 200
+
+
+def test_a_campaign_file_says_where_its_codes_lead(server: Server, other: httpx2.Client) -> None:
+    file = {
+        "external_id": "leading",
+        "name": "Leading",
+        "objective": "cause",
+        "targets": [{"kpi": "check_ins", "value": 1}],
+        "places": [{"external_id": "here", "name": "Here", "lat": 1.0, "lon": 2.0}],
+        "rules": [{"when": {"returning": True}, "hosted": True}],
+        "tokens": [{"destination": A, "utm": {"source": "{place}"}, "pass_scan_id": True, "continue_page": True}],
+    }
+    first = other.put("/v1/campaign-files/leading", json=file)
+    assert first.status_code == 200, first.text
+    (token,) = other.get("/v1/campaigns/ext_leading/tokens").json()["data"]
+    assert (token["destination"], token["utm"]) == (A, {"source": "{place}"})
+    assert token["pass_scan_id"] is token["continue_page"] is True
+    again = other.put("/v1/campaign-files/leading", json=file).json()
+    assert (again["created"], again["changed"]) == ([], [])
+    # What the file does not say stays as it was changed since.
+    file["tokens"] = [{"utm": {"source": "{place}"}}]
+    assert other.patch(f"/v1/tokens/{token['id']}", json={"destination": B}).status_code == 200
+    assert other.put("/v1/campaign-files/leading", json=file).json()["changed"] == []
+    assert other.get(f"/v1/tokens/{token['id']}").json()["destination"] == B
+    file["tokens"] = [{"destination": A, "pass_scan_id": "yes"}]
+    problem(other.put("/v1/campaign-files/leading", json=file), 422)
