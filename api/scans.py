@@ -49,9 +49,12 @@ class ConfirmationRead(BaseModel):
 
 
 class StatsRead(BaseModel):
-    """The headline figures: raw beside human beside verified, always."""
+    """The headline figures: raw beside human beside verified, always.
 
-    scans: dict[str, int]
+    `verified` is null, "not measured", where every code leads elsewhere and nothing could confirm its scans.
+    """
+
+    scans: dict[str, int | None]
     unique_visitors: int
     participants: int
     check_ins: int
@@ -126,7 +129,7 @@ def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -
         scans={
             "raw": figures.raw,
             "human": figures.human,
-            "verified": figures.verified,
+            "verified": figures.verified if figures.verified or tokens.is_measurable(session, campaign) else None,
             **{name: figures.by_verdict[name] for name in ("bot", "duplicate", "held", "invalid")},
         },
         unique_visitors=scans.unique_visitors(session, token_ids, since_day=0, until_day=clock.day_of(now) + 1),

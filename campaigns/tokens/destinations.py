@@ -15,7 +15,16 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from campaigns import clock
 from campaigns.errors import Invalid
@@ -37,7 +46,9 @@ class Device(StrEnum):
     OTHER = "other"
 
 
-Language = Annotated[str, Field(pattern="^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}$", max_length=20)]
+Language = Annotated[
+    str, Field(pattern="^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}$", max_length=20), AfterValidator(str.lower)
+]
 Country = Annotated[str, Field(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
 Minute = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", description="HH:MM at the place")]
 
@@ -88,15 +99,17 @@ class When(_Plan):
         )
 
     def _speaks(self, language: str) -> bool:
-        return any(language == one or language.startswith(f"{one}-") for one in map(str.lower, self.languages or ()))
+        return any(language == one or language.startswith(f"{one}-") for one in self.languages or ())
 
     def _is_time(self, local: datetime) -> bool:
-        minute, day = local.strftime("%H:%M"), local.date()
-        start, end = self.from_time or "00:00", self.to_time or "24:00"
-        if start > end and minute < end:
-            day -= timedelta(days=1)  # the night belongs to the day on which it began
-        elif not (start <= minute and (minute < end or start > end)):
-            return False
+        day = local.date()
+        if self.from_time or self.to_time:
+            minute = f"{local.hour:02}:{local.minute:02}"
+            start, end = self.from_time or "00:00", self.to_time or "24:00"
+            if start > end and minute < end:
+                day -= timedelta(days=1)  # the night belongs to the day on which it began
+            elif not (start <= minute and (minute < end or start > end)):
+                return False
         return (
             (self.days is None or DAYS[day.weekday()] in self.days)
             and (self.from_date is None or day >= self.from_date)

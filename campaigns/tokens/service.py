@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, or_, update
+from sqlalchemy import Text, cast, func, or_, update
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -176,6 +176,18 @@ def launch_facts(session: Session, campaign_id: UUID, *, missions: int) -> Launc
         )
     ).one()
     return LaunchFacts(tokens=tokens, tokens_without_place=tokens - placed, places=places, missions=missions)
+
+
+def is_measurable(session: Session, campaign: Campaign) -> bool:
+    """Whether anything can confirm a scan of this campaign: a hosted page, a continue page or a passed scan id.
+
+    A campaign whose every code leads straight elsewhere has no verified figure, which is not the same as zero.
+    """
+    confirms = [col(Token.pass_scan_id), col(Token.continue_page), cast(col(Token.rules), Text).like('%"hosted"%')]
+    if campaign.destination is None or "'hosted'" in str(campaign.rules):
+        confirms.append(col(Token.destination).is_(None))
+    codes_of_it = select(Token.id).where(Token.campaign_id == campaign.id).limit(1)
+    return session.exec(codes_of_it.where(or_(*confirms))).first() is not None or not session.exec(codes_of_it).first()
 
 
 def _require_tag(kind: Kind, medium: Medium, tag: TagPlan | None) -> None:

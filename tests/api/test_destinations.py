@@ -226,6 +226,28 @@ def test_the_destination_s_server_confirms_the_scan_it_was_told_of(
     wait_until(lambda: api.get(stats).json()["scans"]["verified"] >= max(before, 1))
 
 
+@pytest.mark.parametrize(
+    ("campaign", "token", "verified"),
+    [
+        ({"destination": A}, {}, None),
+        ({"destination": A}, {"pass_scan_id": True}, 0),
+        ({"destination": A}, {"continue_page": True}, 0),
+        ({"destination": A}, {"rules": [{"when": {"languages": ["xx"]}, "hosted": True}], "destination": A}, 0),
+        ({"destination": A}, {"rules": [{"destination": B}], "destination": A}, None),
+        ({"rules": [{"hosted": True}], "destination": A}, {"destination": A}, 0),
+        ({}, {"destination": A}, 0),
+    ],
+)
+def test_what_nothing_can_confirm_is_not_measured_rather_than_zero(
+    server: Server, api: httpx2.Client, campaign: dict[str, Any], token: dict[str, Any], verified: int | None
+) -> None:
+    shop = make_shop(server, **campaign)
+    issue(api, shop, **token)
+    ask(server, shop.code)
+    stats = api.get(f"/v1/campaigns/{shop.campaign}/stats").json()
+    assert (stats["scans"]["raw"], stats["scans"]["verified"], stats["inflation"]) == (1, verified, None)
+
+
 def test_a_key_confirms_no_scan_whose_id_was_passed_to_nobody(server: Server, shop: Shop, api: httpx2.Client) -> None:
     token = issue(api, shop, destination=A)
     assert way(server, token["code"]) == A
