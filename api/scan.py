@@ -335,7 +335,7 @@ class ScanPath:
                 language, "Too many people are scanning at once, and we do not want to lose your scan."
             ),
             next_step="",
-            action_url=entry.destination or await self._pages.url_of(entry),
+            action_url=(entry.destination if entry.closure is None else None) or await self._pages.url_of(entry),
             action_label=self._renderer.word(language, "Continue"),
             mission=None,
             other_lang_url="",

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import BELLECOUR, Phone, Shop
+from tests.browser.test_accessibility import require_accessible, require_narrow
 
 pytestmark = pytest.mark.browser
 
@@ -68,7 +69,21 @@ def test_a_shared_position_leads_elsewhere(phone: Phone, shop: Shop, elsewhere: 
     page.wait_for_url(f"{elsewhere}/inside")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_long_host_stays_on_a_small_phone(phone: Phone, shop: Shop, scheme: str) -> None:
-    page = open_page(phone, shop, code_of(shop, f"https://{'a' * 60}.example/"), scheme=scheme, width=320)
-    assert page.evaluate("document.documentElement.scrollWidth") == 320
+def test_a_long_host_stays_on_a_small_phone(phone: Phone, shop: Shop) -> None:
+    rules = [{"when": {"geofence": "inside"}, "destination": "https://inside.example/"}]
+    page = open_page(phone, shop, code_of(shop, f"https://{'a' * 60}.example/", rules=rules), position=BELLECOUR)
+    page.locator("#locate").click()
+    expect(page.locator("#then")).to_be_visible()
+    require_accessible(page)
+    require_narrow(page)
+
+
+@pytest.mark.parametrize("verb", ["suspension", "replacement", "revocation"])
+def test_a_code_that_is_closed_explains_itself_to_everybody(phone: Phone, shop: Shop, verb: str) -> None:
+    token = shop.post(f"/v1/campaigns/{shop.campaign_id}/tokens", {"medium": "qr", "place_id": shop.place_id})
+    shop.post(f"/v1/tokens/{token['id']}/{verb}", {})
+    page = open_page(phone, shop, str(token["code"]))
+    require_accessible(page)
+    require_narrow(page)
+    page.locator("a.go").click()
+    expect(page.locator("h1")).to_have_text("Un verger pour l’école")
