@@ -163,14 +163,14 @@ class ScanPath:
             body = await asyncio.to_thread(self._as_json, entry, row.id, receipt, judgement, destination, closed)
             await self._send(scope, send, 200, body, b"application/json")
         elif destination and state is State.LIVE and aside is None:
-            # With a scan's id in it an address is of one scan alone: not worth remembering.
-            made = self._redirect if entry.routing is None else self._redirect_headers
-            await send({"type": "http.response.start", "status": 302, "headers": made(destination)})
-            await send({"type": "http.response.body", "body": b""})
+            await self._send_on(send, entry, destination)
         else:
             try:
                 page = await self._pages.page(entry, state, row.language, aside)
             except OperationalError:  # the scan is in the spool; its page was not needed before
+                if aside and destination:
+                    await self._send_on(send, entry, destination)
+                    return
                 html = self._renderer.message(row.language, closed or "page_away")
                 await self._send(scope, send, 200, html.encode(), b"text/html; charset=utf-8")
                 return
@@ -178,7 +178,13 @@ class ScanPath:
             is_gzip = b"gzip" in headers.get(b"accept-encoding", b"")
             fields = self._gzip if is_gzip else self._html
             body = page.gzipped(form) if is_gzip else page.plain(form)
-            await self._send_page(scope, send, body, self._letting_go(fields) if aside else fields)
+            await self._send_page(scope, send, body, self._letting_go(fields) if aside and not closed else fields)
+
+    async def _send_on(self, send: Send, entry: Entry, destination: str) -> None:
+        # With a scan's id in it an address is of one scan alone: not worth remembering.
+        made = self._redirect if entry.routing is None else self._redirect_headers
+        await send({"type": "http.response.start", "status": 302, "headers": made(destination)})
+        await send({"type": "http.response.body", "body": b""})
 
     def _form(
         self, headers: dict[bytes, bytes], entry: Entry, row: ScanRow, judgement: Judgement, aside: Aside | None
@@ -197,13 +203,14 @@ class ScanPath:
     async def _way_on(self, scope: Scope, headers: dict[bytes, bytes], entry: Entry, receipt: Receipt) -> str:
         """Where a form of this code leads on to: with a continue page the destination, else the mission's page."""
         now, routing = self._core.clock(), entry.routing
-        if routing is not None and routing.continue_page and entry.state_at(now) is State.LIVE:
+        is_open = entry.state_at(now) is State.LIVE and entry.closed_at(now) is None
+        if is_open and routing is not None and routing.continue_page:
             _, agent = _agent(headers.get(b"user-agent", b"")[:LONGEST_AGENT])
             language = _first_language(headers, _language(scope, headers, entry), entry.language)
             address = "" if _objects(headers) else (scope.get("client") or ("",))[0]
             lead = self._onward.of_receipt
             found = await asyncio.to_thread(lead, routing, receipt, agent, language, address)
-            if found and entry.closed_at(now) is None:
+            if found:
                 return found
         return await self._pages.url_of(entry)
 

@@ -25,6 +25,7 @@ def api(server: Server) -> Iterator[httpx2.Client]:
 def closed_page(server: Server, code: str, language: str) -> str:
     answer = ask(server, code, **{"Accept": "text/html", "Accept-Language": language})
     assert answer.status_code == 200
+    assert "form-action 'self';" in answer.headers["content-security-policy"]
     return answer.text
 
 
