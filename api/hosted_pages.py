@@ -4,13 +4,14 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.exc import OperationalError
 
 from api.dependencies import Services
 from api.pages import views
-from api.pages.render import Spliced
+from api.pages.render import MESSAGES, Spliced
 from campaigns import missions
 from campaigns.planning import State
 from campaigns.scans.service import phase_of
@@ -21,7 +22,20 @@ PAGE_LIMIT = 5_000
 
 log = logging.getLogger("passerelle.hosted_pages")
 
-_Key = tuple[str, str | None, State, str]  # campaign, place, state, language
+
+class Aside(NamedTuple):
+    """What is shown instead of the campaign's page: where the code leads on to, or why it does not.
+
+    `hosts` may be several when a position would tell which; `successor` is the code that replaced this one.
+    """
+
+    hosts: tuple[str, ...] = ()
+    asks_position: bool = False
+    closure: str = ""
+    successor: str = ""
+
+
+_Key = tuple[str, str | None, State, str, Aside | None]  # campaign, place, state, language
 
 
 class HostedPages:
@@ -33,9 +47,9 @@ class HostedPages:
         self._making: dict[_Key, asyncio.Task[Spliced]] = {}
         self._urls: dict[str, str] = {}  # campaign -> its mission's page, whose address never changes
 
-    async def page(self, entry: Entry, state: State, language: str) -> Spliced:
+    async def page(self, entry: Entry, state: State, language: str, aside: Aside | None = None) -> Spliced:
         """The page to splice a visitor's form into."""
-        key = (entry.campaign_hex, entry.place_hex, state, language)
+        key = (entry.campaign_hex, entry.place_hex, state, language, aside)
         kept = self._pages.get(key)
         if kept is not None and self._core.database.is_away:
             return kept[1]
@@ -74,7 +88,11 @@ class HostedPages:
 
     async def _make(self, key: _Key, entry: Entry, state: State, language: str) -> Spliced:
         try:
-            page = await asyncio.to_thread(self.render, entry, state, language)
+            aside = key[-1]
+            if aside is None:
+                page = await asyncio.to_thread(self.render, entry, state, language)
+            else:
+                page = await asyncio.to_thread(self._render_aside, entry, language, aside)
             self._pages[key] = (time.monotonic(), page)
             if len(self._pages) > PAGE_LIMIT:
                 self._pages.pop(next(iter(self._pages)))
@@ -110,6 +128,25 @@ class HostedPages:
             till_error=till_error,
             till_value=till_value,
             other_lang_url=f"{f'/t/{entry.code}' if till_error else ''}?lang={'en' if language == 'fr' else 'fr'}",
+        )
+
+    def _render_aside(self, entry: Entry, language: str, aside: Aside) -> Spliced:
+        renderer = self._core.renderer
+        with self._core.database.snapshot() as session:
+            brand = views.brand(session, entry.campaign.organisation_id)
+            mission = missions.mission_of(session, entry.campaign.id)
+        title, message, step = MESSAGES[aside.closure] if aside.closure else ("", "", "")
+        return renderer.spliced(
+            "aside.html",
+            language,
+            brand=brand,
+            js=renderer.script("shopper.js") if aside.asks_position else "",
+            place=entry.place,
+            title=renderer.word(language, title) if title else "",
+            message=renderer.word(language, message) if message else "",
+            next_step=renderer.word(language, step) if step else "",
+            mission_url=f"/m/{mission.slug}" if mission else "",
+            **aside._asdict(),
         )
 
 

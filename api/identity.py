@@ -1,16 +1,28 @@
-"""The organisation behind a key."""
+"""The organisation behind a key, and the hosts its codes may lead to."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from api.dependencies import Actor, ReadSession
+from api import schemas
+from api.dependencies import Actor, Core, ReadSession, Session
 from api.etags import Tagged
-from campaigns import identity, ids
+from campaigns import identity, ids, tokens
 from campaigns.identity import Organisation
+from campaigns.tokens.addresses import MOST_HOSTS, Limits, verified_hosts
 
 router = APIRouter(prefix="/v1/organisation", tags=["organisation"])
+
+
+class OrganisationPatch(schemas.Request):
+    """JSON merge patch."""
+
+    verified_hosts: Annotated[list[str] | None, schemas.Kept] = Field(
+        None,
+        max_length=MOST_HOSTS,
+        description="hosts that codes may lead to; `*.example.com`: its sub-domains. None: any http or https URL",
+    )
 
 
 class OrganisationRead(BaseModel):
@@ -18,13 +30,33 @@ class OrganisationRead(BaseModel):
 
     id: str
     name: str
+    verified_hosts: list[str]
 
 
 def show(organisation: Organisation) -> OrganisationRead:
-    return OrganisationRead(id=ids.show("org", organisation.id), name=organisation.name)
+    hosts = organisation.verified_hosts or []
+    return OrganisationRead(id=ids.show("org", organisation.id), name=organisation.name, verified_hosts=hosts)
 
 
 @router.get("", response_model=OrganisationRead)
 def read_organisation(actor: Actor, session: ReadSession, tags: Tagged) -> Any:
     """The organisation of this key."""
     return tags.read(show(identity.organisation_by_id(session, actor.organisation_id)))
+
+
+@router.patch("")
+def change_organisation(
+    body: OrganisationPatch, actor: Actor, session: Session, core: Core, tags: Tagged
+) -> OrganisationRead:
+    """Name the hosts that codes may lead to: from then on destinations are limited to them.
+
+    409 (`hosts_in_use`) with the destinations that lead elsewhere already: they would stop working on printed codes.
+    412 when `If-Match` names another state of it.
+    """
+    organisation = identity.organisation_by_id(session, actor.organisation_id, lock=True)
+    tags.require(session, organisation, show)
+    if body.verified_hosts is not None:
+        hosts = verified_hosts(body.verified_hosts)
+        tokens.require_all_within(session, organisation.id, Limits(tuple(hosts), core.settings.base_url))
+        identity.verify_hosts(session, organisation, hosts)
+    return tags.changed(show(organisation))

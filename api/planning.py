@@ -14,6 +14,7 @@ from api.pagination import Cursor, Limit, Page, before, page
 from campaigns import blueprint, ids, missions, planning, tokens
 from campaigns.blueprint import Blueprint
 from campaigns.planning import KPIS, Campaign, Objective, State
+from campaigns.tokens.destinations import Rules, checked
 
 router = APIRouter(prefix="/v1", tags=["campaigns"])
 
@@ -37,6 +38,8 @@ class CampaignCreate(schemas.Request):
     budget_minor: schemas.Whole | None = Field(None, ge=0, le=schemas.MAX_INT)
     currency: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 4217")
     destination: str | None = Field(None, max_length=2000, description="http or https; none: the hosted page")
+    rules: Rules | None = Field(None, description="where codes without destination or rules of their own lead")
+    utm: schemas.UtmTemplates | None = Field(None, description="added to every destination of its codes")
     languages: list[Literal["fr", "en"]] = Field(["fr", "en"], min_length=1, max_length=2)
     external_id: schemas.ExternalId | None = None
 
@@ -50,6 +53,8 @@ class CampaignPatch(schemas.Request):
     starts_at: schemas.Instant | None = None
     ends_at: schemas.Instant | None = None
     destination: str | None = Field(None, max_length=2000)
+    rules: Rules | None = None
+    utm: schemas.UtmTemplates | None = None
 
 
 def _in_our_time(file: Blueprint) -> Blueprint:
@@ -85,6 +90,8 @@ class CampaignRead(BaseModel):
     budget_minor: int | None
     currency: str | None
     destination: str | None
+    rules: list[dict[str, Any]] | None
+    utm: dict[str, str] | None
     languages: list[str]
     created_at: datetime
     launched_at: datetime | None
@@ -127,10 +134,10 @@ def list_kpis(actor: Actor) -> dict[str, list[str]]:
 
 
 @router.post("/campaigns", status_code=201, response_model=CampaignRead)
-def plan_campaign(body: CampaignCreate, actor: Actor, session: Session, now: Now) -> Any:
+def plan_campaign(body: CampaignCreate, actor: Actor, session: Session, core: Core, now: Now) -> Any:
     """Create a draft. 422 without an objective or a target, and for a KPI that does not fit: it lists those that do."""
-    tokens.require_destination(body.destination)
-    fields = body.model_dump(exclude={"targets"})
+    limits = tokens.limits_of(session, actor.organisation_id, core.settings.base_url)
+    fields = checked(body.model_dump(exclude={"targets"}), limits)
     targets = {target.kpi: target.value for target in body.targets}
     return show(
         session, planning.plan_campaign(session, actor.organisation_id, targets=targets, now=now, **fields), now
@@ -153,7 +160,7 @@ def read_campaign(campaign_id: str, actor: Actor, session: ReadSession, now: Now
 
 @router.patch("/campaigns/{campaign_id}", response_model=CampaignRead)
 def change_campaign(
-    campaign_id: str, body: CampaignPatch, actor: Actor, session: Session, now: Now, tags: Tagged
+    campaign_id: str, body: CampaignPatch, actor: Actor, session: Session, core: Core, now: Now, tags: Tagged
 ) -> Any:
     """Change a campaign; printed codes follow at the next scan.
 
@@ -161,8 +168,8 @@ def change_campaign(
     """
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
     tags.require(session, campaign, lambda one: CampaignRead.model_validate(show(session, one, now)))
-    fields = body.model_dump(exclude_unset=True, exclude={"targets"})
-    tokens.require_destination(fields.get("destination"))
+    limits = tokens.limits_of(session, actor.organisation_id, core.settings.base_url)
+    fields = checked(body.model_dump(exclude_unset=True, exclude={"targets"}), limits, utm=campaign.utm)
     planning.change_campaign(session, campaign, now=now, **fields)
     targets = body.targets
     if targets is None and "objective" in fields and campaign.state == State.DRAFT:
@@ -225,7 +232,16 @@ def apply_file(
     """
     if body.external_id != external_id:
         body = body.model_copy(update={"external_id": external_id})
-    difference = blueprint.apply(session, actor.organisation_id, body, geocode=core.geocode, now=now)
+    base_url = core.settings.base_url
+    difference = blueprint.apply(
+        session,
+        actor.organisation_id,
+        body,
+        geocode=core.geocode,
+        base_url=base_url,
+        changed_by=actor.key_id,
+        now=now,
+    )
     if dry_run:
         session.rollback()
         session.info.pop("announcements", None)

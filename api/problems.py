@@ -54,6 +54,7 @@ STATUS_OF_NAMED = {
     "cross_site": 403,
     "presence_missing": 403,
     "wrong_state": 409,
+    "hosts_in_use": 409,
     "campaign_closed": 409,
     "targets_locked": 409,
     "rules_frozen": 409,
@@ -80,7 +81,11 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "not_signed_in": ("Not signed in", "Open a staff link of the shop on this phone."),
     "forbidden": ("Not allowed", "This key or session may not do that."),
     "conflict": ("Conflict", "The present state does not allow this."),
-    "wrong_state": ("Wrong state", "The campaign's state does not lead there. The detail names the states that do."),
+    "wrong_state": ("Wrong state", "Its state does not lead there. The detail names the states that do."),
+    "hosts_in_use": (
+        "Hosts in use",
+        "Codes or campaigns lead to other hosts than the verified ones. The detail names them: change them first.",
+    ),
     "campaign_closed": (
         "Campaign closed",
         "The campaign takes no acts now: it has not started, is paused, or has ended.",

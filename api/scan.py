@@ -17,7 +17,8 @@ from starlette.types import Receive, Scope, Send
 
 from api import problems
 from api.dependencies import Services
-from api.hosted_pages import HostedPages
+from api.hosted_pages import Aside, HostedPages
+from api.onward import Onward, first_language
 from api.pages.render import Renderer, act_form, kept_language, language_of
 from api.scan_fields import position_of, read_fields, text_of
 from campaigns import clock, ids, missions, scans
@@ -35,6 +36,7 @@ from campaigns.scans.proof import NOTHING, Proof, is_slow, prove
 from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE
 from campaigns.scans.visitor import VisitorKeys
 from campaigns.tokens import codes
+from campaigns.tokens.destinations import Routing
 from campaigns.tokens.directory import Entry
 
 ASKED_LIMIT = 64  # characters of an unknown code that are kept
@@ -75,6 +77,8 @@ class ScanPath:
         self._redirect = lru_cache(4096)(self._redirect_headers)
         self._html: Headers = [*self._fixed, (b"content-type", b"text/html; charset=utf-8")]
         self._gzip: Headers = [*self._html, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+        self._onward = Onward(core)
+        self._leaving = renderer.leaving_policy.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         code, _, act = scope["path"][3:].partition("/")
@@ -164,28 +168,70 @@ class ScanPath:
         now: datetime,
     ) -> None:
         state = entry.state_at(now)
+        destination, aside = entry.destination, None
+        if (closed := entry.closed_at(now)) is not None:
+            destination, aside = None, Aside(closure=closed, successor=entry.successor)
+        elif entry.routing is not None and state is State.LIVE:
+            destination, aside = self._lead(entry, entry.routing, scope, headers, row)
         if b"application/json" in headers.get(b"accept", b""):
-            body = await asyncio.to_thread(self._as_json, entry, sighting)
+            body = await asyncio.to_thread(self._as_json, entry, sighting, destination, closed)
             await self._send(scope, send, 200, body, b"application/json")
-        elif entry.is_revoked:
-            html = self._renderer.message(row.language, "revoked", asked=entry.code)
-            await self._send(scope, send, 200, html.encode(), b"text/html; charset=utf-8")
-        elif entry.destination and state is State.LIVE:
-            await send({"type": "http.response.start", "status": 302, "headers": self._redirect(entry.destination)})
-            await send({"type": "http.response.body", "body": b""})
+        elif destination and state is State.LIVE and aside is None:
+            await self._send_on(send, entry, destination)
         else:
             try:
-                page = await self._pages.page(entry, state, row.language)
+                page = await self._pages.page(entry, state, row.language, aside)
             except OperationalError:  # the scan is in the spool; its page was not needed before
-                html = self._renderer.message(row.language, "page_away")
+                if aside and destination:
+                    await self._send_on(send, entry, destination)
+                    return
+                html = self._renderer.message(row.language, closed or "page_away")
                 await self._send(scope, send, 200, html.encode(), b"text/html; charset=utf-8")
                 return
-            kept = _kept_language(row.language, headers.get(b"accept-language", b"")[:LONGEST_LANGUAGES])
-            form = act_form(entry.code, self._receipt(entry, sighting), kept)
-            if b"gzip" in headers.get(b"accept-encoding", b""):
-                await self._send_page(scope, send, page.gzipped(form), self._gzip)
-            else:
-                await self._send_page(scope, send, page.plain(form), self._html)
+            form = b"" if closed else self._form(headers, entry, row, sighting, aside)
+            is_gzip = b"gzip" in headers.get(b"accept-encoding", b"")
+            fields = self._gzip if is_gzip else self._html
+            body = page.gzipped(form) if is_gzip else page.plain(form)
+            await self._send_page(scope, send, body, self._letting_go(fields) if aside and not closed else fields)
+
+    async def _send_on(self, send: Send, entry: Entry, destination: str) -> None:
+        # With a scan's id in it an address is of one scan alone: not worth remembering.
+        made = self._redirect if entry.routing is None else self._redirect_headers
+        await send({"type": "http.response.start", "status": 302, "headers": made(destination)})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _form(
+        self, headers: dict[bytes, bytes], entry: Entry, row: ScanRow, sighting: Sighting, aside: Aside | None
+    ) -> bytes:
+        kept = _kept_language(row.language, headers.get(b"accept-language", b"")[:LONGEST_LANGUAGES])
+        return act_form(entry.code, self._receipt(entry, sighting), kept, "confirm" if aside else "check-in")
+
+    def _lead(
+        self, entry: Entry, routing: Routing, scope: Scope, headers: dict[bytes, bytes], row: ScanRow
+    ) -> tuple[str | None, Aside | None]:
+        language = _first_language(headers, row.language, entry.language)
+        is_kept = scope["method"] != "HEAD"
+        _, agent = _agent(headers.get(b"user-agent", b"")[:LONGEST_AGENT])
+        return self._onward.of_scan(routing, row, agent, language, counts=is_kept)
+
+    async def _way_on(self, scope: Scope, headers: dict[bytes, bytes], entry: Entry, receipt: Receipt) -> str:
+        """Where a form of this code leads on to: with a continue page the destination, else the mission's page."""
+        now, routing = self._core.clock(), entry.routing
+        is_open = entry.state_at(now) is State.LIVE and entry.closed_at(now) is None
+        if is_open and routing is not None and routing.continue_page:
+            _, agent = _agent(headers.get(b"user-agent", b"")[:LONGEST_AGENT])
+            language = _first_language(headers, _language(scope, headers, entry), entry.language)
+            address = "" if _objects(headers) else (scope.get("client") or ("",))[0]
+            lead = self._onward.of_receipt
+            found = await asyncio.to_thread(lead, routing, receipt, agent, language, address)
+            if found:
+                return found
+        return await self._pages.url_of(entry)
+
+    def _letting_go(self, fields: Headers) -> Headers:
+        """The headers of a page whose form may be answered with a redirect to another site."""
+        name = b"content-security-policy"
+        return [(one, self._leaving if one == name else value) for one, value in fields]
 
     async def _prove(self, entry: Entry | None, query: bytes, now: datetime) -> Proof:
         if entry is None or not query:
@@ -225,7 +271,7 @@ class ScanPath:
         wants_json = _wants_json(headers)
         if act == "confirm":
             await self._queue.append(confirmation)
-            await self._done(scope, send, entry, b"" if wants_json else None, 204)
+            await self._done(scope, headers, send, entry, receipt, b"" if wants_json else None, 204)
             return
         best = await self._queue.append(self._fix(fields, entry, confirmation))
         if not isinstance(best, BestFix):
@@ -233,7 +279,7 @@ class ScanPath:
         is_here = best.geofence == "inside" and _was_open(entry, receipt)
         presence = max(receipt.presence, 1) if is_here else receipt.presence
         body = {"geofence": best.geofence, "distance_m": best.distance_m, "presence": presence}
-        await self._done(scope, send, entry, json.dumps(body).encode() if wants_json else None, 200)
+        await self._done(scope, headers, send, entry, receipt, json.dumps(body).encode() if wants_json else None, 200)
 
     def _refuse_guess(self, scope: Scope, asked: str) -> None:
         client = scope.get("client")
@@ -267,7 +313,7 @@ class ScanPath:
         with self._core.database.snapshot() as session:
             return self._core.directory.load(session, code)
 
-    def _as_json(self, entry: Entry, sighting: Sighting) -> bytes:
+    def _as_json(self, entry: Entry, sighting: Sighting, destination: str | None, closed: str | None) -> bytes:
         mission = self._mission(entry)
         body = {
             "scan_id": f"scn_{sighting.scan_hex}",
@@ -275,7 +321,9 @@ class ScanPath:
             "verdict": sighting.judgement.verdict,
             "reasons": list(sighting.judgement.reasons),
             "presence": sighting.presence,
-            "destination": entry.destination,
+            "state": closed or "active",
+            "replaced_by": entry.successor or None,
+            "destination": destination,
             "mission": {"id": ids.show("mis", mission.id), "slug": mission.slug} if mission else None,
         }
         return json.dumps(body).encode()
@@ -310,7 +358,7 @@ class ScanPath:
                 language, "Too many people are scanning at once, and we do not want to lose your scan."
             ),
             next_step="",
-            action_url=entry.destination or await self._pages.url_of(entry),
+            action_url=(entry.destination if entry.closure is None else None) or await self._pages.url_of(entry),
             action_label=self._renderer.word(language, "Continue"),
             mission=None,
             other_lang_url="",
@@ -341,12 +389,21 @@ class ScanPath:
         body = problems.problem(status, code, detail, instance=_printable(scope["path"]), faults=faults)
         await self._send(scope, send, status, body, b"application/problem+json", extra)
 
-    async def _done(self, scope: Scope, send: Send, entry: Entry, body: bytes | None, status: int) -> None:
-        """JSON as it is; a form is sent on to the mission page."""
+    async def _done(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        send: Send,
+        entry: Entry,
+        receipt: Receipt,
+        body: bytes | None,
+        status: int,
+    ) -> None:
+        """JSON as it is; a form is sent on."""
         if body is not None:
             await self._send(scope, send, status, body, b"application/json" if body else None)
             return
-        url = await self._pages.url_of(entry)
+        url = await self._way_on(scope, headers, entry, receipt)
         await self._send(scope, send, 303, b"", None, [(b"location", url.encode())])
 
     async def _send(
@@ -424,6 +481,13 @@ def _language(scope: Scope, headers: dict[bytes, bytes], entry: Entry | None) ->
 @lru_cache(1024)
 def _chosen_language(asked: str | None, accepted: bytes, default: str) -> str:
     return language_of(asked, accepted.decode("latin-1"), default)
+
+
+def _first_language(headers: dict[bytes, bytes], shown: str, default: str) -> str:
+    """What a rule about languages is held against: the phone's first choice, unless the page's was chosen by hand."""
+    accepted = headers.get(b"accept-language", b"")[:LONGEST_LANGUAGES]
+    by_itself = _chosen_language(None, accepted, default)
+    return first_language(accepted.decode("latin-1"), shown) if shown == by_itself else shown
 
 
 @lru_cache(1024)

@@ -11,7 +11,7 @@ from sqlmodel import Session as DbSession
 from sqlmodel import col
 
 from api import schemas
-from api.dependencies import Actor, Now, ReadSession
+from api.dependencies import Actor, Now, ReadSession, Session
 from api.pagination import Cursor, Limit, Page, before, page
 from campaigns import clock, ids, missions, planning, scans, tokens
 from campaigns.community import Idea
@@ -41,10 +41,20 @@ class ScanRead(BaseModel):
     city: str | None
 
 
-class StatsRead(BaseModel):
-    """The headline figures: raw beside human beside verified, always."""
+class ConfirmationRead(BaseModel):
+    """That a scan was confirmed, and when it first was."""
 
-    scans: dict[str, int]
+    scan_id: str
+    confirmed_at: datetime
+
+
+class StatsRead(BaseModel):
+    """The headline figures: raw beside human beside verified, always.
+
+    `verified` is null, "not measured", where every code leads elsewhere and nothing could confirm its scans.
+    """
+
+    scans: dict[str, int | None]
     unique_visitors: int
     participants: int
     check_ins: int
@@ -89,6 +99,19 @@ def read_scan(scan_id: str, actor: Actor, session: ReadSession) -> ScanRead:
     return _shown(session, [scan])[scan.id]
 
 
+@router.post("/scans/{scan_id}/confirmation")
+def confirm_scan(scan_id: str, actor: Actor, session: Session, now: Now) -> ConfirmationRead:
+    """Say that the person arrived: for the server of a destination that was given `passerelle_scan`. Counted once.
+
+    A repeat gets the first answer. 409 when the token does not pass its scan ids, 410 after 48 hours. A scan made while
+    the database was away is unknown until it is back: ask again after a 404.
+    """
+    scan = scans.scan_by_id(session, ids.parse("scn", scan_id))
+    token = tokens.token_by_id(session, actor.organisation_id, scan.token_id or ids.NIL)
+    confirmed_at = scans.confirm_by_key(session, scan, token, now=now)
+    return ConfirmationRead(scan_id=ids.show("scn", scan.id), confirmed_at=confirmed_at)
+
+
 @router.get("/campaigns/{campaign_id}/stats")
 def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -> StatsRead:
     """The campaign's figures so far, from the counters. Groups and periods come with the figures issue."""
@@ -106,7 +129,7 @@ def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -
         scans={
             "raw": figures.raw,
             "human": figures.human,
-            "verified": figures.verified,
+            "verified": figures.verified if figures.verified or tokens.is_measurable(session, campaign) else None,
             **{name: figures.by_verdict[name] for name in ("bot", "duplicate", "held", "invalid")},
         },
         unique_visitors=scans.unique_visitors(session, token_ids, since_day=0, until_day=clock.day_of(now) + 1),

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
+from campaigns.tokens.destinations import Utm
+
 MAX_INT = 2**53 - 1
 _FORBIDDEN = {
     "\u061c",
@@ -40,7 +42,7 @@ def clean(text: str) -> str:
 
 
 def clean_tree(value: Any) -> Any:
-    """A whole JSON document with every text of it clean; no field of ours is true or false."""
+    """A whole JSON document with every text of it clean; few of our fields are true or false."""
     if isinstance(value, bool):
         raise ValueError("true and false are not accepted here")
     if isinstance(value, str):
@@ -48,8 +50,14 @@ def clean_tree(value: Any) -> Any:
     if isinstance(value, list):
         return [clean_tree(one) for one in value]
     if isinstance(value, dict):
-        return {clean_tree(name): clean_tree(one) for name, one in value.items()}
+        return {
+            clean_tree(name): one if name in TRUTHS and isinstance(one, bool) else clean_tree(one)
+            for name, one in value.items()
+        }
     return value
+
+
+TRUTHS = frozenset(("hosted", "returning", "pass_scan_id", "continue_page"))  # of codes: the fields that are yes or no
 
 
 def _a_number(value: Any) -> Any:
@@ -103,4 +111,5 @@ Diversifier = Annotated[
     ),
 ]
 Language = Annotated[str, Field(pattern="^(fr|en)$")]
+UtmTemplates = Annotated[Utm, BeforeValidator(clean_tree)]
 LocalText = Name | dict[Language, Name]

@@ -4,10 +4,11 @@ import base64
 import binascii
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 from sqlmodel import Session as DbSession
 from starlette.concurrency import run_in_threadpool
 
@@ -19,7 +20,8 @@ from api.qr_options import PlainQr
 from campaigns import ids, places, planning, tokens
 from campaigns.errors import Invalid
 from campaigns.sealing import Keyring
-from campaigns.tokens import Kind, Medium, TagPlan, Token, codes, qr, sun
+from campaigns.tokens import Kind, Medium, TagPlan, Token, TokenChange, TokenState, codes, qr, sun
+from campaigns.tokens.destinations import Rules, checked
 from campaigns.tokens.encoding import encoding_of
 from campaigns.tokens.logos import Logo, read_logo
 
@@ -62,6 +64,11 @@ class TokenCreate(schemas.Request):
     label: schemas.Text | None = Field(None, max_length=200)
     channel: schemas.Text | None = Field(None, max_length=80)
     destination: str | None = Field(None, max_length=2000)
+    rules: Rules | None = Field(None, description="the first that fits decides; none: `destination`, or the campaign's")
+    utm: schemas.UtmTemplates | None = None
+    pass_scan_id: StrictBool = Field(False, description="the destination gets `passerelle_scan`, to confirm it")
+    continue_page: StrictBool = Field(False, description="a page names the destination first; its button confirms")
+    expires_at: schemas.Instant | None = None
     external_id: schemas.ExternalId | None = None
 
 
@@ -72,10 +79,27 @@ class TokenPatch(schemas.Request):
     channel: schemas.Text | None = Field(None, max_length=80)
     destination: str | None = Field(None, max_length=2000)
     place_id: str | None = Field(None, max_length=90)
+    rules: Rules | None = None
+    utm: schemas.UtmTemplates | None = None
+    pass_scan_id: Annotated[StrictBool | None, schemas.Kept] = None
+    continue_page: Annotated[StrictBool | None, schemas.Kept] = None
+    expires_at: schemas.Instant | None = None
+
+
+class TokenReplacement(schemas.Request):
+    """What is different about the new code; the rest is as with the old one."""
+
+    place_id: str | None = Field(None, max_length=90)
+    label: schemas.Text | None = Field(None, max_length=200)
+    channel: schemas.Text | None = Field(None, max_length=80)
+    destination: str | None = Field(None, max_length=2000)
+    expires_at: schemas.Instant | None = Field(None, description="the old code's expiry is not passed on")
+    external_id: schemas.ExternalId | None = None
+    sun: SunCreate | None = Field(None, description="of a `sun` token: its new tag")
 
 
 class TokenRead(BaseModel):
-    """A token. `url` is what the code carries, `code_shown` what is printed beneath."""
+    """A token in the state a visitor meets now. `url` is what the code carries, `code_shown` is printed beneath."""
 
     id: str
     external_id: str | None
@@ -84,14 +108,29 @@ class TokenRead(BaseModel):
     url: str
     medium: Medium
     kind: Kind
-    state: str
+    state: TokenState
     campaign_id: str
     place_id: str | None
     label: str | None
     channel: str | None
     destination: str | None
+    rules: list[dict[str, Any]] | None
+    utm: dict[str, str] | None
+    pass_scan_id: bool
+    continue_page: bool
+    expires_at: datetime | None
+    replaced_by_id: str | None
     batch_id: str | None
     created_at: datetime
+
+
+class TokenChangeRead(BaseModel):
+    """One edit of a code: each field that changed, with its value before and after."""
+
+    id: str
+    changed_at: datetime
+    changed_by: str | None
+    changes: dict[str, dict[str, Any]]
 
 
 class QrAsked(PlainQr):
@@ -117,8 +156,14 @@ class QrAsked(PlainQr):
         )
 
 
-def show(token: Token, base_url: str) -> TokenRead:
-    kept = token.model_dump(include={"external_id", "medium", "kind", "state", "label", "channel", "created_at"})
+_PREFIXES: Final = {"place_id": "plc", "replaced_by_id": "tok"}
+_SHOWN: Final = frozenset(
+    ("external_id", "medium", "kind", "label", "channel", "destination", "expires_at", "created_at")
+)
+
+
+def show(token: Token, base_url: str, now: datetime) -> TokenRead:
+    kept = token.model_dump(include={*_SHOWN, *tokens.LEADING})
     return TokenRead(
         id=ids.show("tok", token.id),
         code=token.code,
@@ -126,7 +171,8 @@ def show(token: Token, base_url: str) -> TokenRead:
         url=token.url(base_url),
         campaign_id=ids.show("cmp", token.campaign_id),
         place_id=ids.show("plc", token.place_id) if token.place_id else None,
-        destination=token.destination,
+        state=token.state_at(now),
+        replaced_by_id=ids.show("tok", token.replaced_by_id) if token.replaced_by_id else None,
         batch_id=ids.show("tbt", token.batch_id) if token.batch_id else None,
         **kept,
     )
@@ -140,49 +186,105 @@ def issue_token(campaign_id: str, body: TokenCreate, actor: Actor, session: Sess
     A `live` token is a code on the screen of its place that changes every 30 seconds: the staff page shows it at
     `/staff/screen`, and a scan of it in time, `/t/{code}?k={window code}`, has presence 2.
     """
-    tokens.require_destination(body.destination)
+    limits = tokens.limits_of(session, actor.organisation_id, core.settings.base_url)
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
     place = _place(session, actor, body.place_id)
-    fields = body.model_dump(exclude={"place_id", "sun"})
+    fields = checked(body.model_dump(exclude={"place_id", "sun"}), limits)
+    onward = {name: fields.pop(name) for name in (*tokens.LEADING, "expires_at")}
     tag = _tag(session, actor, body.sun, core.keyring) if body.sun else None
-    return show(tokens.issue(session, campaign, place=place, tag=tag, now=now, **fields), core.settings.base_url)
+    issued = tokens.issue(session, campaign, place=place, tag=tag, onward=onward, now=now, **fields)
+    return show(issued, core.settings.base_url, now)
 
 
 @router.get("/campaigns/{campaign_id}/tokens")
 def list_tokens(
-    campaign_id: str, actor: Actor, session: ReadSession, core: Core, limit: Limit = 25, cursor: Cursor = None
+    campaign_id: str, actor: Actor, session: ReadSession, core: Core, now: Now, limit: Limit = 25, cursor: Cursor = None
 ) -> Page:
     """Tokens of a campaign, newest first."""
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
     rows = tokens.list_tokens(session, campaign.id, before=before(cursor), limit=limit + 1)
-    return page(rows, limit, lambda one: show(one, core.settings.base_url), lambda one: one.id)
+    return page(rows, limit, lambda one: show(one, core.settings.base_url, now), lambda one: one.id)
 
 
 @router.get("/tokens/{token_id}", response_model=TokenRead)
-def read_token(token_id: str, actor: Actor, session: ReadSession, core: Core, tags: Tagged) -> Any:
+def read_token(token_id: str, actor: Actor, session: ReadSession, core: Core, now: Now, tags: Tagged) -> Any:
     """One token."""
-    return tags.read(show(_token(session, actor, token_id), core.settings.base_url))
+    return tags.read(show(_token(session, actor, token_id), core.settings.base_url, now))
 
 
 @router.patch("/tokens/{token_id}")
 def change_token(
     token_id: str, body: TokenPatch, actor: Actor, session: Session, core: Core, now: Now, tags: Tagged
 ) -> TokenRead:
-    """Change where a printed code leads, or what it is called. 412 when `If-Match` names another state of it."""
-    token = _token(session, actor, token_id)
-    tags.require(session, token, lambda one: show(one, core.settings.base_url))
-    fields: dict[str, Any] = body.model_dump(exclude_unset=True)
-    tokens.require_destination(fields.get("destination"))
+    """Change where a printed code leads, or what it is called; the next scan follows, and `history` keeps the edit.
+
+    412 when `If-Match` names another state of it.
+    """
+    base_url = core.settings.base_url
+    token = _token(session, actor, token_id, lock=True)
+    tags.require(session, token, lambda one: show(one, base_url, now))
+    limits = tokens.limits_of(session, actor.organisation_id, base_url)
+    fields = checked(body.model_dump(exclude_unset=True), limits, utm=token.utm)
     if "place_id" in fields:
         place = _place(session, actor, fields["place_id"])
         fields["place_id"] = place.id if place else None
-    return tags.changed(show(tokens.change_token(session, token, now=now, **fields), core.settings.base_url))
+    changed = tokens.change_token(session, token, now=now, changed_by=actor.key_id, **fields)
+    return tags.changed(show(changed, base_url, now))
+
+
+@router.get("/tokens/{token_id}/history")
+def list_changes(token_id: str, actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
+    """The edits of a code, newest first, with the key that made each."""
+    token = _token(session, actor, token_id)
+    rows = tokens.list_changes(session, token.id, before=before(cursor), limit=limit + 1)
+    return page(rows, limit, _show_change, lambda one: one.id)
+
+
+@router.post("/tokens/{token_id}/suspension")
+def suspend_token(token_id: str, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
+    """Switch a code off for a while: it says so. 409 unless it is active."""
+    token = _token(session, actor, token_id, lock=True)
+    return show(tokens.suspend(session, token, now=now, changed_by=actor.key_id), core.settings.base_url, now)
+
+
+@router.post("/tokens/{token_id}/resumption")
+def resume_token(token_id: str, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
+    """Switch a suspended code on again. 409 from another state."""
+    token = _token(session, actor, token_id, lock=True)
+    return show(tokens.resume(session, token, now=now, changed_by=actor.key_id), core.settings.base_url, now)
+
+
+@router.post("/tokens/{token_id}/replacement", status_code=201)
+def replace_token(
+    token_id: str, body: TokenReplacement, actor: Actor, session: Session, core: Core, now: Now
+) -> TokenRead:
+    """Issue a new code in the place of this one, whose page leads on to it. Scans of the old one count for nothing.
+
+    409 for a code that was replaced or revoked already, and for a serial.
+    """
+    token = _token(session, actor, token_id, lock=True)
+    limits = tokens.limits_of(session, actor.organisation_id, core.settings.base_url)
+    fields = checked(body.model_dump(exclude_unset=True, exclude={"sun"}), limits)
+    name = fields.pop("place_id", ids.show("plc", token.place_id) if token.place_id else None)
+    campaign = planning.campaign_by_id(session, actor.organisation_id, token.campaign_id)
+    successor = tokens.replace(
+        session,
+        token,
+        campaign,
+        place=_place(session, actor, name),
+        tag=_tag(session, actor, body.sun, core.keyring) if body.sun else None,
+        changed_by=actor.key_id,
+        now=now,
+        **fields,
+    )
+    return show(successor, core.settings.base_url, now)
 
 
 @router.post("/tokens/{token_id}/revocation")
 def revoke_token(token_id: str, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
     """Withdraw a code for good: it explains itself from now on. Twice is once."""
-    return show(tokens.revoke(session, _token(session, actor, token_id), now=now), core.settings.base_url)
+    token = _token(session, actor, token_id, lock=True)
+    return show(tokens.revoke(session, token, now=now, changed_by=actor.key_id), core.settings.base_url, now)
 
 
 @router.get("/tokens/{token_id}/qr.{format}", response_class=Response, responses={200: {"content": _IMAGES}})
@@ -266,8 +368,25 @@ def _tag(session: DbSession, actor: Acting, given: SunCreate, keyring: Keyring) 
     return TagPlan(keyring.seal_tag_keys(keys), given.mode, given.mac_input, given.uid)
 
 
-def _token(session: DbSession, actor: Acting, token_id: str) -> Token:
-    return tokens.token_by_id(session, actor.organisation_id, ids.parse("tok", token_id))
+def _show_change(change: TokenChange) -> TokenChangeRead:
+    return TokenChangeRead(
+        id=ids.show("tch", change.id),
+        changed_at=change.changed_at,
+        changed_by=ids.show("key", change.changed_by) if change.changed_by else None,
+        changes={
+            field: {"before": _shown(field, old), "after": _shown(field, new)}
+            for field, (old, new) in change.what.items()
+        },
+    )
+
+
+def _shown(field: str, value: Any) -> Any:
+    prefix = _PREFIXES.get(field)
+    return ids.show(prefix, UUID(value)) if prefix and value else value
+
+
+def _token(session: DbSession, actor: Acting, token_id: str, *, lock: bool = False) -> Token:
+    return tokens.token_by_id(session, actor.organisation_id, ids.parse("tok", token_id), lock=lock)
 
 
 def _place(session: DbSession, actor: Acting, name: str | None) -> places.Place | None:

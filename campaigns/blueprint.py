@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, field_validator
 from sqlmodel import Session
 
 from campaigns import missions, places, planning, tokens
@@ -20,6 +20,8 @@ from campaigns.places import Place
 from campaigns.places.service import Geocode
 from campaigns.planning import Campaign, Objective
 from campaigns.tokens import Kind, Medium
+from campaigns.tokens.addresses import Limits
+from campaigns.tokens.destinations import Rules, Utm, checked
 
 ExternalId = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._:-]+$")]
 
@@ -83,6 +85,11 @@ class TokenPlan(_Plan):
     media: list[Medium] = Field(default_factory=lambda: [Medium.QR], min_length=1)
     label: str | None = Field(None, max_length=200)
     channel: str | None = Field(None, max_length=80)
+    destination: str | None = None
+    rules: Rules | None = None
+    utm: Utm | None = None
+    pass_scan_id: StrictBool = False
+    continue_page: StrictBool = False
 
 
 class Blueprint(_Plan):
@@ -98,6 +105,8 @@ class Blueprint(_Plan):
     budget_minor: int | None = Field(None, ge=0, le=2**53 - 1)
     currency: str | None = Field(None, pattern="^[A-Z]{3}$")
     destination: str | None = None
+    rules: Rules | None = None
+    utm: Utm | None = None
     languages: list[Literal["fr", "en"]] = Field(["fr", "en"], min_length=1)
     places: list[PlacePlan] = Field(default_factory=list, max_length=2000)
     mission: MissionPlan | None = None
@@ -131,17 +140,25 @@ class Difference:
 
 
 def apply(
-    session: Session, organisation_id: UUID, plan: Blueprint, *, geocode: Geocode | None, now: datetime
+    session: Session,
+    organisation_id: UUID,
+    plan: Blueprint,
+    *,
+    geocode: Geocode | None,
+    now: datetime,
+    base_url: str = "",
+    changed_by: UUID | None = None,
 ) -> Difference:
     """Make or change what the blueprint describes. Invalid or Conflict leaves nothing behind."""
     difference = Difference()
+    limits = tokens.limits_of(session, organisation_id, base_url)
     shops = {one.external_id: _place(session, organisation_id, one, geocode, difference, now) for one in plan.places}
-    campaign = _campaign(session, organisation_id, plan, difference, now)
+    campaign = _campaign(session, organisation_id, plan, limits, difference, now)
     difference.campaign_id = campaign.id
     if plan.mission is not None:
         _mission(session, campaign, plan.mission, difference, now)
     for wanted in plan.tokens:
-        _tokens(session, campaign, wanted, shops, difference, now)
+        _tokens(session, campaign, wanted, shops, limits, difference, changed_by, now)
     return difference
 
 
@@ -179,10 +196,9 @@ def _place(
 
 
 def _campaign(
-    session: Session, organisation_id: UUID, plan: Blueprint, difference: Difference, now: datetime
+    session: Session, organisation_id: UUID, plan: Blueprint, limits: Limits, difference: Difference, now: datetime
 ) -> Campaign:
-    fields = plan.model_dump(exclude={"targets", "places", "mission", "tokens"})
-    tokens.require_destination(plan.destination)
+    fields = checked(plan.model_dump(exclude={"targets", "places", "mission", "tokens"}), limits)
     targets = {target.kpi: target.value for target in plan.targets}
     found = planning.find_campaign(session, organisation_id, external_id=plan.external_id)
     if found is None:
@@ -237,9 +253,14 @@ def _tokens(
     campaign: Campaign,
     plan: TokenPlan,
     shops: dict[str, Place],
+    limits: Limits,
     difference: Difference,
+    changed_by: UUID | None,
     now: datetime,
 ) -> None:
+    # What the file does not say of where codes lead stays as it is: it may have been changed since they were printed.
+    said = plan.model_fields_set & {"destination", *tokens.LEADING}
+    leading = checked(plan.model_dump(include=said), limits)
     names = list(shops) if plan.places == "all" else plan.places
     unknown = [name for name in names if name not in shops]
     if unknown:
@@ -247,7 +268,7 @@ def _tokens(
     for name in names:
         for medium in plan.media:
             external_id = "-".join(part for part in (plan.channel, name, medium.value) if part)
-            fields: dict[str, Any] = {"label": plan.label, "channel": plan.channel}
+            fields: dict[str, Any] = {"label": plan.label, "channel": plan.channel, **leading}
             found = tokens.find_token(session, campaign.id, external_id=external_id)
             if found is None:
                 difference.note(f"token {external_id}", None)
@@ -258,11 +279,11 @@ def _tokens(
                     kind=Kind.STATIC,
                     place=shops[name],
                     external_id=external_id,
+                    onward=fields,
                     now=now,
-                    **fields,
                 )
                 continue
             changes = _changes(found, fields)
             difference.note(f"token {external_id}", changes)
             if changes:
-                tokens.change_token(session, found, now=now, **changes)
+                tokens.change_token(session, found, now=now, changed_by=changed_by, **changes)

@@ -52,6 +52,11 @@ def instant_of(id: UUID) -> datetime:
     return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)
 
 
+def instant_of_hex(id: str) -> datetime:
+    """The same of its 32 hexadecimal digits."""
+    return datetime.fromtimestamp(int(id[:12], 16) / 1000, UTC)
+
+
 def show(prefix: str, id: UUID) -> str:
     """The public form: `show("plc", id)` -> `plc_0198...`."""
     return f"{prefix}_{id.hex}"

@@ -68,13 +68,13 @@ class Spliced:
         )
 
 
-def act_form(code: str, receipt: bytes, lang: str = "") -> bytes:
+def act_form(code: str, receipt: bytes, lang: str = "", act: str = "check-in") -> bytes:
     """The forms that a scan page's controls belong to. `lang` is the page's, when the phone's own is another."""
     query, kept = (f"?lang={lang}", f'<input type="hidden" name="lang" value="{lang}">') if lang else ("", "")
     return (
-        b'<form id="act" method="post" action="/t/%s/check-in%s"><input type="hidden" name="receipt" value="%s"></form>'
+        b'<form id="act" method="post" action="/t/%s/%s%s"><input type="hidden" name="receipt" value="%s"></form>'
         b'<form id="report" action="/report/%s">%s</form>'
-        % (code.encode(), query.encode(), receipt, code.encode(), kept.encode())
+        % (code.encode(), act.encode(), query.encode(), receipt, code.encode(), kept.encode())
     )
 
 
@@ -89,6 +89,10 @@ class Renderer:
         self._catalogues = {language: _translations(language) for language in LANGUAGES}
         self._environments = {one: _environment(one, self._catalogues[one]) for one in LANGUAGES}
         self.headers = _security_headers(self.css, is_https=is_https)
+        # Browsers hold every redirect of a form's answer against form-action, also those another site makes after it.
+        self.leaving_policy = self.headers["Content-Security-Policy"].replace(
+            "form-action 'self'", "form-action 'self' https: http:"
+        )
         self.scripts = {name: (_PAGES / "static" / name).read_bytes() for name in _SCRIPTS}
 
     def script(self, name: str) -> str:
@@ -182,9 +186,24 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Too many unknown codes were asked for from here.",
         "Scan a printed code with the camera: known codes still work.",
     ),
+    "suspended": (
+        "This code is taking a break",
+        "It was switched off for a while.",
+        "Scan it again later, or ask the staff.",
+    ),
+    "replaced": (
+        "This code was replaced",
+        "A new code has taken its place.",
+        "Go on to the new one: it is one tap away.",
+    ),
     "revoked": (
         "This code was withdrawn",
-        "The shop has replaced it.",
+        "It is no longer in use.",
+        "Look for a newer code in the shop, or ask the staff.",
+    ),
+    "expired": (
+        "This code has expired",
+        "It was made for a time that is over.",
         "Look for a newer code in the shop, or ask the staff.",
     ),
     "page_away": (

@@ -18,7 +18,7 @@ from campaigns.places import Place, till
 from campaigns.planning import Campaign
 from campaigns.scans import CheckIn
 from campaigns.scans.verdict import Verdict
-from campaigns.tokens import Token
+from campaigns.tokens import Token, TokenState
 
 IDEAS_SHOWN = 20
 IDEAS_ON_SCAN_PAGE = 3
@@ -224,7 +224,7 @@ def shop_view(
 
 
 def _todo(session: Session, renderer: Renderer, place: Place, *, language: str, now: datetime) -> list[Task]:
-    here = tokens.tokens_of_place(session, place.id)
+    here = [one for one in tokens.tokens_of_place(session, place.id) if one.state_at(now) == TokenState.ACTIVE]
     fallen = care.open_alerts(session, place.id)
     found = _to_look_at(session, renderer, place, here, fallen, language=language, now=now)
     last = scans.last_hours(session, [token.id for token in here])

@@ -8,6 +8,7 @@ from campaigns.identity.service import (
     mark_of_database,
     organisation_by_id,
     recognise_secret_key,
+    verify_hosts,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "mark_of_database",
     "organisation_by_id",
     "recognise_secret_key",
+    "verify_hosts",
 ]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlmodel import Field
 
-from campaigns.storage import Row
+from campaigns.storage import Row, json_column
 
 
 class Role(StrEnum):
@@ -22,6 +22,7 @@ class Organisation(Row, table=True):
 
     name: str
     created_at: datetime
+    verified_hosts: list[str] | None = json_column(nullable=True)
 
 
 class ApiKey(Row, table=True):

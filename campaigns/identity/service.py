@@ -62,10 +62,19 @@ def key_by_secret(session: Session, key: str) -> ApiKey:
     return found
 
 
-def organisation_by_id(session: Session, organisation_id: UUID) -> Organisation:
-    organisation = session.get(Organisation, organisation_id)
+def organisation_by_id(session: Session, organisation_id: UUID, *, lock: bool = False) -> Organisation:
+    """The organisation, locked for a change if asked; NotFound for none."""
+    organisation = session.get(Organisation, organisation_id, with_for_update=lock or None, populate_existing=lock)
     if organisation is None:
         raise NotFound("There is no such organisation.")
+    return organisation
+
+
+def verify_hosts(session: Session, organisation: Organisation, hosts: list[str]) -> Organisation:
+    """Name the hosts that codes may lead to, in their normal form; none: any. The caller looks at the codes."""
+    organisation.verified_hosts = hosts
+    session.add(organisation)
+    session.flush()
     return organisation
 
 

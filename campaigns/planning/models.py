@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger
@@ -128,6 +129,8 @@ class Campaign(Row, table=True):
     budget_minor: int | None = Field(default=None, sa_type=BigInteger)
     currency: str | None = None
     destination: str | None = None
+    rules: list[dict[str, Any]] | None = json_column(nullable=True)
+    utm: dict[str, str] | None = json_column(nullable=True)
     languages: list[str] = json_column()
     created_at: datetime
     changed_at: datetime = Field(index=True)

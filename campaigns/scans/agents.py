@@ -38,6 +38,13 @@ class Agent:
     os: str
     browser: str
 
+    @property
+    def platform(self) -> str:
+        """`ios`, `android`, `desktop` or `other`: what the rules of a destination can tell apart."""
+        if self.os in ("ios", "android"):
+            return self.os
+        return "desktop" if self.device == "desktop" else UNKNOWN
+
 
 def classify(user_agent: str) -> Agent:
     """Who and what sent this user agent; only its first 512 characters are read. Never raises.

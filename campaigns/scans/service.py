@@ -12,7 +12,7 @@ from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns import clock, ids, places, tokens
-from campaigns.errors import Conflict, Invalid, NotFound, TooMany
+from campaigns.errors import Conflict, Gone, Invalid, NotFound, TooMany
 from campaigns.events import record_event
 from campaigns.participants import Participant
 from campaigns.places import Place, till
@@ -48,6 +48,7 @@ from campaigns.scans.verdict import (
     located,
 )
 from campaigns.storage import changed, insert_once, upsert
+from campaigns.tokens import Token
 from campaigns.tokens.directory import Entry, Serial
 
 BETWEEN_PLACES = timedelta(minutes=3)  # nobody is counted at two places within it
@@ -117,10 +118,10 @@ def sight(
     """
     id = ids.uuid7_hex(ids.milliseconds(now))
     state, is_open = entry.standing.at(now) if entry else (None, True)
-    is_revoked = entry is not None and entry.is_revoked
+    is_closed = entry is not None and entry.closed_at(now) is not None
     possession = entry is not None and entry.serial is not None and not entry.serial.is_proof
     judgement = judge_request(
-        agent.kind, prefetch, state, is_revoked, is_open, data_centre, enumeration, possession, unproved
+        agent.kind, prefetch, state, is_closed, is_open, data_centre, enumeration, possession, unproved
     )
     row = ScanRow(
         id,
@@ -218,7 +219,7 @@ def check_in(
     fence = Geofence(best.geofence) if best else Geofence.NONE
     claim = live_windows.claim(session, receipt, entry, person, till_window=till_window, now=now)
     presence = _presence(fence, entry.place, claim.presence, receipt)
-    closed = entry.is_revoked or entry.state_at(now) not in (State.LIVE, State.DRAFT)
+    closed = entry.closed_at(now) is not None or entry.state_at(now) not in (State.LIVE, State.DRAFT)
     if entry.serial is not None and not closed and receipt.verdict in _SPENDING:
         presence = _spend(session, receipt, entry, entry.serial, person, presence, least_presence, now=now)
     judgement = _judge_check_in(
@@ -264,17 +265,37 @@ def find_check_in(session: Session, scan_id: UUID) -> CheckIn | None:
 
 def confirm(session: Session, receipt: Receipt, *, now: datetime) -> None:
     """Note that a person's browser did something with this scan; once."""
+    _note_confirmed(session, receipt.scan_id, receipt.token_id, receipt.visitor_key, now=now)
+
+
+def confirm_by_key(session: Session, scan: Scan, token: Token, *, now: datetime) -> datetime:
+    """What a destination's server says of a scan whose id it was given; once, and when it was first said.
+
+    Conflict when the token passes no scan ids: whoever holds a key could confirm anything. Gone after 48 hours.
+    """
+    known = session.get(ScanConfirmation, scan.id)
+    if known is not None:
+        return known.confirmed_at
+    if not token.pass_scan_id:
+        raise Conflict("Only scans of a token with pass_scan_id are confirmed with a key.", code="wrong_state")
+    if now - scan.scanned_at > ACT_LIFE:
+        raise Gone("A scan can be confirmed for 48 hours.")
+    _note_confirmed(session, scan.id, token.id, scan.visitor_key, now=now)
+    return session.get_one(ScanConfirmation, scan.id).confirmed_at
+
+
+def _note_confirmed(session: Session, scan_id: UUID, token_id: UUID, visitor_key: int, *, now: datetime) -> None:
     is_new = insert_once(
         session,
         ScanConfirmation,
-        scan_id=receipt.scan_id,
-        token_id=receipt.token_id,
-        visitor_key=receipt.visitor_key,
+        scan_id=scan_id,
+        token_id=token_id,
+        visitor_key=visitor_key,
         confirmed_at=now,
         is_judged=False,
     )
     if is_new:
-        record_event(session, "scans.confirmed", now=now, scan_ids=[receipt.scan_id.hex])
+        record_event(session, "scans.confirmed", now=now, scan_ids=[scan_id.hex])
 
 
 def best_fix(session: Session, scan_id: UUID) -> ScanPosition | None:

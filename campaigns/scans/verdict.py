@@ -116,7 +116,7 @@ def judge_request(
     agent: AgentKind,
     prefetch: bool,
     state: State | None,
-    revoked: bool,
+    closed: bool,
     is_open: bool,
     data_centre: bool = False,
     enumeration: bool = False,
@@ -125,8 +125,8 @@ def judge_request(
 ) -> Judgement:
     """The first verdict, from the request alone. `state` is None for an unknown code.
 
-    `possession`: the code came on a pack, so having it says nothing of where its owner is. `unproved`: why what the
-    code brought with it proves nothing.
+    `closed`: the code is suspended, replaced, revoked or expired. `possession`: the code came on a pack, so having it
+    says nothing of where its owner is. `unproved`: why what the code brought with it proves nothing.
     """
     reasons: list[str] = []
     if agent is AgentKind.BOT:
@@ -137,7 +137,7 @@ def judge_request(
         reasons.append(Reason.PREFETCH)
     if state is None:
         reasons.append(Reason.UNKNOWN_CODE)
-    elif state is not State.DRAFT and (revoked or state is not State.LIVE):
+    elif state is not State.DRAFT and (closed or state is not State.LIVE):
         reasons.append(Reason.CAMPAIGN_CLOSED)
     if not is_open:
         reasons.append(Reason.CLOSED_HOURS)

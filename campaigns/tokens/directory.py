@@ -19,7 +19,9 @@ from sqlmodel import Session, col, select
 from campaigns.errors import Invalid
 from campaigns.places import Place
 from campaigns.planning import Campaign, State
-from campaigns.tokens.models import Kind, SunTag, TagWriting, Token, TokenBatch, TokenState
+from campaigns.tokens.addresses import with_utm
+from campaigns.tokens.destinations import Routing, leading, read_rules
+from campaigns.tokens.models import OPEN_AGAIN, Kind, SunTag, TagWriting, Token, TokenBatch, TokenState
 from campaigns.tokens.sun import SignedTag
 
 UNKNOWN_S = 60.0
@@ -90,16 +92,25 @@ class Entry:
     campaign: Campaign
     place: Place | None
     destination: str | None
-    is_revoked: bool
     standing: Standing
     serial: Serial | None = None
     sun: SignedTag | None = None
     bound_uid: str | None = None
     is_live: bool = False
+    routing: Routing | None = None
+    closure: TokenState | None = None
+    expires_at: datetime | None = None
+    successor: str = ""
 
     def state_at(self, now: datetime) -> State:
         """The state of the campaign a visitor meets now."""
         return self.standing.at(now)[0]
+
+    def closed_at(self, now: datetime) -> TokenState | None:
+        """Why the code leads nowhere now: suspended, replaced, revoked or expired; None for one that is active."""
+        if self.expires_at is not None and now >= self.expires_at:
+            return TokenState.EXPIRED
+        return self.closure
 
 
 class Directory:
@@ -185,7 +196,9 @@ class Directory:
         place = None
         if token.place_id is not None:
             place = self._places.get(token.place_id) or session.get_one(Place, token.place_id)
+        successor = session.get_one(Token, token.replaced_by_id).code if token.replaced_by_id else ""
         session.expunge_all()
+        destination, routing = lead_of(token, campaign, place)
         return Entry(
             code=code,
             token_id=token.id,
@@ -196,13 +209,16 @@ class Directory:
             language=campaign.languages[0] if campaign.languages else "en",
             campaign=campaign,
             place=place,
-            destination=token.destination or campaign.destination,
-            is_revoked=token.state == TokenState.REVOKED,
+            destination=destination,
             standing=self._standings.get((campaign.id, token.place_id)) or Standing(campaign, place),
             serial=_serial(token, batch),
             sun=self._signed(tag),
             bound_uid=bound_uid,
             is_live=token.kind == Kind.LIVE,
+            routing=routing,
+            closure=None if token.state == TokenState.ACTIVE else TokenState(token.state),
+            expires_at=token.expires_at if token.state in OPEN_AGAIN else None,
+            successor=successor,
         )
 
     def _signed(self, tag: SunTag | None) -> SignedTag | None:
@@ -227,6 +243,29 @@ class Directory:
         self._unknown[code] = self._clock() + UNKNOWN_S
         if len(self._unknown) > UNKNOWN_LIMIT:
             self._unknown.pop(next(iter(self._unknown)), None)
+
+
+def lead_of(token: Token, campaign: Campaign, place: Place | None) -> tuple[str | None, Routing | None]:
+    """Where a token leads when no rule fits, and its routing when that is not all; UTM parameters are in both.
+
+    A token with a destination or rules of its own leaves the campaign's aside.
+    """
+    source = token if token.destination or token.rules else campaign
+    facts = {
+        "place": place.name if place else None,
+        "token": token.code,
+        "campaign": campaign.name,
+        "medium": token.medium,
+        "channel": token.channel,
+        "label": token.label,
+    }
+    utm = {**(campaign.utm or {}), **(token.utm or {})}
+    default = with_utm(source.destination, utm, facts) if source.destination else None
+    if not (source.rules or token.pass_scan_id or token.continue_page):
+        return default, None
+    rules = [leading(rule, lambda url: with_utm(url, utm, facts)) for rule in read_rules(source.rules)]
+    zone = place.time_zone if place else campaign.time_zone
+    return default, Routing(token.id.hex, zone, default, tuple(rules), token.pass_scan_id, token.continue_page)
 
 
 def _serial(token: Token, batch: TokenBatch | None) -> Serial | None:

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, LargeBinary, text
+from sqlalchemy import BigInteger, Index, LargeBinary, false, text
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
-from campaigns.storage import Row
+from campaigns.errors import Conflict
+from campaigns.storage import Row, json_column
 from campaigns.tokens import sun
 
 
@@ -38,10 +39,16 @@ class Good(StrEnum):
 
 
 class TokenState(StrEnum):
-    """A printed code never answers 404: it explains."""
+    """A printed code never answers 404: it explains. `expired` is shown, never stored: time alone makes it."""
 
     ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REPLACED = "replaced"
     REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+OPEN_AGAIN = (TokenState.ACTIVE, TokenState.SUSPENDED)  # states that the expiry may overtake
 
 
 class TokenBatch(Row, table=True):
@@ -81,9 +88,32 @@ class Token(Row, table=True):
     label: str | None = None
     channel: str | None = None
     destination: str | None = None
+    rules: list[dict[str, Any]] | None = json_column(nullable=True)
+    utm: dict[str, str] | None = json_column(nullable=True)
+    pass_scan_id: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    continue_page: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    expires_at: datetime | None = None
+    replaced_by_id: UUID | None = Field(default=None, foreign_key="tokens.id")
     batch_id: UUID | None = Field(default=None, foreign_key="token_batches.id")
     created_at: datetime
     changed_at: datetime = Field(index=True)
+
+    def state_at(self, now: datetime) -> TokenState:
+        """The state a visitor meets at that instant, the expiry included."""
+        state = TokenState(self.state)
+        if self.expires_at is not None and now >= self.expires_at and state in OPEN_AGAIN:
+            return TokenState.EXPIRED
+        return state
+
+    def require_way(self, to: TokenState, *, of: tuple[TokenState, ...], now: datetime) -> None:
+        """Conflict when the present state does not lead to that one."""
+        state = self.state_at(now)
+        if state not in of:
+            raise Conflict(
+                f"A code that is {state} cannot become {to}; it would have to be {' or '.join(of)}.",
+                code="wrong_state",
+                state=state,
+            )
 
     def url(self, base_url: str) -> str:
         """The URL to print."""
@@ -96,6 +126,18 @@ def url_of(code: str, base_url: str) -> str:
     if "/" in rest:
         return f"{base_url}/t/{code}"
     return f"{scheme}://{rest}/T/{code}".upper()
+
+
+class TokenChange(Row, table=True):
+    """One edit of a printed code. `what` maps each field to its value before and after."""
+
+    __tablename__ = "token_changes"
+    __table_args__ = (Index("ix_token_changes_token_id_id", "token_id", "id"),)
+
+    token_id: UUID = Field(foreign_key="tokens.id")
+    changed_at: datetime
+    changed_by: UUID | None = Field(default=None, foreign_key="api_keys.id", description="the key that asked for it")
+    what: dict[str, list[Any]] = json_column()
 
 
 class SerialUse(SQLModel, table=True):

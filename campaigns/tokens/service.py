@@ -1,12 +1,12 @@
-"""Issuing, finding and revoking tokens."""
+"""Issuing, finding and changing tokens."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func
+from sqlalchemy import Text, cast, delete, func, or_
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -18,7 +18,7 @@ from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts, State
 from campaigns.storage import insert_once, store
 from campaigns.tokens import codes
-from campaigns.tokens.models import Kind, Medium, SpentTap, SunTag, TagPlan, Token, TokenState
+from campaigns.tokens.models import Kind, Medium, SpentTap, SunTag, TagPlan, Token, TokenChange, TokenState
 
 TAPS_KEPT = timedelta(days=3)  # a receipt carries an act for two
 _ATTEMPTS = 5  # of a free code: with a million tokens one try in 35 million collides
@@ -37,12 +37,14 @@ def issue(
     channel: str | None = None,
     destination: str | None = None,
     tag: TagPlan | None = None,
+    onward: Mapping[str, Any] | None = None,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Token:
     """Issue a token with a fresh code. Conflict on an ended campaign or an `external_id` already used.
 
     A `sun` token is written on the `tag` it is given with; Invalid for one without, or for another medium than NFC.
     A `live` token is a QR code on the screen of a place; Invalid for one without, or for another medium.
+    `onward` is the rest of where it leads: `rules`, `utm`, `pass_scan_id`, `continue_page`, `expires_at`.
     """
     _require_tag(kind, medium, tag)
     _require_screen(kind, medium, place.id if place else None)
@@ -63,6 +65,7 @@ def issue(
         "destination": destination,
         "created_at": now,
         "changed_at": now,
+        **(onward or {}),
     }
     for _ in range(_ATTEMPTS):
         id, code = uuid7_at(now), codes.new_code(random_bytes)
@@ -91,29 +94,36 @@ def find_tag(session: Session, token_id: UUID) -> SunTag | None:
     return session.get(SunTag, token_id)
 
 
-def change_token(session: Session, token: Token, *, now: datetime, **fields: object) -> Token:
-    """Change label, channel, place or destination of a printed code: it takes effect at the next scan.
+def change_token(
+    session: Session, token: Token, *, now: datetime, changed_by: UUID | None = None, **fields: object
+) -> Token:
+    """Change what a printed code is called, where it stands or where it leads: it takes effect at the next scan.
 
-    Invalid for a live token that would stand in no place.
+    The edit goes into the code's history, with the key that asked for it. Invalid for a live token that would stand in
+    no place.
     """
     _require_screen(token.kind, token.medium, fields.get("place_id", token.place_id))
+    before = {key: getattr(token, key) for key in fields}
     for key, value in fields.items():
         setattr(token, key, value)
     token.changed_at = now
     session.add(token)
+    _note_change(session, token, before, now=now, changed_by=changed_by)
     announce(session, "token", token.id)
     return token
 
 
-def revoke(session: Session, token: Token, *, now: datetime) -> Token:
-    """Revoke a code for good: it explains itself from now on. Twice is once."""
-    record_event(session, "token.revoked", now=now, token_id=token.id)
-    return change_token(session, token, now=now, state=TokenState.REVOKED.value)
+def list_changes(session: Session, token_id: UUID, *, before: UUID | None, limit: int) -> Sequence[TokenChange]:
+    """The edits of a token, newest first, older than `before`."""
+    query = select(TokenChange).where(TokenChange.token_id == token_id)
+    if before is not None:
+        query = query.where(TokenChange.id < before)
+    return session.exec(query.order_by(col(TokenChange.id).desc()).limit(limit)).all()
 
 
-def token_by_id(session: Session, organisation_id: UUID, token_id: UUID) -> Token:
-    """The organisation's token; NotFound for another's."""
-    token = session.get(Token, token_id)
+def token_by_id(session: Session, organisation_id: UUID, token_id: UUID, *, lock: bool = False) -> Token:
+    """The organisation's token, locked for a change if asked; NotFound for another's."""
+    token = session.get(Token, token_id, with_for_update=lock or None, populate_existing=lock)
     if token is None or token.organisation_id != organisation_id:
         raise NotFound("There is no such token.")
     return token
@@ -169,6 +179,18 @@ def launch_facts(session: Session, campaign_id: UUID, *, missions: int) -> Launc
     return LaunchFacts(tokens=tokens, tokens_without_place=tokens - placed, places=places, missions=missions)
 
 
+def is_measurable(session: Session, campaign: Campaign) -> bool:
+    """Whether anything can confirm a scan of this campaign: a hosted page, a continue page or a passed scan id.
+
+    A campaign whose every code leads straight elsewhere has no verified figure, which is not the same as zero.
+    """
+    confirms = [col(Token.pass_scan_id), col(Token.continue_page), cast(col(Token.rules), Text).like('%"hosted"%')]
+    if campaign.destination is None or "'hosted'" in str(campaign.rules):
+        confirms.append(col(Token.destination).is_(None))
+    codes_of_it = select(Token.id).where(Token.campaign_id == campaign.id).limit(1)
+    return session.exec(codes_of_it.where(or_(*confirms))).first() is not None or not session.exec(codes_of_it).first()
+
+
 def _require_tag(kind: Kind, medium: Medium, tag: TagPlan | None) -> None:
     if kind == Kind.SUN and tag is None:
         raise Invalid("A sun token needs the keys of its tag: give sun.", pointer="/sun")
@@ -202,19 +224,26 @@ def _enrol(session: Session, token_id: UUID, tag: TagPlan) -> None:
     )
 
 
-def require_destination(destination: str | None) -> None:
-    """Invalid unless it is an http or https URL with a host and without user info."""
-    if destination is None:
-        return
-    try:
-        url = urlsplit(destination)
-        is_good = url.scheme in ("http", "https") and url.hostname and url.username is None and url.port != 0
-    except ValueError:  # an unclosed bracket, a port beyond 65,535
-        is_good = False
-    if not is_good or len(destination) > 2000:
-        raise Invalid(
-            "A destination is an http or https URL of at most 2,000 characters, without a user name in it.",
-            pointer="/destination",
+def _note_change(
+    session: Session, token: Token, before: Mapping[str, object], *, now: datetime, changed_by: UUID | None
+) -> None:
+    """Write what of a token is not as it was before; nothing when all of it is."""
+    what = {key: [_plain(old), _plain(getattr(token, key))] for key, old in before.items()}
+    what = {key: pair for key, pair in what.items() if pair[0] != pair[1]}
+    if what:
+        store(
+            session,
+            TokenChange,
+            id=uuid7_at(now),
+            token_id=token.id,
+            changed_at=now,
+            changed_by=changed_by,
+            what=what,
         )
-    if not destination.isascii() or any(ord(c) <= 32 or c in '<>"\\' for c in destination):
-        raise Invalid("A destination is plain ASCII without spaces; percent-encode the rest.", pointer="/destination")
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it: ids as they are shown."""
+    if isinstance(value, UUID):
+        return value.hex
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -112,3 +112,26 @@ def two_brands(database_url: str) -> Iterator[tuple[Server, str]]:
 def owner(server: Server, key: str) -> httpx2.Client:
     """A client with another key."""
     return httpx2.Client(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+
+
+def issue(api: httpx2.Client, shop: Shop, **fields: Any) -> dict[str, Any]:
+    wanted = {"medium": "qr", "place_id": shop.place, **fields}
+    return made(api.post(f"/v1/campaigns/{shop.campaign}/tokens", json=wanted))
+
+
+def ask(server: Server, code: str, *, query: str = "", method: str = "GET", **headers: str) -> httpx2.Response:
+    """A phone's request, with these headers instead of its usual ones."""
+    with server.phone(**headers) as phone:
+        return phone.request(method, f"/t/{code}{query}")
+
+
+def way(server: Server, code: str, **headers: str) -> str | None:
+    """Where a scan is sent; None when it gets a page."""
+    answer = ask(server, code, **headers)
+    assert answer.status_code in (200, 302), answer.text
+    return answer.headers.get("location")
+
+
+def newest_scan(api: httpx2.Client, shop: Shop, token: dict[str, Any]) -> dict[str, Any]:
+    found = api.get(f"/v1/scans?campaign_id={shop.campaign}&token_id={token['id']}&limit=1").json()["data"]
+    return dict(found[0])

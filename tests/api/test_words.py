@@ -25,6 +25,7 @@ NOT_ON_PAGES = {
     "too_many",
     "unauthenticated",
     "wrong_state",
+    "hosts_in_use",
     "targets_locked",
     "rules_frozen",
     "idempotency_key_reused",

@@ -12,6 +12,7 @@ from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts, State
 from campaigns.storage import Database
 from campaigns.tokens import Kind, Medium, Token, codes
+from campaigns.tokens.addresses import require_destination
 from campaigns.tokens.directory import Directory, Entry
 from tests.factories import NOON, make_campaign, make_organisation, make_place, make_token
 from tests.racing import race
@@ -95,7 +96,7 @@ def test_the_launch_checklist_hears_of_tokens_and_places(session: Session) -> No
     ],
 )
 def test_a_web_address_is_a_destination(url: str | None) -> None:
-    tokens.require_destination(url)
+    require_destination(url)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_a_web_address_is_a_destination(url: str | None) -> None:
 )
 def test_anything_else_is_no_destination(url: str) -> None:
     with pytest.raises(Invalid) as refusal:
-        tokens.require_destination(url)
+        require_destination(url)
     assert refusal.value.context["pointer"] == "/destination"
 
 
@@ -142,7 +143,7 @@ def test_the_directory_knows_what_a_scan_needs(database: Database) -> None:
         "https://campaign.example",
     )
     assert entry.place is not None
-    assert (entry.place.name, entry.place_hex, entry.is_revoked) == ("Bellecour", entry.place.id.hex, False)
+    assert (entry.place.name, entry.place_hex, entry.closed_at(NOON)) == ("Bellecour", entry.place.id.hex, None)
     assert entry.state_at(NOON) is State.LIVE
 
 
@@ -197,7 +198,7 @@ def test_a_change_is_seen_at_the_next_scan(database: Database, what: str) -> Non
         "campaign": entry.state_at(NOON) is State.PAUSED,
         "place": entry.place.name == "Part-Dieu",
         "token": entry.destination == "https://new.example",
-        "revoked": entry.is_revoked,
+        "revoked": entry.closed_at(NOON) == "revoked",
     }
     assert found == {name: name == what for name in found}
 

@@ -20,7 +20,7 @@ PEOPLE = next(kind for kind in AgentKind if kind not in (AgentKind.BOT, AgentKin
 
 
 def first(**facts: Any) -> tuple[str, tuple[str, ...]]:
-    usual = {"agent": PEOPLE, "prefetch": False, "state": State.LIVE, "revoked": False, "is_open": True}
+    usual = {"agent": PEOPLE, "prefetch": False, "state": State.LIVE, "closed": False, "is_open": True}
     judged = judge_request(**{**usual, **facts})
     return judged.verdict.value, judged.reasons
 
@@ -38,13 +38,13 @@ def first(**facts: Any) -> tuple[str, tuple[str, ...]]:
         ({"state": State.SCHEDULED}, "invalid", ("campaign_closed",)),
         ({"state": State.PAUSED}, "invalid", ("campaign_closed",)),
         ({"state": State.ENDED}, "invalid", ("campaign_closed",)),
-        ({"revoked": True}, "invalid", ("campaign_closed",)),
+        ({"closed": True}, "invalid", ("campaign_closed",)),
         ({"is_open": False}, "valid", ("closed_hours",)),
         ({"data_centre": True}, "provisional", ("data_centre",)),
         ({"data_centre": True, "is_open": False}, "provisional", ("closed_hours", "data_centre")),
         ({"state": None, "enumeration": True}, "orphan", ("unknown_code", "enumeration")),
         ({"state": State.DRAFT}, "test", ()),
-        ({"state": State.DRAFT, "agent": AgentKind.BOT, "revoked": True}, "test", ("bot_agent",)),
+        ({"state": State.DRAFT, "agent": AgentKind.BOT, "closed": True}, "test", ("bot_agent",)),
     ],
 )
 def test_the_first_verdict_is_that_of_the_request(facts: dict[str, Any], verdict: str, reasons: tuple[str]) -> None:

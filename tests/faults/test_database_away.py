@@ -169,6 +169,40 @@ def position(receipt: str) -> dict[str, Any]:
     return {"receipt": receipt, "lat": 45.0, "lon": 4.0, "accuracy_m": 20, "age_s": 1}
 
 
+def test_codes_that_ask_first_or_are_closed_still_answer_without_the_database(
+    own_postgres: Postgres, tmp_path: Path
+) -> None:
+    with running_server(own_postgres.url, PASSERELLE_SPOOL_DIR=str(tmp_path / "spool")) as server:
+        seen, unseen, closed = asking_codes(server)
+        time.sleep(2.5)  # the sweep has told of these codes; what is scanned from now on is known
+        with server.phone(Accept="text/html") as phone:
+            page = phone.get(f"/t/{seen}").text
+            for code in (unseen, closed):
+                assert phone.get(f"/t/{code}", headers=JSON).status_code == 200
+            own_postgres.stop()
+            wait_until(lambda: phone.get(f"/t/{unseen}").status_code == 302)
+            assert phone.get(f"/t/{unseen}").headers["location"] == "https://shop.example/"
+            on = phone.post(f"/t/{seen}/confirm", data={"receipt": receipt_of(page)})
+            assert (on.status_code, on.headers["location"]) == (303, "https://shop.example/")
+            assert "This code is taking a break" in phone.get(f"/t/{closed}?lang=en").text
+        own_postgres.start()
+
+
+def asking_codes(server: Server) -> list[str]:
+    """Two codes with a page before their destination, and a suspended one, each of a campaign of its own."""
+    codes = []
+    with server.api() as api:
+        for name in ("seen", "unseen", "closed"):
+            plan = {"objective": "cause", "time_zone": "Europe/Paris", "targets": [{"kpi": "check_ins", "value": 10}]}
+            campaign = api.post("/v1/campaigns", json={"name": name, **plan}).raise_for_status().json()["id"]
+            wanted = {"medium": "qr", "continue_page": True, "destination": "https://shop.example/"}
+            token = api.post(f"/v1/campaigns/{campaign}/tokens", json=wanted).raise_for_status().json()
+            api.post(f"/v1/campaigns/{campaign}/launch").raise_for_status()
+            codes.append(token["code"])
+        api.post(f"/v1/tokens/{token['id']}/suspension").raise_for_status()
+    return codes
+
+
 def live_codes(server: Server) -> list[str]:
     """A code that redirects, two with a hosted page, and one nobody will have scanned."""
     plan = {
