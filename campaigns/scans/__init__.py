@@ -1,29 +1,23 @@
 """Scans: the log, its verdicts, receipts, positions and check-ins."""
 
+from campaigns.scans.check_ins import check_in, find_check_in, reasons_of, try_till_code
 from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique_visitors
 from campaigns.scans.judge import judge, rejudge
 from campaigns.scans.models import CheckIn, Scan
+from campaigns.scans.positions import Position, SealedFix, accuracy_up, best_fix
 from campaigns.scans.receipt import Receipt, ReceiptBook
 from campaigns.scans.recount import recount
 from campaigns.scans.service import (
-    Position,
-    SealedFix,
-    accuracy_up,
-    best_fix,
-    check_in,
     confirm,
     confirm_by_key,
     confirmed_among,
-    find_check_in,
     list_scans,
     photographed,
-    reasons_of,
     scan_by_id,
     sight,
     standing_judgements,
     take_writer_number,
     to_store,
-    try_till_code,
 )
 from campaigns.scans.verdict import EARNING, Judgement, Reason, Verdict
 

@@ -1,0 +1,249 @@
+"""The check-in: the act on a scan, once per scan, and what makes it count."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select as columns
+from sqlmodel import Session, col, select
+
+from campaigns import clock, ids, places, tokens
+from campaigns.errors import Conflict, Invalid, TooMany
+from campaigns.events import record_event
+from campaigns.participants import Participant
+from campaigns.places import Place, till
+from campaigns.places.geofence import Geofence
+from campaigns.planning import State
+from campaigns.scans import live_windows
+from campaigns.scans.models import (
+    CheckIn,
+    ReceiptTries,
+    Scan,
+    ScanPosition,
+    Visit,
+)
+from campaigns.scans.positions import Position, SealedFix, keep_best
+from campaigns.scans.receipt import ACT_LIFE, PRESENCE_LIFE, Receipt
+from campaigns.scans.service import confirm
+from campaigns.scans.verdict import (
+    EARNING,
+    STRONG,
+    Judgement,
+    Reason,
+    Verdict,
+    judge_further,
+    located,
+)
+from campaigns.storage import changed, insert_once, upsert
+from campaigns.tokens.directory import Entry, Serial
+
+BETWEEN_PLACES = timedelta(minutes=3)  # nobody is counted at two places within it
+PLACES_A_DAY = 10  # of one person; more is a tour of codes, not of shops
+_SPENDING = (*EARNING, Verdict.HELD)  # scans whose check-in uses a serial up: robots and trials of a draft do not
+
+
+def try_till_code(
+    session: Session, receipt: Receipt, place: Place | None, typed: str, *, key: bytes, now: datetime
+) -> int | None:
+    """Spend a try of this receipt on a till code; its window when it was right. Commit either way: wrong tries count.
+
+    Gone after ten minutes, TooMany after five tries of the receipt or a hundred wrong ones of the place and day.
+    """
+    receipt.require_fresh(now, PRESENCE_LIFE)
+    if place is None:
+        raise Invalid("This code stands in no shop: it has no till code.", pointer="/till_code")
+    insert = upsert(session, ReceiptTries).values(scan_id=receipt.scan_id, tries=1)
+    spent = changed(
+        session,
+        insert.on_conflict_do_update(
+            index_elements=["scan_id"],
+            set_={"tries": col(ReceiptTries.tries) + 1},
+            where=col(ReceiptTries.tries) < till.TRIES_PER_RECEIPT,
+        ),
+    )
+    if not spent:
+        raise TooMany(
+            "Five wrong codes were typed for this scan. Scan again, share your position, or ask the staff.",
+            code="till_code_tries",
+            retry_after_s=60,
+        )
+    places.reserve_till_try(session, place, now=now)
+    window = till.window_if_good(key, place.id, typed, now)
+    if window is not None:
+        places.give_back_till_try(session, place, now=now)
+    return window
+
+
+def check_in(
+    session: Session,
+    receipt: Receipt,
+    entry: Entry,
+    person: Participant,
+    *,
+    is_newcomer: bool,
+    first_reasons: str,
+    position: Position | None,
+    sealed: SealedFix | None,
+    till_window: int | None,
+    occurred_at: datetime | None,
+    least_presence: int = 0,
+    now: datetime,
+) -> CheckIn:
+    """The offline act on a scan, once per scan; Conflict when its twin was first.
+
+    Presence is 2 with a live code or till code whose window (`till_window`) this person had not used, a signed tap
+    whose counter was unused, or an unused serial handed over at that place, 1 with a position inside the geofence in
+    opening hours, else 0. Confirms the scan. Gone after 48 hours; Conflict (`serial_used`) when the serial was used
+    already. It is counted when its verdict earns, it reaches `least_presence`, and it is a visit: see `_may_be_here`
+    and `_is_visit`. The visit is that of the scan's instant; `occurred_at` is only what the phone says.
+    """
+    receipt.require_fresh(now, ACT_LIFE)
+    receipt = _as_proved(session, receipt, entry)
+    confirm(session, receipt, now=now)
+    late = now - receipt.scanned_at > PRESENCE_LIFE
+    best = keep_best(session, receipt, entry.place, position, sealed, late=late, now=now)
+    fence = Geofence(best.geofence) if best else Geofence.NONE
+    claim = live_windows.claim(session, receipt, entry, person, till_window=till_window, now=now)
+    presence = _presence(fence, entry.place, claim.presence, receipt)
+    closed = entry.closed_at(now) is not None or entry.state_at(now) not in (State.LIVE, State.DRAFT)
+    if entry.serial is not None and not closed and receipt.verdict in _SPENDING:
+        presence = _spend(session, receipt, entry, entry.serial, person, presence, least_presence, now=now)
+    judgement = _judge_check_in(
+        first_reasons, receipt, entry.place, best, presence, late=late, closed=closed, spent=claim.is_spent
+    )
+    phase = "draft" if judgement.verdict is Verdict.TEST else "live"
+    at = min(max(occurred_at or now, receipt.scanned_at), now)
+    id = ids.uuid7_at(now)
+    earns = phase == "live" and judgement.verdict in EARNING and presence >= least_presence
+    may_be_here = is_newcomer or entry.place is None or _may_be_here(session, person, entry.place, receipt.scanned_at)
+    counted = earns and may_be_here and _is_visit(session, person, entry, id, receipt.scanned_at)
+    values: dict[str, Any] = {
+        "id": id,
+        "scan_id": receipt.scan_id,
+        "participant_id": person.id,
+        "campaign_id": entry.campaign.id,
+        "token_id": entry.token_id,
+        "place_id": entry.place.id if entry.place else None,
+        "phase": phase,
+        "presence": presence,
+        "geofence": fence.value,
+        "by_till_code": till_window is not None,
+        "verdict": judgement.verdict.value,
+        "reasons": judgement.reasons_text,
+        "counted": counted,
+        "occurred_at": at,
+        "checked_in_at": now,
+    }
+    if not insert_once(session, CheckIn, **values):
+        raise Conflict("This scan was checked in a moment ago.", code="already_checked_in")
+    record_event(session, "scan.checked_in", now=now, check_in_id=id, scan_id=receipt.scan_id)
+    return CheckIn(**values)
+
+
+def reasons_of(session: Session, scan_id: UUID) -> str:
+    """The reasons written with a scan, comma-separated; none for a scan that is still on its way."""
+    return session.execute(columns(col(Scan.reasons)).where(col(Scan.id) == scan_id)).scalar() or ""
+
+
+def find_check_in(session: Session, scan_id: UUID) -> CheckIn | None:
+    return session.exec(select(CheckIn).where(CheckIn.scan_id == scan_id)).first()
+
+
+def _presence(fence: Geofence, place: Place | None, proven: int, receipt: Receipt) -> int:
+    if fence is Geofence.INSIDE and place is not None and place.is_open(receipt.scanned_at):
+        return max(1, proven)
+    return proven
+
+
+def _as_proved(session: Session, receipt: Receipt, entry: Entry) -> Receipt:
+    """The receipt with the presence that holds: a scan stored while the database was away could not look it up."""
+    counts = entry.sun is not None or entry.bound_uid is not None
+    if not counts or receipt.presence == 0 or tokens.has_spent(session, entry.token_id, receipt.scan_id):
+        return receipt
+    return receipt._replace(presence=0)
+
+
+def _spend(
+    session: Session,
+    receipt: Receipt,
+    entry: Entry,
+    serial: Serial,
+    person: Participant,
+    presence: int,
+    least_presence: int,
+    *,
+    now: datetime,
+) -> int:
+    """Use a serial up for this check-in; the presence it leads to. A check-in that could not count spends nothing."""
+    best = max(presence, STRONG if serial.is_proof else 0)
+    if best < least_presence:
+        return presence
+    try:
+        is_first = tokens.use_serial(
+            session, entry.token_id, good=serial.good, person_id=person.id, scan_id=receipt.scan_id, now=now
+        )
+    except Conflict as error:
+        if find_check_in(session, receipt.scan_id) is None:
+            raise
+        raise Conflict("This scan was checked in a moment ago.", code="already_checked_in") from error
+    return best if is_first else presence  # the first use only: a shared code proves nothing of the others
+
+
+def _judge_check_in(
+    first_reasons: str,
+    receipt: Receipt,
+    place: Place | None,
+    best: ScanPosition | None,
+    presence: int,
+    *,
+    late: bool,
+    closed: bool,
+    spent: bool,
+) -> Judgement:
+    first = [reason for reason in first_reasons.split(",") if reason]
+    if closed:
+        first.append(Reason.CAMPAIGN_CLOSED)
+    if spent:
+        first.append(Reason.EXPIRED_LIVE_CODE)
+    return judge_further(
+        first,
+        is_test=receipt.verdict is Verdict.TEST,
+        located=located(
+            best.geofence if best else None,
+            has_position=place is not None and place.lat is not None,
+            presence=presence,
+            acted=True,
+        ),
+        late=late,
+        duplicate=False,
+        presence=presence,
+    )
+
+
+def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: UUID, at: datetime) -> bool:
+    """Whether a check-in is the first of this person, token and civil day of the place: the UNIQUE says so."""
+    zone = entry.place.time_zone if entry.place else entry.campaign.time_zone
+    return insert_once(
+        session,
+        Visit,
+        participant_id=person.id,
+        token_id=entry.token_id,
+        civil_day=clock.civil_day(at, zone).isoformat(),
+        check_in_id=check_in_id,
+    )
+
+
+def _may_be_here(session: Session, person: Participant, place: Place, at: datetime) -> bool:
+    """Three minutes after another place, at ten places a day (DOMAIN section 4)."""
+    day = clock.start_of_day(at, place.time_zone)
+    elsewhere = session.execute(
+        columns(col(CheckIn.place_id), col(CheckIn.scan_id)).where(
+            col(CheckIn.participant_id) == person.id,
+            col(CheckIn.counted),
+            col(CheckIn.place_id) != place.id,
+            col(CheckIn.checked_in_at) >= day,
+        )
+    ).all()
+    visited = {place_id for place_id, scan_id in elsewhere if ids.instant_of(scan_id) >= day}
+    rushed = any(abs(at - ids.instant_of(scan_id)) < BETWEEN_PLACES for _, scan_id in elsewhere)
+    return not rushed and len(visited) < PLACES_A_DAY
