@@ -17,7 +17,7 @@ from api import problems
 from api.dependencies import Services
 from api.hosted_pages import Aside, HostedPages
 from api.onward import Onward
-from api.pages.render import Renderer, act_form
+from api.pages.render import Renderer, act_form, report_form
 from api.scan_headers import (
     ASKED_LIMIT,
     RawHeaders,
@@ -97,7 +97,7 @@ class Answers:
                 html = self._renderer.message(row.language, closed or "page_away")
                 await self._send(scope, send, 200, html.encode(), b"text/html; charset=utf-8")
                 return
-            form = b"" if closed else self._form(headers, entry, row, sighting, aside)
+            form = self._form(headers, entry, row, sighting, aside)
             is_gzip = b"gzip" in headers.get(b"accept-encoding", b"")
             fields = self._gzip if is_gzip else self._html
             body = page.gzipped(form) if is_gzip else page.plain(form)
@@ -111,6 +111,8 @@ class Answers:
 
     def _form(self, headers: RawHeaders, entry: Entry, row: ScanRow, sighting: Sighting, aside: Aside | None) -> bytes:
         kept = language_to_keep(headers, row.language)
+        if aside and aside.closure:
+            return report_form(entry.code, kept)
         return act_form(entry.code, self._receipt(entry, sighting), kept, "confirm" if aside else "check-in")
 
     def _lead(

@@ -297,8 +297,8 @@ def draw_qr(
     """
     logo = _logo_in(asked.logo) if asked.logo is not None else None
     image = _drawn(core, actor, token_id, format, asked, logo)
-    # Another key must not see it, and an hour later the tag says whether it is still drawn so.
-    return tags.file(image, _MEDIA_TYPES[format], "private, max-age=3600")
+    # Another key must not see it, and a week later the tag says whether it is still drawn so.
+    return tags.file(image, _MEDIA_TYPES[format], "private, max-age=604800")
 
 
 @router.post(

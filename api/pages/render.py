@@ -70,12 +70,17 @@ class Spliced:
 
 def act_form(code: str, receipt: bytes, lang: str = "", act: str = "check-in") -> bytes:
     """The forms that a scan page's controls belong to. `lang` is the page's, when the phone's own is another."""
-    query, kept = (f"?lang={lang}", f'<input type="hidden" name="lang" value="{lang}">') if lang else ("", "")
+    query = f"?lang={lang}" if lang else ""
     return (
-        b'<form id="act" method="post" action="/t/%s/%s%s"><input type="hidden" name="receipt" value="%s"></form>'
-        b'<form id="report" action="/report/%s">%s</form>'
-        % (code.encode(), act.encode(), query.encode(), receipt, code.encode(), kept.encode())
+        b'<form id="act" method="post" action="/t/%s/%s%s"><input type="hidden" name="receipt" value="%s"></form>%s'
+        % (code.encode(), act.encode(), query.encode(), receipt, report_form(code, lang))
     )
+
+
+def report_form(code: str, lang: str = "") -> bytes:
+    """The form of the button that reports a code, which is all there is to do with one that is closed."""
+    kept = f'<input type="hidden" name="lang" value="{lang}">' if lang else ""
+    return b'<form id="report" action="/report/%s">%s</form>' % (code.encode(), kept.encode())
 
 
 _SCRIPTS = ("shopper.js", "staff.js", "screen.js", "tags.js")

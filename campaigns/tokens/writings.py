@@ -19,6 +19,7 @@ from campaigns.storage import changed, insert_once
 from campaigns.tokens.codes import grouped
 from campaigns.tokens.models import Kind, Medium, SunTag, TagWriting, Token, TokenState, Was
 
+GONE = (TokenState.REVOKED, TokenState.REPLACED)  # a suspended or expired code may come back
 PAGE = 1_000  # tags read at a time, so that a list of any length takes the same memory
 # 4 to 10 bytes (ISO/IEC 14443-3), plain or as Web NFC says them.
 _UID = re.compile(r"[0-9A-F]{2}(?::?[0-9A-F]{2}){3,9}")
@@ -105,7 +106,7 @@ def tag_of_place(session: Session, place_id: UUID, token_id: UUID) -> PlacedTag:
 
 def tags_of_place(session: Session, place_id: UUID) -> Sequence[PlacedTag]:
     """The tags standing in a place that are not withdrawn, oldest first."""
-    standing = _tags().where(*_standing(place_id), col(Token.state) != TokenState.REVOKED).order_by(col(Token.id))
+    standing = _tags().where(*_standing(place_id), col(Token.state).not_in(GONE)).order_by(col(Token.id))
     return [PlacedTag._make(row) for row in session.execute(standing)]
 
 
@@ -115,7 +116,7 @@ def tags_of_campaign(session: Session, campaign_id: UUID, *, place_id: UUID | No
     Serials are among them; withdrawn tokens are not.
     """
     query = select(Token.id).where(
-        Token.campaign_id == campaign_id, Token.medium == Medium.NFC, Token.state != TokenState.REVOKED
+        Token.campaign_id == campaign_id, Token.medium == Medium.NFC, col(Token.state).not_in(GONE)
     )
     if place_id is not None:
         query = query.where(Token.place_id == place_id)
@@ -131,7 +132,7 @@ def tags_by_ids(session: Session, token_ids: Sequence[UUID]) -> Sequence[PlacedT
 def _require_writable(token: Token) -> None:
     if token.kind != Kind.STATIC:
         raise Conflict("This tag signs its taps: its keys go in with an encoder, not with a phone.")
-    if token.state == TokenState.REVOKED:
+    if token.state in GONE:
         raise Conflict("This code was withdrawn; write another one on the tag.")
 
 

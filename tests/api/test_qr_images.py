@@ -59,7 +59,7 @@ def test_an_image_is_kept_by_its_tag_and_by_one_key_only(shop: Shop) -> None:
         )
         other = api.get(path_of(shop, "svg"), params={"module_mm": 0.6})
     assert not first.headers["etag"].startswith("W/")
-    assert first.headers["cache-control"] == "private, max-age=3600"
+    assert first.headers["cache-control"] == "private, max-age=604800"
     assert "Authorization" in first.headers["vary"]
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
     assert other.headers["etag"] != first.headers["etag"]
