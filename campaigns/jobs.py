@@ -18,7 +18,7 @@ from sqlmodel import Field, Session, col, select
 from campaigns.errors import CampaignError, NotFound
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
-from campaigns.storage import Row, changed
+from campaigns.storage import Row, changed, newest
 
 CHUNK = 200  # rows a transaction, some 8 ms: every scan on SQLite waits for it (500 took 18 ms, 20,000 took 150)
 LEASE = timedelta(seconds=5)  # after the last chunk of a worker that vanished, another one goes on
@@ -215,9 +215,7 @@ def job_by_id(session: Session, organisation_id: UUID, job_id: UUID) -> Job:
 def list_jobs(session: Session, organisation_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Job]:
     """Newest first, older than `before`."""
     query = select(Job).where(Job.organisation_id == organisation_id)
-    if before is not None:
-        query = query.where(Job.id < before)
-    return session.exec(query.order_by(col(Job.id).desc()).limit(limit)).all()
+    return newest(session, query, Job, before=before, limit=limit)
 
 
 def purge_ended(session: Session, *, before: datetime) -> None:

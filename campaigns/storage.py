@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -25,7 +25,8 @@ from sqlalchemy import JSON, Column, Connection, Engine, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlmodel import Field, Session, SQLModel
+from sqlmodel import Field, Session, SQLModel, col
+from sqlmodel.sql.expression import SelectOfScalar
 
 from campaigns.errors import Conflict, Invalid
 from campaigns.ids import NIL, uuid7
@@ -66,6 +67,18 @@ class Row(SQLModel):
     """What every table with an id of its own shares: a UUIDv7 made by us, never by the database."""
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+def newest(
+    session: Session, query: SelectOfScalar[AnyRow], table: type[AnyRow], *, before: UUID | None, limit: int
+) -> Sequence[AnyRow]:
+    """A page of a list of rows, newest first: those older than `before`, at most `limit`."""
+    if before is not None:
+        query = query.where(table.id < before)
+    return session.exec(query.order_by(col(table.id).desc()).limit(limit)).all()
 
 
 def json_column(*, nullable: bool = False) -> Any:

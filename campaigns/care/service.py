@@ -14,7 +14,7 @@ from campaigns.care.models import Alert, CodeReport, CodeReportDay, ReportKind
 from campaigns.errors import Invalid, NotFound, TooMany
 from campaigns.events import record_event
 from campaigns.ids import NIL, uuid7_at
-from campaigns.storage import changed, insert_once, upsert
+from campaigns.storage import changed, insert_once, newest, upsert
 from campaigns.tokens.directory import Entry
 
 TEXT_LIMIT = 500  # characters
@@ -109,9 +109,7 @@ def list_reports(
         query = query.where(CodeReport.campaign_id == campaign_id)
     if place_id is not None:
         query = query.where(CodeReport.place_id == place_id)
-    if before is not None:
-        query = query.where(CodeReport.id < before)
-    return session.exec(query.order_by(col(CodeReport.id).desc()).limit(limit)).all()
+    return newest(session, query, CodeReport, before=before, limit=limit)
 
 
 def complaints(session: Session, place_id: UUID, *, now: datetime) -> dict[UUID, Complaint]:
@@ -144,9 +142,7 @@ def list_alerts(
     if is_open is not None:
         closed_at = col(Alert.closed_at)
         query = query.where(closed_at.is_(None) if is_open else closed_at.is_not(None))
-    if before is not None:
-        query = query.where(Alert.id < before)
-    return session.exec(query.order_by(col(Alert.id).desc()).limit(limit)).all()
+    return newest(session, query, Alert, before=before, limit=limit)
 
 
 def open_alerts(session: Session, place_id: UUID) -> dict[UUID, Alert]:

@@ -16,7 +16,7 @@ from campaigns.ids import external, parse, uuid7_at
 from campaigns.places import till
 from campaigns.places.models import DAYS, Place, StaffLink, StaffSession, TillCodeTries
 from campaigns.sealing import hash_secret, new_secret
-from campaigns.storage import add_up, changed, upsert
+from campaigns.storage import add_up, changed, newest, upsert
 
 RADIUS_M = range(10, 50_001)
 LINK_LIFE = timedelta(days=14)
@@ -115,9 +115,7 @@ def place_by_name(session: Session, organisation_id: UUID, name: str) -> Place:
 def list_places(session: Session, organisation_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Place]:
     """Newest first, older than `before`."""
     query = select(Place).where(Place.organisation_id == organisation_id)
-    if before is not None:
-        query = query.where(Place.id < before)
-    return session.exec(query.order_by(col(Place.id).desc()).limit(limit)).all()
+    return newest(session, query, Place, before=before, limit=limit)
 
 
 def issue_staff_link(session: Session, place: Place, *, secret: str | None = None, now: datetime) -> str:

@@ -15,6 +15,7 @@ from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
 from campaigns.ids import external, parse, uuid7_at
 from campaigns.planning.models import KPIS, Campaign, Objective, State, Target, target_problem
+from campaigns.storage import newest
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,7 @@ def campaign_by_name(session: Session, organisation_id: UUID, name: str, *, lock
 def list_campaigns(session: Session, organisation_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Campaign]:
     """Newest first, older than `before`."""
     query = select(Campaign).where(Campaign.organisation_id == organisation_id)
-    if before is not None:
-        query = query.where(Campaign.id < before)
-    return session.exec(query.order_by(col(Campaign.id).desc()).limit(limit)).all()
+    return newest(session, query, Campaign, before=before, limit=limit)
 
 
 def list_targets(session: Session, campaign_id: UUID) -> Sequence[Target]:

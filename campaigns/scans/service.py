@@ -161,7 +161,7 @@ def list_scans(
     before: UUID | None = None,
     limit: int,
 ) -> Sequence[Scan]:
-    """Scans of a campaign, newest first. `since` is included, `until` is not."""
+    """Scans of a campaign first. `since` is included, `until` is not."""
     query = select(Scan).where(Scan.campaign_id == campaign_id)
     for column, value in ((Scan.token_id, token_id), (Scan.place_id, place_id)):
         if value is not None:

@@ -18,7 +18,7 @@ from campaigns.ids import NIL, show, uuid7_at
 from campaigns.jobs import Job
 from campaigns.places import Place
 from campaigns.planning import Campaign, State
-from campaigns.storage import insert_many_once, insert_once
+from campaigns.storage import insert_many_once, insert_once, newest
 from campaigns.tokens import codes
 from campaigns.tokens.models import Good, Kind, Medium, SerialUse, Token, TokenBatch, TokenState
 
@@ -173,9 +173,7 @@ def let_jobs_go(session: Session, *, before: datetime) -> None:
 def list_batches(session: Session, campaign_id: UUID, *, before: UUID | None, limit: int) -> Sequence[TokenBatch]:
     """Newest first, older than `before`."""
     query = select(TokenBatch).where(TokenBatch.campaign_id == campaign_id)
-    if before is not None:
-        query = query.where(TokenBatch.id < before)
-    return session.exec(query.order_by(col(TokenBatch.id).desc()).limit(limit)).all()
+    return newest(session, query, TokenBatch, before=before, limit=limit)
 
 
 def require_made(session: Session, batch: TokenBatch) -> None:

@@ -16,7 +16,7 @@ from campaigns.events import record_event
 from campaigns.ids import uuid7_at
 from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts, State
-from campaigns.storage import insert_once, store
+from campaigns.storage import insert_once, newest, store
 from campaigns.tokens import codes
 from campaigns.tokens.models import Kind, Medium, SpentTap, SunTag, TagPlan, Token, TokenChange, TokenState
 
@@ -116,9 +116,7 @@ def change_token(
 def list_changes(session: Session, token_id: UUID, *, before: UUID | None, limit: int) -> Sequence[TokenChange]:
     """The edits of a token, newest first, older than `before`."""
     query = select(TokenChange).where(TokenChange.token_id == token_id)
-    if before is not None:
-        query = query.where(TokenChange.id < before)
-    return session.exec(query.order_by(col(TokenChange.id).desc()).limit(limit)).all()
+    return newest(session, query, TokenChange, before=before, limit=limit)
 
 
 def token_by_id(session: Session, organisation_id: UUID, token_id: UUID, *, lock: bool = False) -> Token:
@@ -136,9 +134,7 @@ def find_token(session: Session, campaign_id: UUID, *, external_id: str) -> Toke
 def list_tokens(session: Session, campaign_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Token]:
     """Newest first, older than `before`."""
     query = select(Token).where(Token.campaign_id == campaign_id)
-    if before is not None:
-        query = query.where(Token.id < before)
-    return session.exec(query.order_by(col(Token.id).desc()).limit(limit)).all()
+    return newest(session, query, Token, before=before, limit=limit)
 
 
 def tokens_of_place(session: Session, place_id: UUID) -> Sequence[Token]:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from campaigns.errors import NotFound
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
-from campaigns.storage import insert_once
+from campaigns.storage import insert_once, newest
 from campaigns.tokens.models import TagKeySet, TagPlan
 
 
@@ -43,6 +43,4 @@ def key_set_by_id(session: Session, organisation_id: UUID, key_set_id: UUID) -> 
 def list_key_sets(session: Session, organisation_id: UUID, *, before: UUID | None, limit: int) -> Sequence[TagKeySet]:
     """Newest first, older than `before`."""
     query = select(TagKeySet).where(TagKeySet.organisation_id == organisation_id)
-    if before is not None:
-        query = query.where(TagKeySet.id < before)
-    return session.exec(query.order_by(col(TagKeySet.id).desc()).limit(limit)).all()
+    return newest(session, query, TagKeySet, before=before, limit=limit)
