@@ -10,8 +10,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c docke
 demo: $(VENV)/.run
 	@$(BIN)/passerelle demo $(ARGS)
 
+# Two at a time, for two cores; a file's tests stay together, so that they share their servers.
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.test
 	@$(BIN)/ruff check .

@@ -120,7 +120,10 @@ def test_the_pages_that_explain_a_dead_code_offer_to_report_it(shop: Shop) -> No
         unknown = phone.get(f"/t/{UNKNOWN}").text
         assert f'<a class="quiet" href="/report/{UNKNOWN}">Signaler ce code</a>' in unknown
         assert api.post(f"/v1/tokens/{shop.token}/revocation").is_success
-        assert f'<a class="quiet" href="/report/{shop.code}">Signaler ce code</a>' in phone.get(f"/t/{shop.code}").text
+        closed = phone.get(f"/t/{shop.code}").text
+        assert '<button class="quiet" form="report">Signaler ce code</button>' in closed
+        assert f'<form id="report" action="/report/{shop.code}">' in closed
+        assert 'id="act"' not in closed
         assert "/report/" not in phone.get("/m/nothing").text
 
 

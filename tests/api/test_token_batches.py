@@ -12,7 +12,7 @@ import pytest
 
 from campaigns.jobs import CHUNK
 from tests.api.conftest import House
-from tests.api.helpers import Shop, made, make_shop, owner, problem
+from tests.api.helpers import CAMPAIGN, PLACE, Shop, made, make_shop, owner, problem
 from tests.conftest import PHONE, Server, wait_until
 
 NIL = "0" * 32
@@ -134,15 +134,21 @@ def test_a_static_batch_is_one_code_a_place_and_medium(shop: Shop) -> None:
         external = f"shop-{uuid4().hex}"
         other = {"name": "Part-Dieu", "lat": 45.76, "lon": 4.85, "radius_m": 80, "time_zone": "Europe/Paris"}
         made(api.post("/v1/places", json=other | {"external_id": external}))
-        places = len(api.get("/v1/places?limit=200").json()["data"])
     named = [shop.place, f"ext_{external}", shop.place]
     batch = made(ask(shop, kind="static", media=["qr", "nfc"], place_ids=named, label="Poster"))
     assert (batch["count"], batch["made"], batch["good"], batch["medium"]) == (4, 4, None, None)
     assert [row["place"] for row in rows(shop, batch)] == ["Bellecour"] * 2 + ["Part-Dieu"] * 2
-    whole = made(ask(shop, kind="static", media=["qr"], place_ids="all"))
-    assert whole["count"] == places
     with shop.server.phone() as phone:
-        assert phone.get(f"/t/{rows(shop, whole)[0]['code']}").status_code == 200
+        assert phone.get(f"/t/{rows(shop, batch)[0]['code']}").status_code == 200
+
+
+def test_all_places_are_those_of_the_organisation(house: House) -> None:
+    with owner(house.server, house.other_key) as api:
+        made(api.post("/v1/places", json=PLACE))
+        campaign = made(api.post("/v1/campaigns", json=CAMPAIGN))
+        places = len(api.get("/v1/places?limit=200").json()["data"])
+        wanted = {"kind": "static", "media": ["qr"], "place_ids": "all"}
+        assert made(api.post(f"/v1/campaigns/{campaign['id']}/token-batches", json=wanted))["count"] == places
 
 
 def test_a_cell_that_starts_a_formula_is_defused(shop: Shop) -> None:
