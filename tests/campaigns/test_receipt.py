@@ -52,7 +52,11 @@ def test_anything_else_is_forged(text: str) -> None:
     assert refusal.value.code == "receipt_forged"
 
 
-@pytest.mark.parametrize("text", [TEXT[:-1], TEXT + "A", "\u00e9" * 100, "=" * 100, TEXT[:99] + "\n", " " + TEXT[1:]])
+@pytest.mark.parametrize(
+    "text",
+    [TEXT[:-1], TEXT + "A", "\u00e9" * 100, "=" * 100, TEXT[:99] + "\n", " " + TEXT[1:]],
+    ids=["cut", "longer", "accents", "padding", "new line", "space"],
+)
 def test_a_cut_or_stretched_receipt_is_forged(text: str) -> None:
     with pytest.raises(Invalid):
         BOOK.read(text, token_id=TOKEN)
