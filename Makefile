@@ -10,9 +10,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c docke
 demo: $(VENV)/.run
 	@$(BIN)/passerelle demo $(ARGS)
 
-# Two at a time, for two cores; a file's tests stay together, so that they share their servers.
+# Two at a time, for two cores; who is done takes tests from the other.
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(VENV)/.test
 	@$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from tests.conftest import SECRET, Server, free_port, run_passerelle, running_server
+from tests.conftest import SECRET, Server, client, free_port, run_passerelle, running_server
 
 BELLECOUR = {"lat": 45.7578, "lon": 4.8320}
 PLACE: dict[str, Any] = {"name": "Bellecour", **BELLECOUR, "radius_m": 100, "time_zone": "Europe/Paris"}
@@ -111,7 +111,7 @@ def two_brands(database_url: str) -> Iterator[tuple[Server, str]]:
 
 def owner(server: Server, key: str) -> httpx2.Client:
     """A client with another key."""
-    return httpx2.Client(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    return client(server.url, headers={"Authorization": f"Bearer {key}"})
 
 
 def issue(api: httpx2.Client, shop: Shop, **fields: Any) -> dict[str, Any]:

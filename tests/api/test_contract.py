@@ -3,6 +3,7 @@
 import ast
 import sqlite3
 import threading
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -230,6 +231,7 @@ def test_a_request_that_still_runs_is_not_run_twice(house: House) -> None:
                 answer = second.post("/v1/campaigns/x/launch", headers=key)
                 if answer.status_code == 422:  # the first one has claimed the key
                     break
+                time.sleep(0.02)
             problem(second.post("/v1/places", json=PLACE, headers=key), 409, "still_running")
             blocker.rollback()
             place = made(running.result(timeout=20))

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 import zxingcpp
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Geolocation, Page, expect, sync_playwright
 
-from tests.conftest import Server, running_server
+from tests.conftest import Server, client, running_server
 
 BELLECOUR: Geolocation = {"latitude": 45.7578, "longitude": 4.8320, "accuracy": 12}
 ANDROID = (
@@ -117,7 +116,7 @@ class Shop:
 
     def scan(self, *, agent: str = ANDROID, confirm: bool = True, check_in: bool = False) -> None:
         """Another client's scan, over HTTP."""
-        with httpx2.Client(base_url=self.server.url, headers={"User-Agent": agent, "Accept": "application/json"}) as it:
+        with client(self.server.url, headers={"User-Agent": agent, "Accept": "application/json"}) as it:
             receipt = it.get(f"/t/{self.qr['code']}").json()["receipt"]
             for act in ("confirm",) * confirm + ("check-in",) * check_in:
                 assert it.post(f"/t/{self.qr['code']}/{act}", data={"receipt": receipt}).is_success

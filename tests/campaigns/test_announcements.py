@@ -55,6 +55,7 @@ def test_a_change_that_nobody_announced_is_found_by_the_sweep_and_told_once(
     assert scene.entry.place is not None
     id = {"campaigns": scene.campaign.id, "places": scene.entry.place.id, "tokens": scene.token.id}[table]
     kind = table.removesuffix("s")
+    wait_until(lambda: ("code", scene.token.id) in heard)  # the last of what the scene told
     heard.clear()
     with psycopg.connect(postgres_database.dsn, autocommit=True) as connection:
         connection.execute(f"UPDATE {table} SET changed_at = now() WHERE id = %s", (id,))
