@@ -138,6 +138,7 @@ def _tell(console: Console, services: Services, town: Town) -> None:
         ("Shopper page", f"{base}/t/{entry.code}"),
         ("Mission", f"{base}/m/{town.mission_slug}"),
         ("Staff page", f"{base}/staff/sign-in/{secret}"),
+        ("Shop screen", f"{base}/staff/screen"),  # once signed in
         ("Poster", f"{base}/posters/{entry.code}"),
         ("API docs", f"{base}/docs"),
         ("API key", town.api_key),

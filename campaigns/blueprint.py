@@ -79,8 +79,12 @@ class MissionPlan(_Plan):
 
 
 class TokenPlan(_Plan):
-    """Tokens of the file: one a place and medium. `places` is "all" or a list of external ids."""
+    """Tokens of the file: one a place and medium. `places` is "all" or a list of external ids.
 
+    Those of kind `live`, whose one medium is `qr`, are for the screens of the places.
+    """
+
+    kind: Literal[Kind.STATIC, Kind.LIVE] = Kind.STATIC
     places: Literal["all"] | list[ExternalId] = "all"
     media: list[Medium] = Field(default_factory=lambda: [Medium.QR], min_length=1)
     label: str | None = Field(None, max_length=200)
@@ -267,7 +271,8 @@ def _tokens(
         raise Invalid(f"tokens name places that are not in the file: {', '.join(unknown)}.", pointer="/tokens")
     for name in names:
         for medium in plan.media:
-            external_id = "-".join(part for part in (plan.channel, name, medium.value) if part)
+            carrier = "live" if plan.kind is Kind.LIVE else medium.value
+            external_id = "-".join(part for part in (plan.channel, name, carrier) if part)
             fields: dict[str, Any] = {"label": plan.label, "channel": plan.channel, **leading}
             found = tokens.find_token(session, campaign.id, external_id=external_id)
             if found is None:
@@ -276,7 +281,7 @@ def _tokens(
                     session,
                     campaign,
                     medium=medium,
-                    kind=Kind.STATIC,
+                    kind=plan.kind,
                     place=shops[name],
                     external_id=external_id,
                     onward=fields,

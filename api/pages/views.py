@@ -18,7 +18,7 @@ from campaigns.places import Place, till
 from campaigns.planning import Campaign
 from campaigns.scans import CheckIn
 from campaigns.scans.verdict import Verdict
-from campaigns.tokens import Token, TokenState
+from campaigns.tokens import Kind, Token, TokenState
 
 IDEAS_SHOWN = 20
 IDEAS_ON_SCAN_PAGE = 3
@@ -227,27 +227,8 @@ def _todo(session: Session, renderer: Renderer, place: Place, *, language: str, 
     here = [one for one in tokens.tokens_of_place(session, place.id) if one.state_at(now) == TokenState.ACTIVE]
     fallen = care.open_alerts(session, place.id)
     found = _to_look_at(session, renderer, place, here, fallen, language=language, now=now)
-    last = scans.last_hours(session, [token.id for token in here])
-    states: dict[UUID, str] = {}
-    for token in here:
-        if token.campaign_id not in states:
-            states[token.campaign_id] = session.get_one(Campaign, token.campaign_id).state_at(now)
-        heard = clock.instant_of_hour(last[token.id] + 1) if token.id in last else token.created_at
-        if states[token.campaign_id] != "live" or now - heard < SILENT_AFTER or token.id in fallen:
-            continue
-        text = renderer.word(
-            language, "The code “%(name)s” has gone silent: is it still in its place?", name=_name_of(token)
-        )
-        found.append(Task(f"{text} ({token.code[:4]}-…)", _since(heard, place, language)))
-    spread = scans.photographed(session, [token.id for token in here], now=now)
-    for token in here:
-        if token.id in spread:
-            text = renderer.word(
-                language,
-                "The code “%(name)s” is scanned far from here: was it photographed? Change it.",
-                name=_name_of(token),
-            )
-            found.append(Task(f"{text} ({token.code[:4]}-…)", _since(spread[token.id], place, language)))
+    found += _gone_silent(session, renderer, place, here, fallen, language=language, now=now)
+    found += _photographed(session, renderer, place, here, language=language, now=now)
     held = session.execute(
         select(func.count(), func.min(col(CheckIn.checked_in_at))).where(
             col(CheckIn.place_id) == place.id,
@@ -259,6 +240,51 @@ def _todo(session: Session, renderer: Renderer, place: Place, *, language: str, 
         text = renderer.word(language, "Check-ins held because the position was far away: %(n)s", n=held[0])
         since = clock.EPOCH if held[1] is None else held[1]
         found.append(Task(text, _since(since, place, language)))
+    return found
+
+
+def _gone_silent(
+    session: Session,
+    renderer: Renderer,
+    place: Place,
+    here: Sequence[Token],
+    fallen: dict[UUID, care.Alert],
+    *,
+    language: str,
+    now: datetime,
+) -> list[Task]:
+    """Codes nobody scanned for a day, but those on screens, which are not always on."""
+    found: list[Task] = []
+    last = scans.last_hours(session, [token.id for token in here])
+    states: dict[UUID, str] = {}
+    for token in here:
+        if token.campaign_id not in states:
+            states[token.campaign_id] = session.get_one(Campaign, token.campaign_id).state_at(now)
+        heard = clock.instant_of_hour(last[token.id] + 1) if token.id in last else token.created_at
+        is_expected = states[token.campaign_id] == "live" and token.kind != Kind.LIVE and token.id not in fallen
+        if not is_expected or now - heard < SILENT_AFTER:
+            continue
+        text = renderer.word(
+            language, "The code “%(name)s” has gone silent: is it still in its place?", name=_name_of(token)
+        )
+        found.append(Task(f"{text} ({token.code[:4]}-…)", _since(heard, place, language)))
+    return found
+
+
+def _photographed(
+    session: Session, renderer: Renderer, place: Place, here: Sequence[Token], *, language: str, now: datetime
+) -> list[Task]:
+    """Codes that many people scanned far from here."""
+    found: list[Task] = []
+    spread = scans.photographed(session, [token.id for token in here], now=now)
+    for token in here:
+        if token.id in spread:
+            text = renderer.word(
+                language,
+                "The code “%(name)s” is scanned far from here: was it photographed? Change it.",
+                name=_name_of(token),
+            )
+            found.append(Task(f"{text} ({token.code[:4]}-…)", _since(spread[token.id], place, language)))
     return found
 
 

@@ -1,6 +1,7 @@
 """What no browser sends, byte by byte through a socket: answered or refused cleanly, and never a 5xx."""
 
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -11,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from tests.api.helpers import Shop, make_shop, raw
-from tests.conftest import Server, running_server
+from tests.conftest import Server, run_passerelle, running_server
 
 PHONE = b"User-Agent: Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Safari/604.1\r\n"
 CLOSE = b"Host: shop.example\r\nConnection: close\r\n" + PHONE
@@ -273,8 +274,8 @@ def test_behind_a_proxy_the_address_is_read_from_the_right(behind_a_proxy: tuple
 
 
 def test_trusting_everybody_is_refused_at_the_start(tmp_path: Path) -> None:
-    with (
-        pytest.raises(AssertionError, match="PASSERELLE_TRUSTED_PROXIES"),
-        running_server(f"sqlite:///{tmp_path}/x.db", PASSERELLE_TRUSTED_PROXIES="*"),
-    ):
-        pass
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PASSERELLE_")}
+    environment |= {"PASSERELLE_DATABASE_URL": f"sqlite:///{tmp_path}/x.db", "PASSERELLE_TRUSTED_PROXIES": "*"}
+    refused = run_passerelle(environment, "serve")
+    assert refused.returncode == 1
+    assert "PASSERELLE_TRUSTED_PROXIES" in refused.stderr

@@ -1,4 +1,4 @@
-"""Codes: one drawn alone, many in two processes, 100,000 of a batch made and sent as a ZIP.
+"""Codes: one drawn alone, many in two processes, 100,000 of a batch made and sent as a ZIP, and printed as labels.
 
 CPU a code stands beside each rate: on a machine that does other things too it is the truer figure.
 """
@@ -43,6 +43,7 @@ def codes(bench: Bench, kind: str) -> Iterator[Line]:
         batch, rows = a_batch(bench, shop)
         yield Line("codes", kind, f"a batch of {BATCH['count']:,}", None, [rows])
         yield Line("codes", kind, "its ZIP", None, sent(bench, shop, pid, batch))
+        yield Line("codes", kind, "a file of its labels", None, printed(shop, pid, batch))
 
 
 def alone(texts: tuple[str, ...]) -> list[Figure]:
@@ -96,6 +97,20 @@ def sent(bench: Bench, shop: Shop, pid: int, batch: str) -> list[Figure]:
         Figure("CPU", used.seconds() * 1000 / number, "ms a code"),
         Figure("size", size / number, "bytes a code"),
         Figure("most memory, all processes", memory.most_mb, "MB", at_most=RESIDENT_MB),
+    ]
+
+
+def printed(shop: Shop, pid: int, batch: str) -> list[Figure]:
+    """The largest file of labels there is, each code of it read back, and the server's most memory meanwhile."""
+    start = time.monotonic()
+    with Memory(pid) as memory, shop.api() as api:
+        answer = api.get(f"/v1/token-batches/{batch}/sheet.pdf?format=labels", timeout=120).raise_for_status()
+    number, seconds = int(answer.headers["sheet-codes"]), time.monotonic() - start
+    return [
+        Figure("codes", number),
+        Figure("drawn and read back", seconds, "s"),
+        Figure("size", len(answer.content) / number, "bytes a code"),
+        Figure("most memory", memory.most_mb, "MB", at_most=RESIDENT_MB),
     ]
 
 
