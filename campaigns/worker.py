@@ -206,7 +206,7 @@ class Worker:
     def _watch(self) -> None:
         """Watch the codes each hour, beside the rounds: 100,000 of them take most of a minute, once a day."""
         watched_at: datetime | None = None
-        while not self._stopping.is_set():
+        while not self._stopping.wait(60):  # also before the first: a server that starts has others to serve
             try:
                 now = self._clock()
                 if watched_at is None or now - watched_at >= WATCH:
@@ -216,7 +216,6 @@ class Worker:
                 log.warning("the database does not answer the watch: %s", type(error.orig).__name__)
             except Exception:
                 log.exception("the watch over codes failed; it goes on in a minute")
-            self._stopping.wait(60)
 
     def _drain(self, now: datetime) -> float:
         """A round of the outbox; how long to pause after it. Who scans now goes before what may wait a moment."""
