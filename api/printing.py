@@ -119,13 +119,13 @@ class KitsAsked(schemas.Request):
 
 @router.get("/campaigns/{campaign_id}/sheet.pdf", response_class=Response, responses=_PDF)
 def print_campaign(
-    request: Request, campaign_id: str, asked: Annotated[SheetAsked, Query()], actor: Actor, core: Core
+    request: Request, campaign_id: str, asked: Annotated[SheetAsked, Query()], actor: Actor, core: Core, now: Now
 ) -> Response:
     """The campaign's codes to print, by place: posters (`a4`), the thank-you page for the same frames (`thanks`), cards
     to fold (`tent`), `labels`, or `stickers` with bleed and cut marks.
 
     Black ink alone, vectors, embedded fonts; every code is read back before the file leaves. A tag (NFC) shows where to
-    hold the phone. Codes that were withdrawn, serials and links are left out. A file has 200 posters or cards at most,
+    hold the phone. Codes that are not in use, serials and links are left out. A file has 200 posters or cards at most,
     or 2,000 labels: `Link` leads to the next. 409 `nothing_to_print`; 422 where a module would be under 0.4 mm wide or
     a text has letters that the fonts lack (emoji are left out); 503 while others are being drawn.
     """
@@ -134,9 +134,9 @@ def print_campaign(
         campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
         place = places.place_by_name(session, actor.organisation_id, asked.place_id) if asked.place_id else None
         standing = spots.standing_of_campaign(
-            session, campaign.id, place_id=place.id if place else None, medium=asked.medium
+            session, campaign.id, place_id=place.id if place else None, medium=asked.medium, now=now
         )
-        tagged = spots.places_with_tags(session, campaign.id)
+        tagged = spots.places_with_tags(session, campaign.id, now=now)
         words = _words(core, session, campaign, _language(asked.lang, campaign))
     some = spots.stretch(standing, first=asked.first, count=asked.most)
     frames = _spots(core, some.standing, tagged, asked.caption)
@@ -145,7 +145,7 @@ def print_campaign(
 
 @router.get("/token-batches/{batch_id}/sheet.pdf", response_class=Response, responses=_PDF)
 def print_batch(
-    request: Request, batch_id: str, asked: Annotated[BatchSheetAsked, Query()], actor: Actor, core: Core
+    request: Request, batch_id: str, asked: Annotated[BatchSheetAsked, Query()], actor: Actor, core: Core, now: Now
 ) -> Response:
     """The codes of a batch as `labels` or `stickers`, in the order they were made, 2,000 a file: `Link` leads to the
     next, `first` and `count` choose others.
@@ -158,7 +158,7 @@ def print_batch(
         batch = tokens.batch_by_id(session, actor.organisation_id, ids.parse("tbt", batch_id))
         tokens.require_made(session, batch)
         campaign = session.get_one(Campaign, batch.campaign_id)
-        some = spots.stretch_of_batch(session, batch, first=asked.first, count=asked.most)
+        some = spots.stretch_of_batch(session, batch, first=asked.first, count=asked.most, now=now)
         words = _words(core, session, campaign, _language(asked.lang, campaign))
     frames = _spots(core, some.standing, set(), asked.caption)
     every = 1 if batch.count <= sheets.ALL_READ_UP_TO else sheets.SAMPLE
@@ -180,8 +180,8 @@ def print_kits(
     with core.database.snapshot() as session:
         campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
         place = places.place_by_name(session, actor.organisation_id, asked.place_id) if asked.place_id else None
-        standing = spots.standing_of_places(session, campaign.id, place_id=place.id if place else None)
-        tagged = spots.places_with_tags(session, campaign.id)
+        standing = spots.standing_of_places(session, campaign.id, place_id=place.id if place else None, now=now)
+        tagged = spots.places_with_tags(session, campaign.id, now=now)
         language = _language(asked.lang, campaign)
         words = _words(core, session, campaign, language)
         shops = [places.place_by_id(session, actor.organisation_id, one) for one in standing]

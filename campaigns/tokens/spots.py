@@ -1,11 +1,12 @@
-"""Which codes of a campaign or a batch are printed, and in which order. A code that was withdrawn is left out."""
+"""Which codes of a campaign or a batch are printed, and in which order: those that are in use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, and_, func, or_
 from sqlalchemy import select as columns
 from sqlmodel import Session, col
 
@@ -38,7 +39,7 @@ class Stretch:
 
 
 def standing_of_campaign(
-    session: Session, campaign_id: UUID, *, place_id: UUID | None = None, medium: Medium | None = None
+    session: Session, campaign_id: UUID, *, place_id: UUID | None = None, medium: Medium | None = None, now: datetime
 ) -> list[Standing]:
     """The active tokens of a campaign by the names of their places, then by age.
 
@@ -48,7 +49,7 @@ def standing_of_campaign(
     query = (
         columns(col(Token.code), col(Token.medium), col(Token.place_id), func.coalesce(col(Place.name), ""))
         .join(Place, col(Place.id) == col(Token.place_id), isouter=True)
-        .where(col(Token.campaign_id) == campaign_id, col(Token.state) == TokenState.ACTIVE)
+        .where(col(Token.campaign_id) == campaign_id, _in_use(now))
         .where(col(Token.kind).in_(_PRINTED), col(Token.medium).in_((Medium.QR, Medium.NFC)))
         .order_by(func.coalesce(col(Place.name), ""), col(Token.place_id), col(Token.id))
     )
@@ -65,11 +66,11 @@ def standing_of_campaign(
 
 
 def standing_of_places(
-    session: Session, campaign_id: UUID, *, place_id: UUID | None = None
+    session: Session, campaign_id: UUID, *, place_id: UUID | None = None, now: datetime
 ) -> dict[UUID, list[Standing]]:
     """The same place by place; those that stand in none are left out."""
     found: dict[UUID, list[Standing]] = {}
-    for one in standing_of_campaign(session, campaign_id, place_id=place_id):
+    for one in standing_of_campaign(session, campaign_id, place_id=place_id, now=now):
         if one.place_id is not None:
             found.setdefault(one.place_id, []).append(one)
     if not found:
@@ -77,11 +78,11 @@ def standing_of_places(
     return found
 
 
-def places_with_tags(session: Session, campaign_id: UUID) -> set[UUID]:
+def places_with_tags(session: Session, campaign_id: UUID, *, now: datetime) -> set[UUID]:
     """The places where a phone may be held to an active tag of the campaign."""
     query = columns(col(Token.place_id)).where(
         col(Token.campaign_id) == campaign_id,
-        col(Token.state) == TokenState.ACTIVE,
+        _in_use(now),
         col(Token.kind).in_(_PRINTED),
         col(Token.medium) == Medium.NFC,
         col(Token.place_id).is_not(None),
@@ -89,7 +90,7 @@ def places_with_tags(session: Session, campaign_id: UUID) -> set[UUID]:
     return set(session.scalars(query))
 
 
-def stretch_of_batch(session: Session, batch: TokenBatch, *, first: int, count: int) -> Stretch:
+def stretch_of_batch(session: Session, batch: TokenBatch, *, first: int, count: int, now: datetime) -> Stretch:
     """The codes of a batch from the `first`, counted from 1 in the order they were made; withdrawn ones keep their
     number."""
     query = (
@@ -98,7 +99,7 @@ def stretch_of_batch(session: Session, batch: TokenBatch, *, first: int, count: 
             col(Token.medium),
             col(Token.place_id),
             func.coalesce(col(Place.name), ""),
-            col(Token.state),
+            _in_use(now),
         )
         .join(Place, col(Place.id) == col(Token.place_id), isouter=True)
         .where(col(Token.batch_id) == batch.id)
@@ -109,10 +110,16 @@ def stretch_of_batch(session: Session, batch: TokenBatch, *, first: int, count: 
     rows = list(session.execute(query))
     if not rows:
         raise Invalid(_BEYOND, pointer="/first")
-    active = [Standing._make(row[:4]) for row in rows[:count] if row[4] == TokenState.ACTIVE]
+    active = [Standing._make(row[:4]) for row in rows[:count] if row[4]]
     if not active:
         raise Conflict(_NOTHING, code="nothing_to_print")
     return Stretch(active, first + count if len(rows) > count else None)
+
+
+def _in_use(now: datetime) -> ColumnElement[bool]:
+    return and_(
+        col(Token.state) == TokenState.ACTIVE, or_(col(Token.expires_at).is_(None), col(Token.expires_at) > now)
+    )
 
 
 def stretch(standing: Sequence[Standing], *, first: int, count: int) -> Stretch:
