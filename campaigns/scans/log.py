@@ -227,11 +227,16 @@ _SPEND = (
 )
 # An unsigned counter is anybody's to invent: one far ahead must not shut the honest ones out.
 _SPEND_MIRROR = (
-    "INSERT INTO mirror_counters (token_id, last_counter) VALUES ({0}, {0}) "
-    "ON CONFLICT (token_id) DO UPDATE SET last_counter = excluded.last_counter WHERE excluded.last_counter "
+    "INSERT INTO mirror_counters (token_id, uid, last_counter) VALUES ({0}, {0}, {0}) "
+    "ON CONFLICT (token_id, uid) DO UPDATE SET last_counter = excluded.last_counter WHERE excluded.last_counter "
     "BETWEEN mirror_counters.last_counter + 1 AND mirror_counters.last_counter + {1} RETURNING 1"
 )
-_TAP = "INSERT INTO spent_taps (token_id, counter, scan_id, visitor_key, tapped_at) VALUES ({0}, {0}, {0}, {0}, {0})"
+# Written over when the tag of a token was replaced: the new one counts from its own beginning.
+_TAP = (
+    "INSERT INTO spent_taps (token_id, counter, scan_id, visitor_key, tapped_at) VALUES ({0}, {0}, {0}, {0}, {0}) "
+    "ON CONFLICT (token_id, counter) DO UPDATE "
+    "SET scan_id = excluded.scan_id, visitor_key = excluded.visitor_key, tapped_at = excluded.tapped_at"
+)
 _TAPPED = "SELECT scan_id, visitor_key FROM spent_taps WHERE token_id = {0} AND counter = {0}"
 _EVENT = "INSERT INTO events (id, name, payload, recorded_at, attempts) VALUES ({0}, {0}, {0}, {0}, 0)"
 
@@ -284,7 +289,7 @@ class InBatch:
     def _advance(self, one: TappedScan) -> bool:
         """Whether the counter was unused."""
         if one.presence < STRONG:
-            spend = self.connection.execute(self.sql.spend_mirror, (one.row.token_id, one.counter))
+            spend = self.connection.execute(self.sql.spend_mirror, (one.row.token_id, one.uid, one.counter))
         else:
             values = (one.counter, one.uid, one.row.token_id, one.counter, one.uid)
             spend = self.connection.execute(self.sql.spend, values)

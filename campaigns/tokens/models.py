@@ -209,11 +209,12 @@ class SpentTap(SQLModel, table=True):
 
 
 class MirrorCounter(SQLModel, table=True):
-    """The last counter that the unsigned tag of a token said (NTAG213, 215, 216)."""
+    """The last counter that an unsigned tag of a token said (NTAG213, 215, 216)."""
 
     __tablename__ = "mirror_counters"
 
     token_id: UUID = Field(foreign_key="tokens.id", primary_key=True)
+    uid: str = Field(primary_key=True)
     last_counter: int
 
 

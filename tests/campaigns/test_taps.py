@@ -169,8 +169,8 @@ def test_taps_are_kept_for_three_days(scene: Scene) -> None:
             assert tag_of(session, scene.entry).last_counter == 4
 
 
-def mirrored(scene: Scene, counter: int, **options: Any) -> tuple[TappedScan, Spent]:
-    one = TappedScan(make_scan(scene.entry, **options), counter, OWN, presence=1)
+def mirrored(scene: Scene, counter: int, *, uid: str = OWN, **options: Any) -> tuple[TappedScan, Spent]:
+    one = TappedScan(make_scan(scene.entry, **options), counter, uid, presence=1)
     (spent,) = write(scene.database, one)
     return one, spent
 
@@ -192,3 +192,13 @@ def test_an_invented_counter_does_not_shut_honest_ones_out(database: Database) -
     scene = set_scene(database)
     counters = (500, 2**24 - 1, 501, 501 + 1001, 501 + 1000, 3)
     assert [mirrored(scene, n, visitor_key=k)[1].presence for k, n in enumerate(counters)] == [1, 0, 1, 0, 1, 0]
+
+
+def test_a_new_tag_of_a_token_counts_from_its_own_beginning(database: Database) -> None:
+    scene = set_scene(database)
+    scene = replace(scene, entry=replace(scene.entry, bound_uid=OTHER))
+    assert mirrored(scene, 500, visitor_key=1)[1].presence == 1
+    assert mirrored(scene, 499, uid=OTHER, visitor_key=2)[1].presence == 1
+    new, spent = mirrored(scene, 500, uid=OTHER, visitor_key=3)  # a number that the old tag has said
+    assert spent == Spent(new.row.id, 1)
+    assert scene.check_in(new.row, presence=1).check_in.presence == 1

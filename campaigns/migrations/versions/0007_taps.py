@@ -29,9 +29,10 @@ def upgrade() -> None:
     op.create_table(
         "mirror_counters",
         sa.Column("token_id", sa.Uuid(), nullable=False),
+        sa.Column("uid", AutoString(), nullable=False),
         sa.Column("last_counter", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["token_id"], ["tokens.id"], name=op.f("fk_mirror_counters_token_id_tokens")),
-        sa.PrimaryKeyConstraint("token_id", name=op.f("pk_mirror_counters")),
+        sa.PrimaryKeyConstraint("token_id", "uid", name=op.f("pk_mirror_counters")),
     )
     op.create_table(
         "tag_key_sets",
