@@ -37,6 +37,7 @@ SERVER_FLAGS: dict[str, Any] = {
     "server_header": False,
     "date_header": True,
     "timeout_graceful_shutdown": 5,
+    "timeout_worker_healthcheck": 30,  # a process that is busy, or still starting on a slow machine, is not a dead one
     "timeout_keep_alive": 30,
     "backlog": 4096,
 }

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from tests.api.helpers import make_shop
-from tests.conftest import ROOT, SECRET, Server, free_port, run_passerelle, running_server, wait_until
+from tests.conftest import PHONE, ROOT, SECRET, Server, client, free_port, run_passerelle, running_server, wait_until
 from tests.faults.cluster import Postgres
 
 
@@ -83,8 +83,7 @@ def test_a_process_that_takes_anothers_place_waits_too(own_postgres: Postgres, t
         os.kill(first.pop(), signal.SIGKILL)
         wait_until(lambda: b"PostgreSQL does not answer" in said.read_bytes(), seconds=20)
         (replaced,) = _workers(process.pid) - first
-        with server.phone(Accept="application/json") as phone:
-            wait_until(lambda: _status(phone, code) == 200, seconds=30)
+        wait_until(lambda: _status(server, code) == 200, seconds=60)
         own_postgres.start()
         wait_until(lambda: len(_answering(server, code) - both) == 1, seconds=30)
         assert replaced in _workers(process.pid), "it waited, it did not die and come again"
@@ -96,10 +95,13 @@ def _workers(parent: int) -> set[int]:
     return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
-def _status(phone: httpx2.Client, code: str) -> int:
+def _status(server: Server, code: str) -> int:
+    """What a phone that comes now is answered; 0 when it is not, or not soon."""
+    headers = {"User-Agent": PHONE, "Accept": "application/json"}
     try:
-        return phone.get(f"/t/{code}").status_code
-    except httpx2.HTTPError:  # it was the connection of the one that was killed
+        with client(server.url, headers=headers, timeout=5) as phone:
+            return phone.get(f"/t/{code}").status_code
+    except httpx2.HTTPError:
         return 0
 
 
