@@ -74,8 +74,13 @@ def read_screen(page: Page) -> str:
 
 def shown_window(page: Page, screen: Screen) -> int:
     """The window of the code on the screen; its digits are of the same."""
-    window = screen.window_of(read_screen(page))
-    assert page.locator("#digits").inner_text() == screen.digits_of(window)
+    digits = page.locator("#digits")
+    for _ in range(5):  # a picture takes a while: a window that ended meanwhile is no answer
+        before = digits.inner_text()
+        window = screen.window_of(read_screen(page))
+        if digits.inner_text() == before:
+            break
+    assert before == screen.digits_of(window)
     return window
 
 
