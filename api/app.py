@@ -14,10 +14,14 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from api import (
+    approvals,
+    audit,
     care,
     edge,
     identity,
     jobs,
+    keys,
+    members,
     missions,
     places,
     planning,
@@ -32,9 +36,11 @@ from api import (
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
+from api.mail import Postman
 from api.pages import check_in, front, reference, report, screen, shopper, staff
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
+from api.policies import PUBLIC, name_policies
 from api.scan import ScanPath
 from campaigns import clock as clocks
 from campaigns import identity as identities
@@ -63,6 +69,10 @@ VERSION = "0.1.0"
 THREADS = 8
 _ROUTERS = (
     identity,
+    members,
+    keys,
+    approvals,
+    audit,
     places,
     planning,
     tokens,
@@ -151,8 +161,10 @@ def wire(services: Services) -> ASGIApp:
     inner.state.services = services
     problems.install(inner)
     for module in _ROUTERS:
+        name_policies(module.router.routes)
         inner.include_router(module.router)
     _add_plain_routes(inner, services)
+    name_policies(inner.routes)
     app: ASGIApp = GZipMiddleware(Idempotency(inner, services), minimum_size=1000)
     app = edge.Headers(edge.BodyLimit(edge.Turns(app)), services.renderer.headers)
     return edge.Gate(app, lambda: inner.state.scan_path, services.renderer.headers)
@@ -175,6 +187,7 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         till_key=keyring.derive("till-code"),
         live_key=keyring.derive("live-code"),
         screens=Screens(),
+        postman=Postman(settings.smtp_url, settings.mail_from) if settings.smtp_url else None,
         clock=clock,
     )
 
@@ -202,7 +215,7 @@ def prepare(services: Services) -> tuple[int, str]:
 def _add_plain_routes(app: FastAPI, services: Services) -> None:
     scripts = services.renderer.scripts
 
-    @app.get("/static/{name}", include_in_schema=False)
+    @app.get("/static/{name}", include_in_schema=False, dependencies=[PUBLIC])
     def static(name: str) -> Response:
         if name not in scripts:
             raise NotFound("There is no such file.")
@@ -212,12 +225,12 @@ def _add_plain_routes(app: FastAPI, services: Services) -> None:
             headers={"Cache-Control": "public, max-age=31536000, immutable"},
         )
 
-    @app.get("/healthz", tags=["running"])
+    @app.get("/healthz", tags=["running"], dependencies=[PUBLIC])
     def healthz() -> dict[str, str]:
         """The process is there. Shows the version and the SQLite library."""
         return {"status": "ok", "version": VERSION, "sqlite": sqlite3.sqlite_version}
 
-    @app.get("/readyz", tags=["running"])
+    @app.get("/readyz", tags=["running"], dependencies=[PUBLIC])
     def readyz(request: Request) -> dict[str, str]:
         """The database answers."""
         with services.database.snapshot() as session:

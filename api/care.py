@@ -8,10 +8,12 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from sqlmodel import Session as DbSession
 
-from api.dependencies import Acting, Actor, Now, ReadSession, Session
+from api.dependencies import Acting, Now, ReadSession, Session
 from api.pagination import Cursor, Limit, Page, before, page
+from api.policies import Actor, may
 from campaigns import care, ids, places, planning
 from campaigns.care import Alert, AlertKind, CodeReport, ReportKind
+from campaigns.identity import Right
 
 router = APIRouter(prefix="/v1", tags=["care"])
 
@@ -57,7 +59,7 @@ def show_alert(alert: Alert) -> AlertRead:
     return AlertRead(**_names(alert), **alert.model_dump(include=facts))
 
 
-@router.get("/code-reports")
+@router.get("/code-reports", dependencies=[may(Right.CARE_READ)])
 def list_code_reports(
     actor: Actor,
     session: ReadSession,
@@ -78,14 +80,14 @@ def list_code_reports(
     return page(rows, limit, show_report, lambda one: one.id)
 
 
-@router.post("/code-reports/{report_id}/handling")
+@router.post("/code-reports/{report_id}/handling", dependencies=[may(Right.CARE_WRITE)])
 def handle_code_report(report_id: str, actor: Actor, session: Session, now: Now) -> CodeReportRead:
     """Note that somebody looked at the code: the shop's page asks no more. Twice is once; the first time stands."""
     report = care.report_by_id(session, actor.organisation_id, ids.parse("rpt", report_id))
     return show_report(care.handle_report(session, report, now=now))
 
 
-@router.get("/alerts")
+@router.get("/alerts", dependencies=[may(Right.CARE_READ)])
 def list_alerts(
     actor: Actor,
     session: ReadSession,

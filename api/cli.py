@@ -128,7 +128,7 @@ def init(
         with database.transaction() as session:
             identity.recognise_secret_key(session, Keyring(secret_of(settings)).fingerprint(), now=now)
             organisation = identity.found_organisation(session, name, now=now)
-            key = identity.issue_key(session, organisation.id, role=Role.OWNER, now=now)
+            _, key = identity.issue_key(session, organisation.id, role=Role.OWNER, now=now)
         database.close()
     shown = ids.show("org", organisation.id)
     if as_json:

@@ -9,9 +9,12 @@ from uuid import UUID
 from fastapi import Depends, Request
 from sqlmodel import Session as DbSession
 
+from api.mail import Postman
 from api.pages.render import Renderer
 from campaigns import identity
-from campaigns.errors import Forbidden
+from campaigns.audit import Author, AuthorKind
+from campaigns.errors import Forbidden, NotFound
+from campaigns.identity import ApiKey, Right
 from campaigns.places.network import NetworkMap
 from campaigns.places.service import Geocode
 from campaigns.scans import ReceiptBook
@@ -41,15 +44,31 @@ class Services:
     till_key: bytes
     live_key: bytes
     screens: Screens
+    postman: Postman | None
     clock: Callable[[], datetime]
 
 
 @dataclass(frozen=True)
 class Acting:
-    """Who acts: the organisation of the key, and the key. Never read from a body."""
+    """Who acts: the organisation of the key, the key, and what it may do. Never read from a body."""
 
     organisation_id: UUID
-    key_id: UUID
+    key: ApiKey
+    rights: frozenset[Right]
+    place_ids: frozenset[UUID] | None
+
+    @property
+    def key_id(self) -> UUID:
+        return self.key.id
+
+    @property
+    def author(self) -> Author:
+        return Author(AuthorKind.KEY, self.key.id)
+
+    def require_place(self, place_id: UUID | None) -> None:
+        """NotFound for a place, or for nothing of a place, that a key bound to others asks for."""
+        if self.place_ids is not None and place_id not in self.place_ids:
+            raise NotFound("There is no such place.")
 
 
 def get_services(request: Request) -> Services:
@@ -60,8 +79,8 @@ def get_services(request: Request) -> Services:
 Core = Annotated[Services, Depends(get_services)]
 
 
-def open_session(core: Core) -> Iterator[DbSession]:
-    with core.database.transaction() as session:
+def open_session(request: Request, core: Core) -> Iterator[DbSession]:
+    with core.database.transaction(author=lambda: getattr(request.state, "author", None)) as session:
         yield session
 
 
@@ -83,12 +102,16 @@ Now = Annotated[datetime, Depends(read_now)]
 
 
 def authenticate(request: Request, core: Core) -> Acting:
+    """Who sends a request, by its bearer key. Forbidden (401) without a live one. Notes who acts, for the audit log."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise Forbidden("Send `Authorization: Bearer psr_live_...`.", code="unauthenticated")
+    now = core.clock()
     with core.database.snapshot() as session:
-        found = identity.key_by_secret(session, key.strip())
-        return Acting(found.organisation_id, found.id)
-
-
-Actor = Annotated[Acting, Depends(authenticate)]
+        found = identity.key_by_secret(session, key.strip(), now=now)
+    if identity.is_use_due(found, now):
+        with core.database.transaction() as session:
+            identity.note_use(session, found.id, now=now)
+    acting = Acting(found.organisation_id, found, found.rights, found.places)
+    request.state.acting, request.state.author = acting, acting.author
+    return acting

@@ -4,12 +4,13 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from fastapi.responses import StreamingResponse
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes for the start of a formula
 
-Rows = Iterable[Sequence[Mapping[str, str]]]  # page by page; column -> text
+Rows = Iterable[Sequence[Mapping[str, Any]]]  # page by page; column -> text, for CSV
 
 
 def csv_file(name: str, columns: Sequence[str], pages: Rows) -> StreamingResponse:

@@ -59,7 +59,7 @@ class Idempotency:
 
     def _claim(self, bearer: str, key: str, scope: Scope, body: bytes) -> tuple[UUID, IdempotentAnswer | None]:
         with self._services.database.snapshot() as session:
-            organisation_id = identity.key_by_secret(session, bearer).organisation_id
+            organisation_id = identity.key_by_secret(session, bearer, now=self._services.clock()).organisation_id
         path = scope["path"] + "?" + scope["query_string"].decode("latin-1")
         print_ = idempotency.fingerprint(scope["method"], path, body)
         with self._services.database.transaction() as session:

@@ -8,10 +8,12 @@ from pydantic import BaseModel, Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
-from api.dependencies import Actor, Core, Now, ReadSession, Session
+from api.dependencies import Core, Now, ReadSession, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
+from api.policies import Actor, may
 from campaigns import blueprint, community, ids, missions, planning
+from campaigns.identity import Right
 from campaigns.missions import GoalMetric, Mission, Mode, Repeat, StepKind, StepPlan
 
 router = APIRouter(prefix="/v1", tags=["missions"])
@@ -89,7 +91,7 @@ def show(session: DbSession, mission: Mission, base_url: str) -> MissionRead:
     )
 
 
-@router.post("/campaigns/{campaign_id}/missions", status_code=201)
+@router.post("/campaigns/{campaign_id}/missions", dependencies=[may(Right.MISSIONS_WRITE)], status_code=201)
 def start_mission(
     campaign_id: str, body: MissionCreate, actor: Actor, session: Session, core: Core, now: Now
 ) -> MissionRead:
@@ -111,7 +113,7 @@ def start_mission(
     return show(session, mission, core.settings.base_url)
 
 
-@router.get("/campaigns/{campaign_id}/missions")
+@router.get("/campaigns/{campaign_id}/missions", dependencies=[may(Right.MISSIONS_READ)])
 def list_missions(campaign_id: str, actor: Actor, session: ReadSession, core: Core) -> Page:
     """Missions of a campaign, oldest first: the first is the one scans lead to."""
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
@@ -119,13 +121,13 @@ def list_missions(campaign_id: str, actor: Actor, session: ReadSession, core: Co
     return Page(data=shown, next_cursor=None)
 
 
-@router.get("/missions/{mission_id}", response_model=MissionRead)
+@router.get("/missions/{mission_id}", dependencies=[may(Right.MISSIONS_READ)], response_model=MissionRead)
 def read_mission(mission_id: str, actor: Actor, session: ReadSession, core: Core, tags: Tagged) -> Any:
     """One mission with its totals."""
     return tags.read(show(session, _mission(session, actor.organisation_id, mission_id), core.settings.base_url))
 
 
-@router.get("/missions/{mission_id}/ideas")
+@router.get("/missions/{mission_id}/ideas", dependencies=[may(Right.MISSIONS_READ)])
 def list_ideas(mission_id: str, actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
     """Ideas of a mission, newest first."""
     mission = _mission(session, actor.organisation_id, mission_id)

@@ -9,11 +9,13 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from api import schemas
-from api.dependencies import Acting, Actor, Core, Now, ReadSession, Services, Session
+from api.dependencies import Acting, Core, Now, ReadSession, Services, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
+from api.policies import Actor, may
 from campaigns import ids, places
 from campaigns.errors import Invalid
+from campaigns.identity import Right
 from campaigns.places import Kept, Place
 from campaigns.places.importing import CHUNK
 from campaigns.places.service import LINK_LIFE
@@ -96,7 +98,7 @@ def show(place: Place) -> PlaceRead:
     return PlaceRead(id=ids.show("plc", place.id), **place.model_dump(exclude={"id", "organisation_id", "changed_at"}))
 
 
-@router.post("", status_code=201)
+@router.post("", dependencies=[may(Right.PLACES_WRITE)], status_code=201)
 def open_place(body: PlaceCreate, actor: Actor, session: Session, core: Core, now: Now) -> PlaceRead:
     """Create a place. 422 names a field out of its range; 409 for an `external_id` already used."""
     fields = body.model_dump()
@@ -104,7 +106,11 @@ def open_place(body: PlaceCreate, actor: Actor, session: Session, core: Core, no
     return show(places.open_place(session, actor.organisation_id, now=now, **fields))
 
 
-@router.post("/import", openapi_extra={"requestBody": {"required": True, "content": {"text/csv": {}}}})
+@router.post(
+    "/import",
+    dependencies=[may(Right.PLACES_WRITE)],
+    openapi_extra={"requestBody": {"required": True, "content": {"text/csv": {}}}},
+)
 async def import_places(
     request: Request,
     actor: Actor,
@@ -170,20 +176,20 @@ def _as_place(row: SheetRow, sheet: Sheet) -> SheetRow | Fault:
     return SheetRow(row.line, whole.model_dump(include=set(row.fields)))
 
 
-@router.get("")
+@router.get("", dependencies=[may(Right.PLACES_READ)])
 def list_places(actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
     """Places of the organisation, newest first."""
     rows = places.list_places(session, actor.organisation_id, before=before(cursor), limit=limit + 1)
     return page(rows, limit, show, lambda place: place.id)
 
 
-@router.get("/{place_id}", response_model=PlaceRead)
+@router.get("/{place_id}", dependencies=[may(Right.PLACES_READ)], response_model=PlaceRead)
 def read_place(place_id: str, actor: Actor, session: ReadSession, tags: Tagged) -> Any:
     """One place, by id or `ext_<external_id>`."""
     return tags.read(show(places.place_by_name(session, actor.organisation_id, place_id)))
 
 
-@router.patch("/{place_id}")
+@router.patch("/{place_id}", dependencies=[may(Right.PLACES_WRITE)])
 def change_place(place_id: str, body: PlacePatch, actor: Actor, session: Session, now: Now, tags: Tagged) -> PlaceRead:
     """Change a place; printed codes follow at the next scan. 412 when `If-Match` names another state of it."""
     place = places.place_by_name(session, actor.organisation_id, place_id)
@@ -192,7 +198,7 @@ def change_place(place_id: str, body: PlacePatch, actor: Actor, session: Session
     return tags.changed(show(places.change_place(session, place, now=now, **fields)))
 
 
-@router.post("/{place_id}/staff-links", status_code=201)
+@router.post("/{place_id}/staff-links", dependencies=[may(Right.STAFF_WRITE)], status_code=201)
 def issue_staff_link(place_id: str, actor: Actor, session: Session, core: Core, now: Now) -> StaffLinkRead:
     """A one-time link that signs a shop's phone in, and its QR to show to that phone. Good for 14 days, used once."""
     secret = new_secret()
@@ -203,7 +209,7 @@ def issue_staff_link(place_id: str, actor: Actor, session: Session, core: Core, 
     return StaffLinkRead(url=url, qr_svg=drawn.decode(), expires_at=now + LINK_LIFE)
 
 
-@router.get("/{place_id}/staff-sessions")
+@router.get("/{place_id}/staff-sessions", dependencies=[may(Right.STAFF_WRITE)])
 def list_staff_sessions(place_id: str, actor: Actor, session: ReadSession, now: Now) -> Page:
     """The phones signed in at a place, newest first."""
     place = places.place_by_name(session, actor.organisation_id, place_id)
@@ -215,7 +221,9 @@ def list_staff_sessions(place_id: str, actor: Actor, session: ReadSession, now: 
     return Page(data=shown, next_cursor=None)
 
 
-@router.post("/{place_id}/staff-sessions/{session_id}/revocation", status_code=204)
+@router.post(
+    "/{place_id}/staff-sessions/{session_id}/revocation", dependencies=[may(Right.STAFF_WRITE)], status_code=204
+)
 def revoke_staff_session(place_id: str, session_id: str, actor: Actor, session: Session, now: Now) -> Response:
     """Sign a phone out. Twice is once."""
     place = places.place_by_name(session, actor.organisation_id, place_id)

@@ -4,15 +4,21 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
-from api.dependencies import Actor, Core, Now, ReadSession, Session
+from api.approvals import ApprovalRead, launch_campaign
+from api.approvals import show as show_approval
+from api.dependencies import Acting, Core, Now, ReadSession, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
-from campaigns import blueprint, ids, missions, planning, tokens
+from api.policies import Actor, may
+from campaigns import approvals, blueprint, identity, ids, planning, tokens
+from campaigns.approvals import ApprovalKind
 from campaigns.blueprint import Blueprint
+from campaigns.identity import Right
 from campaigns.planning import KPIS, Campaign, Objective, State
 from campaigns.tokens.destinations import Rules, checked
 
@@ -127,13 +133,18 @@ def show(session: DbSession, campaign: Campaign, now: datetime) -> dict[str, Any
     }
 
 
-@router.get("/kpis")
+@router.get("/kpis", dependencies=[may(Right.CAMPAIGNS_READ)])
 def list_kpis(actor: Actor) -> dict[str, list[str]]:
     """The closed list of KPIs by objective."""
     return {objective.value: list(kpis) for objective, kpis in KPIS.items()}
 
 
-@router.post("/campaigns", status_code=201, response_model=CampaignRead)
+@router.post(
+    "/campaigns",
+    dependencies=[may(Right.CAMPAIGNS_WRITE)],
+    status_code=201,
+    response_model=CampaignRead,
+)
 def plan_campaign(body: CampaignCreate, actor: Actor, session: Session, core: Core, now: Now) -> Any:
     """Create a draft. 422 without an objective or a target, and for a KPI that does not fit: it lists those that do."""
     limits = tokens.limits_of(session, actor.organisation_id, core.settings.base_url)
@@ -144,21 +155,21 @@ def plan_campaign(body: CampaignCreate, actor: Actor, session: Session, core: Co
     )
 
 
-@router.get("/campaigns")
+@router.get("/campaigns", dependencies=[may(Right.CAMPAIGNS_READ)])
 def list_campaigns(actor: Actor, session: ReadSession, now: Now, limit: Limit = 25, cursor: Cursor = None) -> Page:
     """Campaigns of the organisation, newest first."""
     rows = planning.list_campaigns(session, actor.organisation_id, before=before(cursor), limit=limit + 1)
     return page(rows, limit, lambda one: CampaignRead.model_validate(show(session, one, now)), lambda one: one.id)
 
 
-@router.get("/campaigns/{campaign_id}", response_model=CampaignRead)
+@router.get("/campaigns/{campaign_id}", dependencies=[may(Right.CAMPAIGNS_READ)], response_model=CampaignRead)
 def read_campaign(campaign_id: str, actor: Actor, session: ReadSession, now: Now, tags: Tagged) -> Any:
     """One campaign, by id or `ext_<external_id>`."""
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
     return tags.read(CampaignRead.model_validate(show(session, campaign, now)))
 
 
-@router.patch("/campaigns/{campaign_id}", response_model=CampaignRead)
+@router.patch("/campaigns/{campaign_id}", dependencies=[may(Right.CAMPAIGNS_WRITE)], response_model=CampaignRead)
 def change_campaign(
     campaign_id: str, body: CampaignPatch, actor: Actor, session: Session, core: Core, now: Now, tags: Tagged
 ) -> Any:
@@ -179,20 +190,50 @@ def change_campaign(
     return tags.changed(CampaignRead.model_validate(show(session, campaign, now)))
 
 
-@router.post("/campaigns/{campaign_id}/launch", response_model=LaunchRead)
+@router.post(
+    "/campaigns/{campaign_id}/launch",
+    dependencies=[may(Right.CAMPAIGNS_LAUNCH)],
+    response_model=LaunchRead,
+    responses={202: {"model": ApprovalRead, "description": "It waits for approval"}},
+)
 def launch(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
-    """Draft to live: targets lock. Answers with the checklist and its warnings; 409 from another state."""
+    """Draft to live: targets lock. Answers with the checklist and its warnings; 409 from another state.
+
+    Where the organisation says that a launch needs approval, 202 with what waits: a member other than who proposed it,
+    or issued the key that did, approves it in the console, and the campaign is live.
+    """
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
-    number = len(missions.list_missions(session, campaign.id))
-    facts = tokens.launch_facts(session, campaign.id, missions=number)
-    checklist = planning.launch(session, campaign, facts, now=now)
+    if identity.organisation_by_id(session, actor.organisation_id).launch_needs_approval:
+        return _propose_launch(session, actor, campaign, now)
+    checklist = launch_campaign(session, campaign, now=now)
     return show(session, campaign, now) | {
         "checklist": [{"item": one.item, "ok": one.ok, "warning": one.warning} for one in checklist],
         "warnings": [one.warning for one in checklist if one.warning],
     }
 
 
-@router.post("/campaigns/{campaign_id}/pause", response_model=CampaignRead)
+def _propose_launch(session: DbSession, actor: Acting, campaign: Campaign, now: datetime) -> Response:
+    campaign.require(State.DRAFT)
+    approval = approvals.propose(
+        session,
+        actor.organisation_id,
+        kind=ApprovalKind.LAUNCH,
+        subject_id=campaign.id,
+        subject_name=campaign.name,
+        key_id=actor.key_id,
+        member_id=actor.key.issued_by_member_id,
+        now=now,
+    )
+    shown = show_approval(approval)
+    headers = {"Location": f"/v1/approvals/{shown.id}"}
+    return JSONResponse(shown.model_dump(mode="json"), 202, headers=headers)
+
+
+@router.post(
+    "/campaigns/{campaign_id}/pause",
+    dependencies=[may(Right.CAMPAIGNS_LAUNCH)],
+    response_model=CampaignRead,
+)
 def pause(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
     """Live to paused: codes explain themselves, nothing counts."""
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
@@ -200,7 +241,9 @@ def pause(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
     return show(session, campaign, now)
 
 
-@router.post("/campaigns/{campaign_id}/resumption", response_model=CampaignRead)
+@router.post(
+    "/campaigns/{campaign_id}/resumption", dependencies=[may(Right.CAMPAIGNS_LAUNCH)], response_model=CampaignRead
+)
 def resume(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
     """Paused to live."""
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
@@ -208,7 +251,11 @@ def resume(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
     return show(session, campaign, now)
 
 
-@router.post("/campaigns/{campaign_id}/end", response_model=CampaignRead)
+@router.post(
+    "/campaigns/{campaign_id}/end",
+    dependencies=[may(Right.CAMPAIGNS_LAUNCH)],
+    response_model=CampaignRead,
+)
 def end(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
     """Live or paused to ended, for good: codes show the outcome and thanks."""
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
@@ -216,7 +263,11 @@ def end(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
     return show(session, campaign, now)
 
 
-@router.put("/campaign-files/{external_id}", response_model=BlueprintRead)
+@router.put(
+    "/campaign-files/{external_id}",
+    dependencies=[may(Right.CAMPAIGNS_WRITE)],
+    response_model=BlueprintRead,
+)
 def apply_file(
     external_id: schemas.ExternalId,
     body: CampaignFile,

@@ -14,12 +14,14 @@ from pydantic import Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
-from api.dependencies import Actor, Core, Now, Services
+from api.dependencies import Core, Now, Services
 from api.pages.render import LANGUAGES, Renderer, local
 from api.pages.views import brand
+from api.policies import Actor, may
 from campaigns import ids, missions, places, planning, tokens
 from campaigns.clock import zone
 from campaigns.errors import Invalid, TooMany
+from campaigns.identity import Right
 from campaigns.places import Place
 from campaigns.places.service import LINK_LIFE
 from campaigns.planning import Campaign
@@ -117,7 +119,9 @@ class KitsAsked(schemas.Request):
     )
 
 
-@router.get("/campaigns/{campaign_id}/sheet.pdf", response_class=Response, responses=_PDF)
+@router.get(
+    "/campaigns/{campaign_id}/sheet.pdf", dependencies=[may(Right.TOKENS_READ)], response_class=Response, responses=_PDF
+)
 def print_campaign(
     request: Request, campaign_id: str, asked: Annotated[SheetAsked, Query()], actor: Actor, core: Core, now: Now
 ) -> Response:
@@ -143,7 +147,12 @@ def print_campaign(
     return _answer(request, f"{layout.sheet}-{ids.show('cmp', campaign.id)}", _drawn(layout, frames, words), some.next)
 
 
-@router.get("/token-batches/{batch_id}/sheet.pdf", response_class=Response, responses=_PDF)
+@router.get(
+    "/token-batches/{batch_id}/sheet.pdf",
+    dependencies=[may(Right.TOKENS_READ)],
+    response_class=Response,
+    responses=_PDF,
+)
 def print_batch(
     request: Request, batch_id: str, asked: Annotated[BatchSheetAsked, Query()], actor: Actor, core: Core, now: Now
 ) -> Response:
@@ -166,7 +175,9 @@ def print_batch(
     return _answer(request, f"{layout.sheet}-{ids.show('tbt', batch.id)}-{asked.first}", printed, some.next)
 
 
-@router.get("/campaigns/{campaign_id}/kits.zip", response_class=Response, responses=_ZIP)
+@router.get(
+    "/campaigns/{campaign_id}/kits.zip", dependencies=[may(Right.STAFF_WRITE)], response_class=Response, responses=_ZIP
+)
 def print_kits(
     campaign_id: str, asked: Annotated[KitsAsked, Query()], actor: Actor, core: Core, now: Now
 ) -> StreamingResponse:

@@ -11,10 +11,12 @@ from sqlmodel import Session as DbSession
 from sqlmodel import col
 
 from api import schemas
-from api.dependencies import Actor, Now, ReadSession, Session
+from api.dependencies import Now, ReadSession, Session
 from api.pagination import Cursor, Limit, Page, before, page
+from api.policies import Actor, may
 from campaigns import clock, ids, missions, planning, scans, tokens
 from campaigns.community import Idea
+from campaigns.identity import Right
 from campaigns.scans import CheckIn, Scan
 
 router = APIRouter(prefix="/v1", tags=["scans"])
@@ -63,7 +65,7 @@ class StatsRead(BaseModel):
     complete_up_to: datetime
 
 
-@router.get("/scans")
+@router.get("/scans", dependencies=[may(Right.SCANS_READ)])
 def list_scans(
     actor: Actor,
     session: ReadSession,
@@ -91,7 +93,7 @@ def list_scans(
     return page(rows, limit, lambda scan: shown[scan.id], lambda scan: scan.id)
 
 
-@router.get("/scans/{scan_id}")
+@router.get("/scans/{scan_id}", dependencies=[may(Right.SCANS_READ)])
 def read_scan(scan_id: str, actor: Actor, session: ReadSession) -> ScanRead:
     """One scan, with the verdict that stands."""
     scan = scans.scan_by_id(session, ids.parse("scn", scan_id))
@@ -99,7 +101,7 @@ def read_scan(scan_id: str, actor: Actor, session: ReadSession) -> ScanRead:
     return _shown(session, [scan])[scan.id]
 
 
-@router.post("/scans/{scan_id}/confirmation")
+@router.post("/scans/{scan_id}/confirmation", dependencies=[may(Right.SCANS_CONFIRM)])
 def confirm_scan(scan_id: str, actor: Actor, session: Session, now: Now) -> ConfirmationRead:
     """Say that the person arrived: for the server of a destination that was given `passerelle_scan`. Counted once.
 
@@ -112,7 +114,7 @@ def confirm_scan(scan_id: str, actor: Actor, session: Session, now: Now) -> Conf
     return ConfirmationRead(scan_id=ids.show("scn", scan.id), confirmed_at=confirmed_at)
 
 
-@router.get("/campaigns/{campaign_id}/stats")
+@router.get("/campaigns/{campaign_id}/stats", dependencies=[may(Right.FIGURES_READ)])
 def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -> StatsRead:
     """The campaign's figures so far, from the counters. Groups and periods come with the figures issue."""
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)

@@ -6,9 +6,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api import schemas
-from api.dependencies import Actor, Core, Now, ReadSession, Session
+from api.dependencies import Core, Now, ReadSession, Session
 from api.pagination import Cursor, Limit, Page, before, page
+from api.policies import Actor, may
 from campaigns import ids, tokens
+from campaigns.identity import Right
 from campaigns.tokens import TagKeySet, TagPlan, sun
 
 router = APIRouter(prefix="/v1/tag-key-sets", tags=["tokens"])
@@ -41,7 +43,7 @@ def show(key_set: TagKeySet) -> TagKeySetRead:
     return TagKeySetRead(id=ids.show("tks", key_set.id), **fields)
 
 
-@router.post("", status_code=201)
+@router.post("", dependencies=[may(Right.TAG_KEYS_WRITE)], status_code=201)
 def keep_key_set(body: TagKeySetCreate, actor: Actor, session: Session, core: Core, now: Now) -> TagKeySetRead:
     """Keep the keys of a batch of tags, sealed: nothing shows them again.
 
@@ -55,7 +57,7 @@ def keep_key_set(body: TagKeySetCreate, actor: Actor, session: Session, core: Co
     return show(tokens.keep_key_set(session, actor.organisation_id, plan, label=body.label, now=now))
 
 
-@router.get("")
+@router.get("", dependencies=[may(Right.TOKENS_READ)])
 def list_key_sets(actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
     """The key sets, newest first, without their keys."""
     rows = tokens.list_key_sets(session, actor.organisation_id, before=before(cursor), limit=limit + 1)

@@ -9,10 +9,12 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 from sqlmodel import Session as DbSession
 
-from api.dependencies import Acting, Actor, Core, ReadSession, Services
+from api.dependencies import Acting, Core, ReadSession, Services
 from api.etags import Tagged
 from api.exports import csv_file, ndjson_file
+from api.policies import Actor, may
 from campaigns import ids, places, planning, tokens
+from campaigns.identity import Right
 from campaigns.tokens import Kind, PlacedTag
 from campaigns.tokens.encoding import encoding_of, mirror_of
 from campaigns.tokens.writings import PAGE
@@ -42,7 +44,7 @@ class TagRead(BaseModel):
     fits: list[str]
 
 
-@router.get("/tokens/{token_id}/tag", response_model=TagRead)
+@router.get("/tokens/{token_id}/tag", dependencies=[may(Right.TOKENS_READ)], response_model=TagRead)
 def read_tag(token_id: str, actor: Actor, session: ReadSession, core: Core, tags: Tagged) -> Any:
     """The NFC tag of a token: its UID when a shop's phone wrote it or it said so itself, and the bytes it carries."""
     token = tokens.token_by_id(session, actor.organisation_id, ids.parse("tok", token_id))
@@ -61,7 +63,7 @@ def read_tag(token_id: str, actor: Actor, session: ReadSession, core: Core, tags
     )
 
 
-@router.get("/campaigns/{campaign_id}/tags.csv", response_class=Response)
+@router.get("/campaigns/{campaign_id}/tags.csv", dependencies=[may(Right.TOKENS_READ)], response_class=Response)
 def export_tags_csv(
     campaign_id: str, actor: Actor, session: ReadSession, core: Core, place_id: PlaceAsked = None
 ) -> Response:
@@ -76,7 +78,7 @@ def export_tags_csv(
     return csv_file(f"tags-{ids.show('cmp', campaign)}", COLUMNS, _pages(core, campaign, place))
 
 
-@router.get("/campaigns/{campaign_id}/tags.ndjson", response_class=Response)
+@router.get("/campaigns/{campaign_id}/tags.ndjson", dependencies=[may(Right.TOKENS_READ)], response_class=Response)
 def export_tags_ndjson(
     campaign_id: str, actor: Actor, session: ReadSession, core: Core, place_id: PlaceAsked = None
 ) -> Response:

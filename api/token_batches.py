@@ -16,13 +16,15 @@ from sqlmodel import Session as DbSession
 from api import schemas
 from api.archives import ZipResponse
 from api.bulk import JobRead, accept, show_job
-from api.dependencies import Acting, Actor, Core, Now, ReadSession, Services, Session
+from api.dependencies import Acting, Core, Now, ReadSession, Services, Session
 from api.etags import Tagged
 from api.exports import csv_file, ndjson_file
 from api.pagination import Cursor, Limit, Page, before, page
+from api.policies import Actor, may
 from api.qr_options import PlainQr
 from campaigns import ids, places, planning, tokens
 from campaigns.errors import Invalid, NotFound
+from campaigns.identity import Right
 from campaigns.places import Place
 from campaigns.planning import Campaign
 from campaigns.tokens import Good, Kind, Medium, TokenBatch, qr
@@ -112,6 +114,7 @@ def show(session: DbSession, batch: TokenBatch) -> TokenBatchRead:
 
 @router.post(
     "/campaigns/{campaign_id}/token-batches",
+    dependencies=[may(Right.TOKENS_WRITE)],
     status_code=201,
     responses={202: {"model": TokenBatchRead, "description": "More than 500: `Location` is the job that makes them."}},
 )
@@ -140,7 +143,7 @@ def issue_batch(
     return shown
 
 
-@router.get("/campaigns/{campaign_id}/token-batches")
+@router.get("/campaigns/{campaign_id}/token-batches", dependencies=[may(Right.TOKENS_READ)])
 def list_batches(
     campaign_id: str, actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None
 ) -> Page:
@@ -150,13 +153,13 @@ def list_batches(
     return page(rows, limit, lambda one: show(session, one), lambda one: one.id)
 
 
-@router.get("/token-batches/{batch_id}", response_model=TokenBatchRead)
+@router.get("/token-batches/{batch_id}", dependencies=[may(Right.TOKENS_READ)], response_model=TokenBatchRead)
 def read_batch(batch_id: str, actor: Actor, session: ReadSession, tags: Tagged) -> Any:
     """One batch, and how far its job has come."""
     return tags.read(show(session, _batch(session, actor, batch_id)))
 
 
-@router.get("/token-batches/{batch_id}/codes.csv", response_class=Response)
+@router.get("/token-batches/{batch_id}/codes.csv", dependencies=[may(Right.TOKENS_READ)], response_class=Response)
 def export_codes_csv(batch_id: str, actor: Actor, session: ReadSession, core: Core) -> Response:
     """The codes in the order they were made: `code, url, label, place, state`. Starts at once, at any length.
 
@@ -167,7 +170,7 @@ def export_codes_csv(batch_id: str, actor: Actor, session: ReadSession, core: Co
     return csv_file(f"codes-{ids.show('tbt', batch.id)}", COLUMNS, _pages(core, batch))
 
 
-@router.get("/token-batches/{batch_id}/codes.ndjson", response_class=Response)
+@router.get("/token-batches/{batch_id}/codes.ndjson", dependencies=[may(Right.TOKENS_READ)], response_class=Response)
 def export_codes_ndjson(batch_id: str, actor: Actor, session: ReadSession, core: Core) -> Response:
     """The same, one JSON object a line."""
     batch = _made(session, actor, batch_id)
@@ -176,6 +179,7 @@ def export_codes_ndjson(batch_id: str, actor: Actor, session: ReadSession, core:
 
 @router.get(
     "/token-batches/{batch_id}/codes.zip",
+    dependencies=[may(Right.TOKENS_READ)],
     response_class=Response,
     responses={200: {"content": {"application/zip": {}}}},
 )

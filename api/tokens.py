@@ -13,12 +13,14 @@ from sqlmodel import Session as DbSession
 from starlette.concurrency import run_in_threadpool
 
 from api import schemas
-from api.dependencies import Acting, Actor, Core, Now, ReadSession, Services, Session
+from api.dependencies import Acting, Core, Now, ReadSession, Services, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
+from api.policies import Actor, may
 from api.qr_options import PlainQr
 from campaigns import ids, places, planning, tokens
 from campaigns.errors import Invalid
+from campaigns.identity import Right
 from campaigns.sealing import Keyring
 from campaigns.tokens import Kind, Medium, TagPlan, Token, TokenChange, TokenState, codes, qr, sun
 from campaigns.tokens.destinations import Rules, checked
@@ -178,7 +180,7 @@ def show(token: Token, base_url: str, now: datetime) -> TokenRead:
     )
 
 
-@router.post("/campaigns/{campaign_id}/tokens", status_code=201)
+@router.post("/campaigns/{campaign_id}/tokens", dependencies=[may(Right.TOKENS_WRITE)], status_code=201)
 def issue_token(campaign_id: str, body: TokenCreate, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
     """Issue a token with a fresh code of ten characters. Many at once: `POST /v1/campaigns/{id}/token-batches`.
 
@@ -196,7 +198,7 @@ def issue_token(campaign_id: str, body: TokenCreate, actor: Actor, session: Sess
     return show(issued, core.settings.base_url, now)
 
 
-@router.get("/campaigns/{campaign_id}/tokens")
+@router.get("/campaigns/{campaign_id}/tokens", dependencies=[may(Right.TOKENS_READ)])
 def list_tokens(
     campaign_id: str, actor: Actor, session: ReadSession, core: Core, now: Now, limit: Limit = 25, cursor: Cursor = None
 ) -> Page:
@@ -206,13 +208,13 @@ def list_tokens(
     return page(rows, limit, lambda one: show(one, core.settings.base_url, now), lambda one: one.id)
 
 
-@router.get("/tokens/{token_id}", response_model=TokenRead)
+@router.get("/tokens/{token_id}", dependencies=[may(Right.TOKENS_READ)], response_model=TokenRead)
 def read_token(token_id: str, actor: Actor, session: ReadSession, core: Core, now: Now, tags: Tagged) -> Any:
     """One token."""
     return tags.read(show(_token(session, actor, token_id), core.settings.base_url, now))
 
 
-@router.patch("/tokens/{token_id}")
+@router.patch("/tokens/{token_id}", dependencies=[may(Right.TOKENS_WRITE)])
 def change_token(
     token_id: str, body: TokenPatch, actor: Actor, session: Session, core: Core, now: Now, tags: Tagged
 ) -> TokenRead:
@@ -232,7 +234,7 @@ def change_token(
     return tags.changed(show(changed, base_url, now))
 
 
-@router.get("/tokens/{token_id}/history")
+@router.get("/tokens/{token_id}/history", dependencies=[may(Right.TOKENS_READ)])
 def list_changes(token_id: str, actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
     """The edits of a code, newest first, with the key that made each."""
     token = _token(session, actor, token_id)
@@ -240,21 +242,21 @@ def list_changes(token_id: str, actor: Actor, session: ReadSession, limit: Limit
     return page(rows, limit, _show_change, lambda one: one.id)
 
 
-@router.post("/tokens/{token_id}/suspension")
+@router.post("/tokens/{token_id}/suspension", dependencies=[may(Right.TOKENS_WRITE)])
 def suspend_token(token_id: str, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
     """Switch a code off for a while: it says so. 409 unless it is active."""
     token = _token(session, actor, token_id, lock=True)
     return show(tokens.suspend(session, token, now=now, changed_by=actor.key_id), core.settings.base_url, now)
 
 
-@router.post("/tokens/{token_id}/resumption")
+@router.post("/tokens/{token_id}/resumption", dependencies=[may(Right.TOKENS_WRITE)])
 def resume_token(token_id: str, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
     """Switch a suspended code on again. 409 from another state."""
     token = _token(session, actor, token_id, lock=True)
     return show(tokens.resume(session, token, now=now, changed_by=actor.key_id), core.settings.base_url, now)
 
 
-@router.post("/tokens/{token_id}/replacement", status_code=201)
+@router.post("/tokens/{token_id}/replacement", dependencies=[may(Right.TOKENS_WRITE)], status_code=201)
 def replace_token(
     token_id: str, body: TokenReplacement, actor: Actor, session: Session, core: Core, now: Now
 ) -> TokenRead:
@@ -280,14 +282,19 @@ def replace_token(
     return show(successor, core.settings.base_url, now)
 
 
-@router.post("/tokens/{token_id}/revocation")
+@router.post("/tokens/{token_id}/revocation", dependencies=[may(Right.TOKENS_WRITE)])
 def revoke_token(token_id: str, actor: Actor, session: Session, core: Core, now: Now) -> TokenRead:
     """Withdraw a code for good: it explains itself from now on. Twice is once."""
     token = _token(session, actor, token_id, lock=True)
     return show(tokens.revoke(session, token, now=now, changed_by=actor.key_id), core.settings.base_url, now)
 
 
-@router.get("/tokens/{token_id}/qr.{format}", response_class=Response, responses={200: {"content": _IMAGES}})
+@router.get(
+    "/tokens/{token_id}/qr.{format}",
+    dependencies=[may(Right.TOKENS_READ)],
+    response_class=Response,
+    responses={200: {"content": _IMAGES}},
+)
 def draw_qr(
     token_id: str, format: qr.Format, asked: Annotated[QrAsked, Query()], actor: Actor, core: Core, tags: Tagged
 ) -> Response:
@@ -303,6 +310,7 @@ def draw_qr(
 
 @router.post(
     "/tokens/{token_id}/qr.{format}",
+    dependencies=[may(Right.TOKENS_READ)],
     response_class=Response,
     responses={200: {"content": _IMAGES}},
     openapi_extra={"requestBody": {"required": True, "content": _LOGO_FILES}},
@@ -322,7 +330,7 @@ async def draw_qr_with_logo(
     return Response(image, media_type=_MEDIA_TYPES[format], headers={"Cache-Control": "no-store"})
 
 
-@router.get("/tokens/{token_id}/ndef", response_class=Response)
+@router.get("/tokens/{token_id}/ndef", dependencies=[may(Right.TOKENS_READ)], response_class=Response)
 def write_ndef(request: Request, token_id: str, actor: Actor, session: ReadSession, core: Core) -> Response:
     """The NDEF message for the tag (NFC Forum URI record). JSON with hex, length and fitting tags on request.
 

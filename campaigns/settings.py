@@ -39,6 +39,10 @@ class Settings(BaseSettings):
         None,
         description="A file of data centres' address ranges, one CIDR a line: a weight, never a refusal.",
     )
+    smtp_url: str | None = Field(
+        None, repr=False, description="smtp://user:password@host:587: sign-in links go by mail. None: they are shown."
+    )
+    mail_from: str = Field("", description="The address that mails come from.")
     worker: bool = Field(True, description="Run the worker inside the server.")
 
     @field_validator("database_url")

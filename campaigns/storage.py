@@ -150,12 +150,14 @@ class Database:
         self.tell("everything", NIL)
 
     @contextmanager
-    def transaction(self) -> Generator[Session, None, None]:
+    def transaction(self, *, author: object = None) -> Generator[Session, None, None]:
         """A writing transaction: committed at the end of the block, rolled back on any exception.
 
-        It begins, and waits for its turn on SQLite, at its first statement.
+        It begins, and waits for its turn on SQLite, at its first statement. `author` is who makes its changes, for the
+        audit log.
         """
         with Session(self.engine, expire_on_commit=False) as session:
+            session.info["author"] = author
             with session.begin():
                 yield session
             for kind, id in session.info.get("announcements", ()):

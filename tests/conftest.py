@@ -156,7 +156,7 @@ def found(database_url: str, secret: str) -> str:
     with database.transaction() as session:
         identity.recognise_secret_key(session, Keyring(secret).fingerprint(), now=now)
         organisation = identity.found_organisation(session, "La Halle", now=now)
-        key = identity.issue_key(session, organisation.id, role=Role.OWNER, now=now)
+        _, key = identity.issue_key(session, organisation.id, role=Role.OWNER, now=now)
     database.close()
     return key
 

@@ -21,6 +21,7 @@ from api.pages.phone import (
     participant_shown,
 )
 from api.pages.render import act_form, kept_language
+from api.policies import PUBLIC
 from api.scan import seal_position
 from api.scan_fields import position_of
 from campaigns import ids, missions, scans
@@ -29,7 +30,7 @@ from campaigns.missions import CheckedIn, StepOutcome
 from campaigns.scans import Position, Receipt
 from campaigns.tokens.directory import Entry
 
-router = APIRouter(tags=["phones"])
+router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
 
 
 class CheckInCreate(schemas.Request):

@@ -13,13 +13,14 @@ from api.pages.phone import (
     language_for,
     onward,
 )
+from api.policies import PUBLIC
 from api.problems import PROBLEMS, status_of_code
 from campaigns import missions, tokens
 from campaigns.errors import NotFound
 from campaigns.tokens import codes, qr
 from campaigns.tokens.models import Medium, Token
 
-router = APIRouter(tags=["phones"])
+router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
 
 
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)

@@ -8,8 +8,9 @@ from fastapi.responses import HTMLResponse
 
 from api.dependencies import Core
 from api.pages.render import language_of
+from api.policies import PUBLIC
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[PUBLIC])
 _METHODS = ("get", "post", "put", "patch", "delete")
 
 

@@ -308,6 +308,46 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "A sign-in link works once, and for 14 days.",
         "Ask your manager for a new link.",
     ),
+    "sign_in_link_used": (
+        "This link is used up",
+        "A sign-in link works once, and not for long.",
+        "Ask for a new one.",
+    ),
+    "member_not_signed_in": (
+        "You are not signed in",
+        "A session ends after twelve hours, or after half an hour without you.",
+        "Sign in with a new link.",
+    ),
+    "right_missing": (
+        "That is not for your role",
+        "Your role does not allow this.",
+        "Ask an owner of the organisation.",
+    ),
+    "own_proposal": (
+        "Somebody else decides this",
+        "You proposed it, or issued the key that did.",
+        "Ask another member who may approve.",
+    ),
+    "decided_already": (
+        "That is decided already",
+        "Somebody was faster, or it was taken back.",
+        "Load the page again to see what was decided.",
+    ),
+    "last_owner": (
+        "The last owner stays",
+        "An organisation keeps at least one owner who has signed in.",
+        "Make somebody else an owner first.",
+    ),
+    "member_exists": (
+        "Somebody with this address is a member already",
+        "An address belongs to one member of an organisation.",
+        "Look for it in the list of members.",
+    ),
+    "too_many_links": (
+        "That is enough links for now",
+        "This member was sent five links in half an hour.",
+        "Use one of them, or wait.",
+    ),
     "no_live_code": (
         "This screen has no code to show",
         "No live code stands in this shop just now.",

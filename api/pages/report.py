@@ -14,6 +14,7 @@ from api.dependencies import Core, Now, Services
 from api.forms import read_fields, require_same_site, wants_json
 from api.pages import views
 from api.pages.phone import Tongue, entry_of, language_for, moved, onward
+from api.policies import PUBLIC
 from campaigns import care, clock, ids
 from campaigns.care import Reported, ReportKind
 from campaigns.care.service import TEXT_LIMIT
@@ -22,7 +23,7 @@ from campaigns.scans.agents import LONGEST_AGENT
 from campaigns.tokens import codes
 from campaigns.tokens.directory import Entry
 
-router = APIRouter(prefix="/report", tags=["phones"])
+router = APIRouter(prefix="/report", tags=["phones"], dependencies=[PUBLIC])
 
 ASKED_LIMIT = 64  # characters of a code
 Asked = Annotated[str, Path(max_length=ASKED_LIMIT, description="The code, as it is printed or as the link has it.")]

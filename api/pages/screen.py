@@ -13,6 +13,7 @@ from api.dependencies import Core, Now, Services
 from api.pages import views
 from api.pages.render import LANGUAGES, language_of
 from api.pages.staff_session import Staff
+from api.policies import STAFF
 from campaigns import ids, missions, tokens
 from campaigns.errors import NotFound
 from campaigns.missions.models import LocalText
@@ -22,7 +23,7 @@ from campaigns.tokens import Token, codes, live
 from campaigns.tokens.screens import HELD_WINDOWS, window_matrix
 from campaigns.tokens.shapes import Finder, Matrix, Style, boxes
 
-router = APIRouter(prefix="/staff", tags=["staff"])
+router = APIRouter(prefix="/staff", tags=["staff"], dependencies=[STAFF])
 Chosen = Annotated[str | None, Query(max_length=90, description="of several live tokens, the one to show")]
 
 

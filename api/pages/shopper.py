@@ -28,6 +28,7 @@ from api.pages.phone import (
     participant_shown,
 )
 from api.pages.render import local
+from api.policies import PUBLIC
 from api.problems import status_of
 from campaigns import community, ids, missions, participants
 from campaigns.clock import zone
@@ -39,7 +40,7 @@ from campaigns.planning import Campaign
 from campaigns.scans import CheckIn
 from campaigns.scans.service import phase_of
 
-router = APIRouter(tags=["phones"])
+router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
 ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
 

@@ -16,13 +16,14 @@ from api.forms import require_same_site
 from api.pages import views
 from api.pages.render import language_of
 from api.pages.staff_session import COOKIE, Staff, signed_in
+from api.policies import STAFF
 from api.problems import status_of
 from campaigns import ids, places, tokens
 from campaigns.errors import CampaignError, Forbidden
 from campaigns.places import Place, StaffSession
 from campaigns.scans.agents import Agent, classify
 
-router = APIRouter(prefix="/staff", tags=["staff"])
+router = APIRouter(prefix="/staff", tags=["staff"], dependencies=[STAFF])
 LOOK_S = 0.7  # between two looks at the figures: a scan shows well within two seconds
 Tongue = Annotated[str | None, Query(max_length=20)]
 

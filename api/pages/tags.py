@@ -14,12 +14,13 @@ from api.pages import views
 from api.pages.phone import language_for
 from api.pages.staff_session import Staff
 from api.pages.tag_views import bytes_view, tag_view
+from api.policies import STAFF
 from campaigns import ids, tokens
 from campaigns.places import Place
 from campaigns.tokens import TagWriting, Was, qr
 from campaigns.tokens.encoding import encoding_of
 
-router = APIRouter(prefix="/staff/tags", tags=["staff"])
+router = APIRouter(prefix="/staff/tags", tags=["staff"], dependencies=[STAFF])
 
 
 class WritingCreate(schemas.Request):

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Index, text
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
+from campaigns.audit import Audit
 from campaigns.storage import Row
 
 _OPEN = text("closed_at IS NULL")
@@ -28,6 +29,7 @@ class CodeReport(Row, table=True):
     """
 
     __tablename__ = "code_reports"
+    __audit__ = Audit("code_report", silent=frozenset({"text", "code", "reporter_key"}), only_changes=True)
     __table_args__ = (
         UniqueConstraint("token_id", "day", "reporter_key"),
         Index("ix_code_reports_organisation_id_id", "organisation_id", "id"),

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from campaigns import clock
+from campaigns import audit, clock
 from campaigns.care.models import Alert, CodeReport, CodeReportDay, ReportKind
 from campaigns.errors import Invalid, NotFound, TooMany
 from campaigns.events import record_event
@@ -91,6 +91,9 @@ def handle_report(session: Session, report: CodeReport, *, now: datetime) -> Cod
     mark = update(CodeReport).where(col(CodeReport.id) == report.id, col(CodeReport.handled_at).is_(None))
     if changed(session, mark.values(handled_at=now)):
         record_event(session, "code_report.handled", now=now, report_id=report.id)
+        was = {"handled_at": [None, now]}
+        owner = report.organisation_id
+        audit.note(session, "code_report.changed", report.id, organisation_id=owner, changes=was, now=now)
     return session.get_one(CodeReport, report.id, populate_existing=True)
 
 

@@ -1,10 +1,38 @@
-"""Organisations and API keys."""
+"""Organisations, their members and API keys, and who may do what."""
 
-from campaigns.identity.models import ApiKey, Organisation, Role
-from campaigns.identity.service import (
-    found_organisation,
+from campaigns.identity.keys import (
+    is_use_due,
     issue_key,
+    key_by_id,
     key_by_secret,
+    list_keys,
+    note_use,
+    revoke_key,
+    rotate_key,
+    twin_of,
+)
+from campaigns.identity.members import (
+    SignedIn,
+    change_role,
+    find_members,
+    invite_member,
+    is_sight_due,
+    link_by_secret,
+    list_members,
+    list_sessions,
+    member_by_id,
+    member_by_session,
+    new_sign_in_link,
+    note_sight,
+    remove_member,
+    revoke_session,
+    sign_in_member,
+)
+from campaigns.identity.models import ApiKey, Member, MemberSession, Organisation, SignInLink
+from campaigns.identity.rights import MEANING, MEMBER_ROLES, RIGHTS, Right, Role
+from campaigns.identity.service import (
+    change_organisation,
+    found_organisation,
     mark_of_database,
     organisation_by_id,
     recognise_secret_key,
@@ -12,14 +40,44 @@ from campaigns.identity.service import (
 )
 
 __all__ = [
+    "MEANING",
+    "MEMBER_ROLES",
+    "RIGHTS",
     "ApiKey",
+    "Member",
+    "MemberSession",
     "Organisation",
+    "Right",
     "Role",
+    "SignInLink",
+    "SignedIn",
+    "change_organisation",
+    "change_role",
+    "find_members",
     "found_organisation",
+    "invite_member",
+    "is_sight_due",
+    "is_use_due",
     "issue_key",
+    "key_by_id",
     "key_by_secret",
+    "link_by_secret",
+    "list_keys",
+    "list_members",
+    "list_sessions",
     "mark_of_database",
+    "member_by_id",
+    "member_by_session",
+    "new_sign_in_link",
+    "note_sight",
+    "note_use",
     "organisation_by_id",
     "recognise_secret_key",
+    "remove_member",
+    "revoke_key",
+    "revoke_session",
+    "rotate_key",
+    "sign_in_member",
+    "twin_of",
     "verify_hosts",
 ]

@@ -1,20 +1,16 @@
-"""Who acts: organisations, and API keys of the form `psr_live_<secret><checksum>`."""
+"""Organisations, and the secret key their database was made with."""
 
 import hashlib
-import zlib
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
-from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
-from campaigns.identity.models import ApiKey, KeyFingerprint, Organisation, Role
+from campaigns.errors import Conflict, Invalid, NotFound
+from campaigns.identity.models import KeyFingerprint, Organisation
 from campaigns.ids import NIL, uuid7_at
-from campaigns.sealing import hash_secret, new_secret
 from campaigns.storage import insert_once
-
-KEY_PREFIX = "psr_live_"
-_REFUSED = "This key is not valid. Send `Authorization: Bearer psr_live_...` with a key that `passerelle init` printed."
 
 
 def found_organisation(session: Session, name: str, *, now: datetime) -> Organisation:
@@ -27,41 +23,6 @@ def found_organisation(session: Session, name: str, *, now: datetime) -> Organis
     return organisation
 
 
-def issue_key(session: Session, organisation_id: UUID, *, role: Role, now: datetime) -> str:
-    """Make a key and return it: the only moment it is known in full."""
-    secret = new_secret()
-    key = KEY_PREFIX + secret + checksum(secret)
-    session.add(
-        ApiKey(
-            id=uuid7_at(now),
-            organisation_id=organisation_id,
-            role=role,
-            prefix=key[:14],
-            secret_hash=hash_secret(key),
-            created_at=now,
-        )
-    )
-    return key
-
-
-def checksum(secret: str) -> str:
-    """CRC-32 of the secret as eight hexadecimal digits: a mistyped key is refused without a look-up."""
-    return f"{zlib.crc32(secret.encode()):08x}"
-
-
-def key_by_secret(session: Session, key: str) -> ApiKey:
-    """The live key behind a bearer value. Forbidden, in the same words, for anything else."""
-    secret, check = key.removeprefix(KEY_PREFIX)[:-8], key[-8:]
-    if not key.startswith(KEY_PREFIX) or len(key) > 100 or checksum(secret) != check:
-        raise Forbidden(_REFUSED, code="unauthenticated")
-    found = session.exec(
-        select(ApiKey).where(ApiKey.secret_hash == hash_secret(key), col(ApiKey.revoked_at).is_(None))
-    ).first()
-    if found is None:
-        raise Forbidden(_REFUSED, code="unauthenticated")
-    return found
-
-
 def organisation_by_id(session: Session, organisation_id: UUID, *, lock: bool = False) -> Organisation:
     """The organisation, locked for a change if asked; NotFound for none."""
     organisation = session.get(Organisation, organisation_id, with_for_update=lock or None, populate_existing=lock)
@@ -72,7 +33,13 @@ def organisation_by_id(session: Session, organisation_id: UUID, *, lock: bool = 
 
 def verify_hosts(session: Session, organisation: Organisation, hosts: list[str]) -> Organisation:
     """Name the hosts that codes may lead to, in their normal form; none: any. The caller looks at the codes."""
-    organisation.verified_hosts = hosts
+    return change_organisation(session, organisation, verified_hosts=hosts)
+
+
+def change_organisation(session: Session, organisation: Organisation, **fields: Any) -> Organisation:
+    """Change what an organisation says of itself, or how it works."""
+    for name, value in fields.items():
+        setattr(organisation, name, value)
     session.add(organisation)
     session.flush()
     return organisation

@@ -1,5 +1,7 @@
 """Every table module, imported so that the metadata is whole."""
 
+import campaigns.approvals
+import campaigns.audit
 import campaigns.care.models
 import campaigns.community.models
 import campaigns.events

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
+from campaigns.audit import Audit
 from campaigns.storage import Row, json_column
 
 LocalText = dict[str, str]  # language -> text; "" holds a text given in one language only
@@ -57,6 +58,7 @@ class Mission(Row, table=True):
     """A shared goal of a campaign."""
 
     __tablename__ = "missions"
+    __audit__ = Audit("mission")
     __table_args__ = (UniqueConstraint("campaign_id", "external_id"),)
 
     organisation_id: UUID = Field(foreign_key="organisations.id")
@@ -75,6 +77,7 @@ class Step(Row, table=True):
     """One act of a mission. `min_presence` is the least proof it accepts, 0 to 3."""
 
     __tablename__ = "steps"
+    __audit__ = Audit("step", path=("mission_id",))
     __table_args__ = (UniqueConstraint("mission_id", "position"),)
 
     mission_id: UUID = Field(foreign_key="missions.id")

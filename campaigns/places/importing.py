@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlmodel import Session, col, select
 
+from campaigns import audit
 from campaigns.ids import uuid7_at
 from campaigns.places.models import Place
 from campaigns.places.service import change_place
@@ -57,4 +58,8 @@ def _create(session: Session, organisation_id: UUID, row: dict[str, Any], *, now
     defaults: dict[str, Any] = {"radius_m": 100, "address": None, "opening_hours": None, "external_id": None}
     instants = {"created_at": now, "changed_at": now}
     fields = {**defaults, **row, **instants}
-    return insert_once(session, Place, id=uuid7_at(now), organisation_id=organisation_id, **fields)
+    id = uuid7_at(now)
+    if not insert_once(session, Place, id=id, organisation_id=organisation_id, **fields):
+        return False
+    audit.note_new(session, "place", id, {"organisation_id": organisation_id, **fields}, now=now)
+    return True

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
+from campaigns.audit import Audit
 from campaigns.clock import zone
 from campaigns.storage import Row, json_column
 
@@ -16,6 +17,7 @@ class Place(Row, table=True):
     """A shop or spot. `opening_hours` maps `mon`..`sun` to lists of ["09:00", "19:30"]; none means always open."""
 
     __tablename__ = "places"
+    __audit__ = Audit("place")
     __table_args__ = (UniqueConstraint("organisation_id", "external_id"),)
 
     organisation_id: UUID = Field(foreign_key="organisations.id")
@@ -52,6 +54,7 @@ class StaffLink(Row, table=True):
     """A one-time link that signs a shop's phone in. Only its hash is kept."""
 
     __tablename__ = "staff_links"
+    __audit__ = Audit("staff_link", silent=frozenset({"secret_hash", "used_at"}), path=("place_id",))
 
     place_id: UUID = Field(foreign_key="places.id", index=True)
     secret_hash: str = Field(unique=True)
@@ -65,6 +68,7 @@ class StaffSession(Row, table=True):
     """A shop's phone that signed in. Listed and revocable."""
 
     __tablename__ = "staff_sessions"
+    __audit__ = Audit("staff_session", silent=frozenset({"secret_hash"}), path=("place_id",))
 
     place_id: UUID = Field(foreign_key="places.id", index=True)
     secret_hash: str = Field(unique=True)

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger
 from sqlmodel import Field, UniqueConstraint
 
+from campaigns.audit import Audit
 from campaigns.errors import Conflict
 from campaigns.storage import Row, json_column
 
@@ -116,6 +117,7 @@ class Campaign(Row, table=True):
     """An objective with targets, a flight and a state."""
 
     __tablename__ = "campaigns"
+    __audit__ = Audit("campaign")
     __table_args__ = (UniqueConstraint("organisation_id", "external_id"),)
 
     organisation_id: UUID = Field(foreign_key="organisations.id")
@@ -148,6 +150,15 @@ class Campaign(Row, table=True):
             return State.SCHEDULED
         return state
 
+    def require(self, *states: State) -> None:
+        """Conflict when it is in another state than these."""
+        if self.state not in states:
+            raise Conflict(
+                f"A campaign that is {self.state} cannot do this; it would have to be {' or '.join(states)}.",
+                code="wrong_state",
+                state=self.state,
+            )
+
     def move(self, to: State, *, of: tuple[State, ...], now: datetime) -> None:
         """Change the state; Conflict when the present one does not lead there."""
         if self.state not in of:
@@ -164,6 +175,7 @@ class Target(Row, table=True):
     """One figure a campaign wants to reach. Locked at launch; what changes later is another row."""
 
     __tablename__ = "targets"
+    __audit__ = Audit("target", path=("campaign_id",))
     __table_args__ = (UniqueConstraint("campaign_id", "kpi"),)
 
     campaign_id: UUID = Field(foreign_key="campaigns.id")

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Index, LargeBinary, false, text
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
+from campaigns.audit import Audit
 from campaigns.errors import Conflict
 from campaigns.storage import Row, json_column
 from campaigns.tokens import sun
@@ -55,6 +56,7 @@ class TokenBatch(Row, table=True):
     """Tokens made together. A serial batch says how often each code is good, and whether the shop hands it over."""
 
     __tablename__ = "token_batches"
+    __audit__ = Audit("token_batch")
     __table_args__ = (Index("ix_token_batches_campaign_id_id", "campaign_id", "id"),)
 
     organisation_id: UUID = Field(foreign_key="organisations.id")
@@ -75,6 +77,7 @@ class Token(Row, table=True):
     """One code. `code` is canonical: ten characters (a serial has sixteen), upper case, no hyphen."""
 
     __tablename__ = "tokens"
+    __audit__ = Audit("token")
     __table_args__ = (UniqueConstraint("campaign_id", "external_id"), Index("ix_tokens_batch_id_id", "batch_id", "id"))
 
     organisation_id: UUID = Field(foreign_key="organisations.id")
@@ -222,6 +225,7 @@ class TagKeySet(Row, table=True):
     """The keys that a batch of tags shares, given once and named by their id from then on."""
 
     __tablename__ = "tag_key_sets"
+    __audit__ = Audit("tag_key_set", silent=frozenset({"sealed_keys"}))
 
     organisation_id: UUID = Field(foreign_key="organisations.id", index=True)
     label: str
@@ -256,6 +260,7 @@ class TagWriting(Row, table=True):
     """
 
     __tablename__ = "tag_writings"
+    __audit__ = Audit("tag_writing")
     __table_args__ = (
         Index(
             "ix_tag_writings_uid_held",

@@ -10,6 +10,7 @@ from sqlalchemy import Text, cast, delete, func, or_
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from campaigns import audit
 from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
@@ -73,6 +74,7 @@ def issue(
             if tag is not None:
                 _enrol(session, id, tag)
             record_event(session, "token.issued", now=now, token_id=id)
+            audit.note_new(session, "token", id, {"code": code, **fields}, now=now)
             announce(session, "code", id)
             return session.get_one(Token, id)
     raise Conflict("No free code was found; try again.", code="busy")

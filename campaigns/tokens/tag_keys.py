@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlmodel import Session, select
 
+from campaigns import audit
 from campaigns.errors import NotFound
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
@@ -16,18 +17,17 @@ from campaigns.tokens.models import TagKeySet, TagPlan
 def keep_key_set(session: Session, organisation_id: UUID, plan: TagPlan, *, label: str, now: datetime) -> TagKeySet:
     """Keep the sealed keys of a plan, whose `uid` plays no part."""
     id = uuid7_at(now)
-    insert_once(
-        session,
-        TagKeySet,
-        id=id,
-        organisation_id=organisation_id,
-        label=label,
-        sealed_keys=plan.sealed_keys,
-        mode=plan.mode.value,
-        mac_input=plan.mac_input.value,
-        diversifier=plan.diversifier.hex() if plan.diversifier else None,
-        created_at=now,
-    )
+    fields = {
+        "organisation_id": organisation_id,
+        "label": label,
+        "sealed_keys": plan.sealed_keys,
+        "mode": plan.mode.value,
+        "mac_input": plan.mac_input.value,
+        "diversifier": plan.diversifier.hex() if plan.diversifier else None,
+        "created_at": now,
+    }
+    insert_once(session, TagKeySet, id=id, **fields)
+    audit.note_new(session, "tag_key_set", id, fields, now=now)
     record_event(session, "tag_key_set.kept", now=now, tag_key_set_id=id)
     return session.get_one(TagKeySet, id)
 

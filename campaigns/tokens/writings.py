@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, false, or_, update
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
+from campaigns import audit
 from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
@@ -75,6 +76,7 @@ def record_writing(
     if not insert_once(session, TagWriting, id=id, **fields):
         _refuse_taken(session, token, uid)
     record_event(session, "tag.written", now=now, token_id=token.id, writing_id=id)
+    audit.note_new(session, "tag_writing", id, fields, now=now)
     for token_id in {token.id, *(one.token_id for one in ended)}:
         announce(session, "token", token_id)
     return session.get_one(TagWriting, id)

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from api.problems import PROBLEMS, STATUS, STATUS_OF_CODE, status_of_code
-from campaigns.identity.service import checksum
+from campaigns.identity.keys import checksum
 from tests.api.conftest import House
 from tests.api.helpers import CAMPAIGN, PLACE, Shop, made, make_shop, owner, problem
 from tests.conftest import ROOT, Server, wait_until

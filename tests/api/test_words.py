@@ -34,6 +34,8 @@ NOT_ON_PAGES = {
     "job_running",
     "tag_taken",
     "nothing_to_print",
+    "too_many_keys",
+    "rotation_running",
 }
 
 

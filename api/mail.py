@@ -1,0 +1,64 @@
+"""Mail: one-time sign-in links to members, over SMTP, only where PASSERELLE_SMTP_URL is set."""
+
+import logging
+import smtplib
+import ssl
+from datetime import datetime
+from email.message import EmailMessage
+from urllib.parse import unquote, urlsplit
+
+from campaigns.errors import Invalid
+
+PATIENCE_S = 15  # for the mail server
+PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
+
+log = logging.getLogger("passerelle.mail")
+
+
+class Postman:
+    """Sends our few mails. Each is sent by itself, after the commit; one that fails is logged without its address.
+
+    `smtp://user:password@host:587` speaks STARTTLS, `smtps://` TLS from the first byte, `smtp+plain://` neither, for a
+    relay on the same machine.
+    """
+
+    def __init__(self, url: str, sender: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in PORTS or not parts.hostname or not sender:
+            raise Invalid(
+                "PASSERELLE_SMTP_URL is smtp://user:password@host:587, smtps://... or smtp+plain://..., and "
+                "PASSERELLE_MAIL_FROM is the address that mails come from."
+            )
+        self._scheme, self._host = parts.scheme, parts.hostname
+        self._port = parts.port or PORTS[parts.scheme]
+        self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        self._sender = sender
+
+    def send_sign_in_link(self, address: str, url: str, expires_at: datetime) -> None:
+        """Send a member the link that signs them in."""
+        message = EmailMessage()
+        message["Subject"] = "Passerelle : votre lien de connexion / your sign-in link"
+        message["From"], message["To"] = self._sender, address
+        until = expires_at.strftime("%Y-%m-%d %H:%M UTC")
+        message.set_content(
+            f"Ce lien vous connecte une fois, jusqu’au {until} :\nThis link signs you in once, until {until}:\n\n"
+            f"{url}\n\n"
+            "Vous ne l’avez pas demandé ? N’en faites rien.\nYou did not ask for it? Do nothing.\n"
+        )
+        try:
+            self._send(message)
+        except (OSError, smtplib.SMTPException) as error:
+            log.error("a sign-in link could not be sent: %s", type(error).__name__)
+
+    def _send(self, message: EmailMessage) -> None:
+        context = ssl.create_default_context()
+        if self._scheme == "smtps":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(self._host, self._port, timeout=PATIENCE_S, context=context)
+        else:
+            server = smtplib.SMTP(self._host, self._port, timeout=PATIENCE_S)
+        with server:
+            if self._scheme == "smtp":
+                server.starttls(context=context)
+            if self._login:
+                server.login(*self._login)
+            server.send_message(message)
