@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     erasure_dir: Path | None = Field(
         None, description="Where erasures are noted outside the database. None: beside a SQLite file, else here."
     )
+    pg_bin: Path | None = Field(None, description="The folder of pg_dump and pg_restore. None: they are on the PATH.")
     worker: bool = Field(True, description="Run the worker inside the server.")
 
     @field_validator("database_url")

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from campaigns.errors import Conflict
 from campaigns.ids import uuid7
+from campaigns.storage import sync_file
 
 _SUFFIX = ".erasures"
 
@@ -75,10 +76,10 @@ class ErasureLog:
             return self._file
         if not self.folder.exists():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync_folder(self.folder.parent)
+            sync_file(self.folder.parent)
         path = self.folder / f"{uuid7().hex}{_SUFFIX}"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        _sync_folder(self.folder)
+        sync_file(self.folder)
         self._process = os.getpid()
         return file
 
@@ -107,11 +108,3 @@ def _parse(line: bytes) -> Erasure | None:
         return None
     participant, _, instant = text.decode().partition(" ")
     return Erasure(UUID(participant), datetime.fromisoformat(instant))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
