@@ -7,15 +7,16 @@ import sys
 import tomllib
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import psycopg
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
+from api import cli_backup
+from api.terminal import EXIT_DIFFERENT, EXIT_REFUSED, AsJson, read_settings, refuse, say
 from campaigns import clock, identity, ids, migrations
 from campaigns import verify as verification
 from campaigns.errors import CampaignError
@@ -25,8 +26,6 @@ from campaigns.sealing import Keyring
 from campaigns.settings import Settings
 from campaigns.storage import Database, sole_process
 
-EXIT_REFUSED = 1  # the command was understood and refused; the reason is on standard error
-EXIT_DIFFERENT = 3  # `verify` found something that does not add up
 # What every server of ours runs with; the bench gives the same to the bare one it compares with.
 SERVER_FLAGS: dict[str, Any] = {
     "http": "httptools",
@@ -55,7 +54,9 @@ app.add_typer(places_app, name="places")
 scans_app = typer.Typer(help="The scan log.", no_args_is_help=True)
 app.add_typer(scans_app, name="scans")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+app.command()(cli_backup.backup)
+app.command()(cli_backup.restore)
+
 ServerUrl = Annotated[str, typer.Option(help="The server's address.", envvar="PASSERELLE_BASE_URL")]
 OwnerKey = Annotated[str, typer.Option(help="An owner key.", envvar="PASSERELLE_API_KEY")]
 
@@ -289,26 +290,6 @@ def _send_file(
         faults = "".join(f"\n  {one['pointer']}: {one['detail']}" for one in body.get("errors", []))
         refuse(f"{body.get('detail', answer.text)}{faults}")
     return body
-
-
-def read_settings() -> Settings:
-    """The settings, or a refusal that names the variable."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        faults = [f"PASSERELLE_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
-        refuse("\n".join(faults))
-
-
-def say(text: str) -> None:
-    """A line on standard output, as it is."""
-    sys.stdout.write(text + "\n")
-
-
-def refuse(reason: str) -> NoReturn:
-    """Say why on standard error and exit 1."""
-    Console(stderr=True).print(reason, style="red", markup=False, highlight=False)
-    raise typer.Exit(EXIT_REFUSED)
 
 
 def _alone(settings: Settings) -> Any:

@@ -324,6 +324,15 @@ def _sum(dialect: str, table: type[SQLModel], key: tuple[str, ...], amounts: tup
     return insert.on_conflict_do_update(index_elements=list(key), set_=sums)
 
 
+def sync_file(path: Path) -> None:
+    """Return when what was written to a file, or done in a folder, is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def sole_process(path: Path) -> Iterator[None]:
     """Hold `<file>.lock`: one process writes a SQLite file. Conflict, in words, when another one does."""
