@@ -115,7 +115,7 @@ def _all(server: str, path: str, key: str) -> list[Any]:
     while page["next_cursor"] is not None:
         rows += page["data"]
         page = ask("GET", server, path, key, limit="200", cursor=page["next_cursor"])
-    return rows + page["data"]
+    return [*rows, *page["data"]]
 
 
 def _member(server: str, key: str, email: str) -> str:
