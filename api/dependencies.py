@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from sqlmodel import Session as DbSession
 
+from api.activity import Activity
 from api.pages.render import Renderer
 from campaigns import identity
 from campaigns.errors import Forbidden
@@ -40,6 +41,8 @@ class Services:
     network: NetworkMap
     till_key: bytes
     live_key: bytes
+    pin_key: bytes
+    activity: Activity
     screens: Screens
     clock: Callable[[], datetime]
 
