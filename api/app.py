@@ -33,13 +33,15 @@ from api import (
     token_batches,
     tokens,
 )
+from api.activity import Activity
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
 from api.mail import Postman
-from api.pages import check_in, front, reference, report, screen, shopper, staff
+from api.pages import check_in, front, reference, report, screen, shopper, staff, staff_phones
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
+from api.pages.staff_session import refuse_locked
 from api.policies import PUBLIC, name_policies
 from api.scan import ScanPath
 from campaigns import clock as clocks
@@ -47,6 +49,7 @@ from campaigns import identity as identities
 from campaigns import migrations
 from campaigns.announcements import Listener
 from campaigns.errors import Invalid, NotFound
+from campaigns.places import Locked
 from campaigns.places.geocode import geocoder
 from campaigns.places.network import NetworkMap
 from campaigns.scans import ReceiptBook, take_writer_number
@@ -89,6 +92,7 @@ _ROUTERS = (
     report,
     shopper,
     staff,
+    staff_phones,
     screen,
     tag_pages,
     reference,
@@ -145,6 +149,7 @@ def wire(services: Services) -> ASGIApp:
             worker.start()
         yield
         app.state.stopping.set()
+        await asyncio.to_thread(services.activity.close)
         await asyncio.to_thread(worker.stop)
         await asyncio.to_thread(listener.stop)
         await queue.close()
@@ -160,6 +165,7 @@ def wire(services: Services) -> ASGIApp:
     )
     inner.state.services = services
     problems.install(inner)
+    inner.add_exception_handler(Locked, refuse_locked)
     for module in _ROUTERS:
         name_policies(module.router.routes)
         inner.include_router(module.router)
@@ -172,10 +178,10 @@ def wire(services: Services) -> ASGIApp:
 
 def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services:
     """What the requests of one process share. Opens nothing yet."""
-    keyring = Keyring(secret_of(settings))
+    keyring, database = Keyring(secret_of(settings)), Database(settings.database_url)
     return Services(
         settings=settings,
-        database=Database(settings.database_url),
+        database=database,
         keyring=keyring,
         receipts=ReceiptBook(keyring.derive("receipt"), keyring.key_id),
         directory=Directory(open_keys=keyring.open_tag_keys),
@@ -186,6 +192,8 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         network=NetworkMap(settings.geoip_file),
         till_key=keyring.derive("till-code"),
         live_key=keyring.derive("live-code"),
+        pin_key=keyring.derive("staff-pin"),
+        activity=Activity(database),
         screens=Screens(),
         postman=Postman(settings.smtp_url, settings.mail_from) if settings.smtp_url else None,
         clock=clock,

@@ -133,7 +133,7 @@ def _tell(console: Console, services: Services, town: Town) -> None:
     entry = next(entry for entry in town.entries if entry.place is not None)
     assert entry.place is not None  # noqa: S101  # just looked for
     with services.database.transaction() as session:
-        secret = places.issue_staff_link(session, entry.place, now=services.clock())
+        secret = places.issue_staff_link(session, entry.place, role=places.StaffRole.MANAGER, now=services.clock())
     links = (
         ("Shopper page", f"{base}/t/{entry.code}"),
         ("Mission", f"{base}/m/{town.mission_slug}"),
@@ -146,7 +146,7 @@ def _tell(console: Console, services: Services, town: Town) -> None:
     console.print(f"\n{demo.BRAND}: twelve shops in Lyon\n", style="bold")
     for name, link in links:
         console.print(f"  {name:<13} {link}", soft_wrap=True, highlight=False, markup=False)
-    console.print()
+    console.print("\nThe staff page asks for a PIN: choose any four digits. It asks again after ten idle minutes.")
     console.print("Scan this with a phone on the same network (it counts: it is a real scan):")
     sys.stdout.write(qr.terminal(f"{base}/t/{entry.code}".upper()) + "\n")
     sys.stdout.flush()

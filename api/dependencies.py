@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from sqlmodel import Session as DbSession
 
+from api.activity import Activity
 from api.mail import Postman
 from api.pages.render import Renderer
 from campaigns import identity
@@ -43,6 +44,8 @@ class Services:
     network: NetworkMap
     till_key: bytes
     live_key: bytes
+    pin_key: bytes
+    activity: Activity
     screens: Screens
     postman: Postman | None
     clock: Callable[[], datetime]
@@ -110,8 +113,7 @@ def authenticate(request: Request, core: Core) -> Acting:
     with core.database.snapshot() as session:
         found = identity.key_by_secret(session, key.strip(), now=now)
     if identity.is_use_due(found, now):
-        with core.database.transaction() as session:
-            identity.note_use(session, found.id, now=now)
+        core.activity.note(lambda session: identity.note_use(session, found.id, now=now))
     acting = Acting(found.organisation_id, found, found.rights, found.places)
     request.state.acting, request.state.author = acting, acting.author
     return acting

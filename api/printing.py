@@ -23,7 +23,7 @@ from campaigns.clock import zone
 from campaigns.errors import Invalid, TooMany
 from campaigns.identity import Right
 from campaigns.places import Place
-from campaigns.places.service import LINK_LIFE
+from campaigns.places.phones import LINK_LIFE
 from campaigns.planning import Campaign
 from campaigns.sealing import new_secret
 from campaigns.tokens import Medium, kits, qr, sheets, spots
@@ -324,7 +324,9 @@ def _kit_words(renderer: Renderer, language: str, place: Place, contact: str, no
         steps=(
             renderer.word(language, "Hang the poster at eye level, in good light, where people may stand."),
             renderer.word(language, "Fold the counter card along the dashed line and stand it beside the till."),
-            renderer.word(language, "Sign the shop’s phone in with page 3: it then shows the till code."),
+            renderer.word(
+                language, "Sign the shop’s phone in with page 3, choose its PIN: it then shows the till code."
+            ),
             renderer.word(language, "Scan the poster with your own phone: its page must open."),
             renderer.word(language, "Look each morning that nothing is stuck over the code. If so, take it down."),
         ),

@@ -27,6 +27,7 @@ from campaigns.storage import Database
 
 TLS = ssl.create_default_context()  # one for all clients: each would take 20 ms to make its own
 SECRET = "a-secret-for-tests-only-0123456789abcdef"
+PIN = "4821"  # of the shops' phones
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "

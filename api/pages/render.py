@@ -177,7 +177,11 @@ class Renderer:
 
 
 # code -> (where its page leads, what the link says); the others lead to the field for a code.
-_ONWARD = {"not_signed_in": ("/staff", ""), "no_live_code": ("/staff", "Shop console")}
+_ONWARD = {
+    "not_signed_in": ("/staff", ""),
+    "no_live_code": ("/staff", "Shop console"),
+    "manager_needed": ("/staff", "Shop console"),
+}
 
 # code -> (title, what happened, next step). Plain English is the key of the French catalogue.
 MESSAGES: dict[str, tuple[str, str, str]] = {
@@ -305,7 +309,24 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
     ),
     "link_used": (
         "This link was used already",
-        "A sign-in link works once, and for 14 days.",
+        "A sign-in link works once, and this one has signed a phone in.",
+        "Ask your manager for a new link.",
+    ),
+    "link_expired": (
+        "This link is too old",
+        "This sign-in link was good for a time that is over.",
+        "Ask your manager for a new link.",
+    ),
+    "locked": ("This phone is locked", "Nothing was done: the phone was locked meanwhile.", "Type its PIN first."),
+    "manager_needed": (
+        "That is for the manager’s phone",
+        "This phone is signed in as staff. Nothing was done.",
+        "Ask your manager to do it from theirs.",
+    ),
+    "pin_shape": ("Choose four digits", "A PIN is exactly four digits, 0 to 9.", ""),
+    "pin_tries": (
+        "This phone was signed out",
+        "The PIN was wrong five times in a row, so this phone was signed out.",
         "Ask your manager for a new link.",
     ),
     "sign_in_link_used": (

@@ -80,8 +80,12 @@ def staff_link(page: Page, shop: Shop) -> None:
 
 def staff_page(page: Page, shop: Shop) -> None:
     shop.scan()
-    sign_in(page.context.new_page(), shop)  # another session, to be signed out
-    sign_in(page, shop)
+    browser = page.context.browser
+    assert browser is not None
+    other = browser.new_context()  # another phone, to be signed out
+    sign_in(other.new_page(), shop)
+    other.close()
+    sign_in(page, shop, "manager")
     page.locator("summary").click()
 
 
