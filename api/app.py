@@ -32,9 +32,10 @@ from api import (
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
-from api.pages import check_in, front, reference, report, screen, shopper, staff
+from api.pages import check_in, front, legal, reference, report, screen, shopper, staff
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
+from api.rules_in_force import RulesInForce
 from api.scan import ScanPath
 from campaigns import clock as clocks
 from campaigns import identity as identities
@@ -78,6 +79,7 @@ _ROUTERS = (
     check_in,
     report,
     shopper,
+    legal,
     staff,
     screen,
     tag_pages,
@@ -124,6 +126,7 @@ def wire(services: Services) -> ASGIApp:
         pages = HostedPages(services)
         services.database.listen(services.directory.hear)
         services.database.listen(pages.hear)
+        services.database.listen(services.rules.hear)
         app.state.pages = pages
         app.state.visitors = visitors
         app.state.stopping = asyncio.Event()
@@ -175,6 +178,7 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         till_key=keyring.derive("till-code"),
         live_key=keyring.derive("live-code"),
         screens=Screens(),
+        rules=RulesInForce(),
         clock=clock,
     )
 

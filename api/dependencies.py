@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from sqlmodel import Session as DbSession
 
 from api.pages.render import Renderer
+from api.rules_in_force import RulesInForce
 from campaigns import identity
 from campaigns.errors import Forbidden
 from campaigns.places.network import NetworkMap
@@ -41,6 +42,7 @@ class Services:
     till_key: bytes
     live_key: bytes
     screens: Screens
+    rules: RulesInForce
     clock: Callable[[], datetime]
 
 

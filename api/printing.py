@@ -15,11 +15,12 @@ from sqlmodel import Session as DbSession
 
 from api import schemas
 from api.dependencies import Actor, Core, Now, Services
-from api.pages.render import LANGUAGES, Renderer, local
+from api.pages.render import LANGUAGES, Renderer
 from api.pages.views import brand
 from campaigns import ids, missions, places, planning, tokens
 from campaigns.clock import zone
 from campaigns.errors import Invalid, TooMany
+from campaigns.missions.models import text_in
 from campaigns.places import Place
 from campaigns.places.service import LINK_LIFE
 from campaigns.planning import Campaign
@@ -266,8 +267,8 @@ def _words(core: Services, session: DbSession, campaign: Campaign, language: str
     goal = mission.goal_value if mission else 0
     return Words(
         brand=brand(session, campaign.organisation_id),
-        title=local(mission.title, language) if mission else campaign.name,
-        promise=local(mission.promise, language) if mission else "",
+        title=text_in(mission.title, language) if mission else campaign.name,
+        promise=text_in(mission.promise, language) if mission else "",
         scan=renderer.word(language, "Scan with your phone"),
         hold=renderer.word(language, "Hold your phone here"),
         or_hold=renderer.word(language, "or tap it here"),

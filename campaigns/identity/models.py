@@ -2,10 +2,12 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlmodel import Field
 
+from campaigns.identity.legal_data import NEEDED
 from campaigns.storage import Row, json_column
 
 
@@ -23,6 +25,23 @@ class Organisation(Row, table=True):
     name: str
     created_at: datetime
     verified_hosts: list[str] | None = json_column(nullable=True)
+    legal_name: str | None = None
+    legal_form: str | None = None
+    address: str | None = None
+    registration: str | None = None
+    publication_director: str | None = None
+    contact_email: str | None = None
+    contact_phone: str | None = None
+    privacy_contact: str | None = None
+    hosting: dict[str, Any] | None = json_column(nullable=True)
+    mandatory_notice: dict[str, str] | None = json_column(nullable=True)
+    changed_at: datetime | None = None
+
+    @property
+    def missing_legal_data(self) -> list[str]:
+        """The fields that the legal pages cannot do without and nobody gave yet."""
+        missing = [name for name in NEEDED if not getattr(self, name)]
+        return missing + ["hosting.address"] * (self.hosting is not None and not self.hosting.get("address"))
 
 
 class ApiKey(Row, table=True):

@@ -2,11 +2,14 @@
 
 import hashlib
 import zlib
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session, col, select
 
+from campaigns.announcements import announce
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.identity.models import ApiKey, KeyFingerprint, Organisation, Role
 from campaigns.ids import NIL, uuid7_at
@@ -76,6 +79,22 @@ def verify_hosts(session: Session, organisation: Organisation, hosts: list[str])
     session.add(organisation)
     session.flush()
     return organisation
+
+
+def describe(session: Session, organisation: Organisation, *, now: datetime, **fields: Any) -> Organisation:
+    """Change what the organisation says of itself for the law; its pages follow at once, in every process."""
+    for name, value in fields.items():
+        setattr(organisation, name, value)
+    organisation.changed_at = now
+    session.add(organisation)
+    session.flush()
+    announce(session, "organisation", organisation.id)
+    return organisation
+
+
+def list_organisations(session: Session, *, limit: int) -> Sequence[Organisation]:
+    """Every organisation of the installation, by name."""
+    return session.exec(select(Organisation).order_by(Organisation.name, col(Organisation.id)).limit(limit)).all()
 
 
 def recognise_secret_key(session: Session, fingerprint: str, *, now: datetime) -> None:
