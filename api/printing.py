@@ -17,9 +17,10 @@ from api import schemas
 from api.dependencies import Actor, Core, Now, Services
 from api.pages.render import LANGUAGES, Renderer
 from api.pages.views import brand
-from campaigns import ids, missions, places, planning, tokens
+from campaigns import identity, ids, missions, places, planning, tokens
 from campaigns.clock import zone
 from campaigns.errors import Invalid, TooMany
+from campaigns.identity import Organisation
 from campaigns.missions.models import text_in
 from campaigns.places import Place
 from campaigns.places.service import LINK_LIFE
@@ -114,7 +115,8 @@ class KitsAsked(schemas.Request):
     contact: schemas.Text | None = Field(
         None,
         max_length=kits.LONGEST_CONTACT,
-        description="a name with a telephone number or an e-mail address; without it a line is left to write it on",
+        description="a name with a telephone number or an e-mail address; without it the organisation's telephone and "
+        "e-mail, and where it has none a line to write it on",
     )
 
 
@@ -186,7 +188,8 @@ def print_kits(
         language = _language(asked.lang, campaign)
         words = _words(core, session, campaign, language)
         shops = [places.place_by_id(session, actor.organisation_id, one) for one in standing]
-    said = [_kit_words(core.renderer, language, shop, asked.contact or "", now).printable() for shop in shops]
+        whom = asked.contact or _contact(identity.organisation_by_id(session, actor.organisation_id))
+    said = [_kit_words(core.renderer, language, shop, whom, now).printable() for shop in shops]
     made = [Kit(_spots(core, standing[shop.id], tagged, None)) for shop in shops]
     kits.files_of(made[0], words, said[0], sign_in_url=_sign_in_url(core, "x" * len(new_secret())))
     body = kits.zipped(_files(core, shops, made, words, said, now), now=now)
@@ -195,6 +198,13 @@ def print_kits(
         "Cache-Control": "no-store",
     }
     return StreamingResponse(body, media_type="application/zip", headers=headers)
+
+
+def _contact(organisation: Organisation) -> str:
+    """Whom a shop calls when nobody else was named: the telephone and, where both go onto the page, the e-mail."""
+    ways = [one for one in (organisation.contact_phone, organisation.contact_email) if one]
+    both = ", ".join(ways)
+    return both if len(both) <= kits.LONGEST_CONTACT else ways[0][: kits.LONGEST_CONTACT]
 
 
 def _files(
@@ -282,6 +292,7 @@ def _words(core: Services, session: DbSession, campaign: Campaign, language: str
         look=renderer.word(language, "Scan to see what became of it"),
         figure=format_decimal(done, locale=language) if done else "",
         goal=_goal(renderer, language, mission.goal_metric, goal) if mission else "",
+        notice=text_in(identity.organisation_by_id(session, campaign.organisation_id).mandatory_notice, language),
         share=done / goal if goal else None,
     ).printable()
 
