@@ -38,11 +38,12 @@ from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
 from api.mail import Postman
-from api.pages import check_in, front, reference, report, screen, shopper, staff, staff_phones
+from api.pages import check_in, front, legal, reference, report, screen, shopper, staff, staff_phones
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
 from api.pages.staff_session import refuse_locked
 from api.policies import PUBLIC, name_policies
+from api.rules_in_force import RulesInForce
 from api.scan import ScanPath
 from campaigns import clock as clocks
 from campaigns import identity as identities
@@ -91,6 +92,7 @@ _ROUTERS = (
     check_in,
     report,
     shopper,
+    legal,
     staff,
     staff_phones,
     screen,
@@ -138,6 +140,7 @@ def wire(services: Services) -> ASGIApp:
         pages = HostedPages(services)
         services.database.listen(services.directory.hear)
         services.database.listen(pages.hear)
+        services.database.listen(services.rules.hear)
         app.state.pages = pages
         app.state.visitors = visitors
         app.state.stopping = asyncio.Event()
@@ -196,6 +199,7 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         activity=Activity(database),
         screens=Screens(),
         postman=Postman(settings.smtp_url, settings.mail_from) if settings.smtp_url else None,
+        rules=RulesInForce(),
         clock=clock,
     )
 

@@ -12,6 +12,7 @@ from sqlmodel import Session as DbSession
 from api.activity import Activity
 from api.mail import Postman
 from api.pages.render import Renderer
+from api.rules_in_force import RulesInForce
 from campaigns import identity
 from campaigns.audit import Author, AuthorKind
 from campaigns.errors import Forbidden, NotFound
@@ -48,6 +49,7 @@ class Services:
     activity: Activity
     screens: Screens
     postman: Postman | None
+    rules: RulesInForce
     clock: Callable[[], datetime]
 
 

@@ -73,6 +73,7 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
     def act() -> CheckedIn:
         with core.database.snapshot() as session:
             ground = missions.ground_of(session, receipt, entry)
+        rules = core.rules.version_id(core.database, ground.mission, now=now) if ground.mission else None
         with core.database.transaction() as session:
             return missions.check_in(
                 session,
@@ -85,6 +86,7 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
                 seal=lambda fix: seal_position(core, fix),
                 till_window=window,
                 occurred_at=asked.occurred_at,
+                rules_version_id=rules,
                 now=now,
             )
 

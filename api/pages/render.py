@@ -25,7 +25,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from campaigns.missions.models import LocalText
+from campaigns.missions.models import text_in
 
 LANGUAGES = ("fr", "en")
 _MARK = f"\x02{secrets.token_hex(8)}\x03"  # nobody can type it: it is made anew by each process
@@ -105,10 +105,15 @@ class Renderer:
         return f"/static/{name}?v={hashlib.sha256(self.scripts[name]).hexdigest()[:8]}"
 
     def page(self, name: str, language: str, **context: Any) -> str:
-        """A page as HTML. `context` overrides the frame's defaults (brand, js, other_lang_url)."""
+        """A page as HTML. `context` overrides the frame's defaults (brand, owner, notices, js, ...)."""
         other = "en" if language == "fr" else "fr"
-        frame = {"lang": language, "other_lang": other, "other_lang_url": f"?lang={other}", "css": self.css}
-        defaults = {"brand": "", "js": ""}
+        frame: dict[str, Any] = {
+            "lang": language,
+            "other_lang": other,
+            "other_lang_url": f"?lang={other}",
+            "css": self.css,
+        }
+        defaults = {"brand": "", "js": "", "owner": "", "notices": [], "rules_url": ""}
         return self._environments[language].get_template(name).render({**frame, **defaults, **context})
 
     def spliced(self, name: str, language: str, **context: Any) -> Spliced:
@@ -408,15 +413,6 @@ def kept_language(language: str, accept_language: str) -> str:
     return "" if language == language_of(None, accept_language) else language
 
 
-def local(text: str | LocalText | None, language: str) -> str:
-    """A brand's text in a language: that of the language, the one without language, or the first."""
-    if not text:
-        return ""
-    if isinstance(text, str):
-        return text
-    return text.get(language) or text.get("") or next(iter(text.values()))
-
-
 def _environment(language: str, catalogue: NullTranslations) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(str(_PAGES / "templates")),
@@ -428,7 +424,7 @@ def _environment(language: str, catalogue: NullTranslations) -> Environment:
     )
     environment.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
     environment.filters["number"] = lambda value: format_decimal(value, locale=language)
-    environment.filters["local"] = lambda text: local(text, language)
+    environment.filters["local"] = lambda text: text_in(text, language)
     return environment
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from babel.dates import format_date, format_datetime
 from fastapi import APIRouter, Path, Query, Request
@@ -27,13 +27,13 @@ from api.pages.phone import (
     onward,
     participant_shown,
 )
-from api.pages.render import local
 from api.policies import PUBLIC
 from api.problems import status_of
 from campaigns import community, ids, missions, participants
 from campaigns.clock import zone
 from campaigns.errors import CampaignError, NotFound
 from campaigns.missions import Mission
+from campaigns.missions.models import text_in
 from campaigns.participants import Participant
 from campaigns.places import Place
 from campaigns.planning import Campaign
@@ -82,6 +82,7 @@ async def join(request: Request, core: Core, mission: MissionName, now: Now) -> 
 
 
 def _join(request: Request, core: Services, mission: str, now: datetime) -> Response:
+    rules = _rules_of(core, mission, now)
     with core.database.transaction() as session:
         found = mission_named(session, mission)
         campaign = session.get_one(Campaign, found.campaign_id)
@@ -90,12 +91,19 @@ def _join(request: Request, core: Services, mission: str, now: datetime) -> Resp
         person, secret = missions.recognise_or_join(
             session, campaign, cookie, language=language_for(request, None), now=now
         )
-        missions.take_part(session, found, person, phase=phase, now=now)
+        missions.take_part(session, found, person, phase=phase, rules_version_id=rules, now=now)
     body = {"participant": participant_shown(person)}
     answer = moved(request, f"/m/{found.slug}?just=joined", body)
     if secret:
         keep_cookie(answer, core, found.organisation_id, secret)
     return answer
+
+
+def _rules_of(core: Services, name: str, now: datetime) -> UUID:
+    """The version of a mission's rules in force, to be recorded with an act."""
+    with core.database.snapshot() as session:
+        mission = mission_named(session, name)
+    return core.rules.version_id(core.database, mission, now=now)
 
 
 @router.post("/m/{mission}/ideas", status_code=201)
@@ -110,6 +118,8 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
     client_id = asked.client_id or str(uuid4())
     language = language_for(request, None)
 
+    rules = _rules_of(core, mission, now)
+
     def act() -> tuple[Mission, Participant, str | None, community.Posted]:
         with core.database.transaction() as session:
             found = mission_named(session, mission)
@@ -117,7 +127,15 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
             cookie = cookie_of(request, found.organisation_id)
             person, secret = missions.recognise_or_join(session, campaign, cookie, language=language, now=now)
             posted = community.post_idea(
-                session, found, campaign, person, text=asked.text, client_id=client_id, language=language, now=now
+                session,
+                found,
+                campaign,
+                person,
+                text=asked.text,
+                client_id=client_id,
+                language=language,
+                rules_version_id=rules,
+                now=now,
             )
             return found, person, secret, posted
 
@@ -149,9 +167,20 @@ def me(request: Request, core: Core, session: ReadSession, lang: Tongue = None) 
         for name, secret in request.cookies.items()
         if name.startswith("passerelle_p_") and (person := participants.recognise(session, secret))
     ]
-    context = _holdings(core, session, people, language)
+    context = _houses(session, people) | _holdings(core, session, people, language)
     page = core.renderer.page("me.html", language, js=core.renderer.script("shopper.js"), **context)
     return HTMLResponse(page, headers={"Cache-Control": "no-store"})
+
+
+def _houses(session: DbSession, people: list[Participant]) -> dict[str, Any]:
+    """The organisation of a phone's one participant; of several only the notices, each once."""
+    houses = [views.house(session, id) for id in dict.fromkeys(person.organisation_id for person in people)]
+    if len(houses) == 1:
+        return houses[0]
+    notices: list[Any] = []
+    for house in houses:
+        notices += [one for one in house["notices"] if one not in notices]
+    return {"notices": notices}
 
 
 def _idea_again(
@@ -192,7 +221,8 @@ def _mission_page(
     page = core.renderer.page(
         "mission.html",
         language,
-        brand=views.brand(session, mission.organisation_id),
+        **views.house(session, mission.organisation_id),
+        rules_url=f"/m/{mission.slug}/rules",
         js=core.renderer.script("shopper.js"),
         mission=views.mission_view(session, mission, phase=phase, ideas=views.IDEAS_SHOWN),
         campaign_state=campaign.state_at(now).value,
@@ -248,7 +278,7 @@ def _holdings(core: Services, session: DbSession, people: list[Participant], lan
         total = len(missions.steps_of(session, mission.id))
         held.append(
             {
-                "title": local(mission.title, language),
+                "title": text_in(mission.title, language),
                 "url": f"/m/{mission.slug}",
                 "steps_done": len(done),
                 "steps_total": total,

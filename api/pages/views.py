@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from babel.dates import format_date, format_datetime
@@ -72,6 +73,13 @@ class PersonView:
 def brand(session: Session, organisation_id: UUID) -> str:
     """The name that stands at the top of an organisation's pages."""
     return identity.organisation_by_id(session, organisation_id).name
+
+
+def house(session: Session, organisation_id: UUID) -> dict[str, Any]:
+    """What every page of an organisation shows of it: its name, the notice the law asks for, whose legal pages."""
+    found = identity.organisation_by_id(session, organisation_id)
+    notices = [found.mandatory_notice] if found.mandatory_notice else []
+    return {"brand": found.name, "owner": ids.show("org", found.id), "notices": notices}
 
 
 def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) -> MissionView:

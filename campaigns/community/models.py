@@ -32,3 +32,4 @@ class Idea(Row, table=True):
     state: str = IdeaState.PUBLISHED
     phase: str
     created_at: datetime
+    rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")

@@ -39,6 +39,7 @@ def post_idea(
     text: str,
     client_id: str,
     language: str,
+    rules_version_id: UUID | None = None,
     now: datetime,
 ) -> Posted:
     """Publish an idea and complete the mission's idea step. A repeat of `client_id` returns the first idea.
@@ -55,7 +56,7 @@ def post_idea(
     if step is None:
         raise Conflict("This mission does not ask for ideas.", code="no_such_step")
     presence = _require_standing(session, mission, step, person, phase=phase)
-    missions.take_part(session, mission, person, phase=phase, now=now)
+    missions.take_part(session, mission, person, phase=phase, rules_version_id=rules_version_id, now=now)
     id = uuid7_at(now)
     is_new = insert_once(
         session,
@@ -69,6 +70,7 @@ def post_idea(
         state=IdeaState.PUBLISHED.value,
         phase=phase,
         created_at=now,
+        rules_version_id=rules_version_id,
     )
     if not is_new:
         raise Conflict("This idea arrived a moment ago.", code="already_posted")

@@ -11,6 +11,7 @@ from campaigns.identity.keys import (
     rotate_key,
     twin_of,
 )
+from campaigns.identity.legal_data import LegalData
 from campaigns.identity.members import (
     SignedIn,
     change_role,
@@ -32,7 +33,9 @@ from campaigns.identity.models import ApiKey, Member, MemberSession, Organisatio
 from campaigns.identity.rights import MEANING, MEMBER_ROLES, RIGHTS, Right, Role
 from campaigns.identity.service import (
     change_organisation,
+    describe,
     found_organisation,
+    list_organisations,
     mark_of_database,
     organisation_by_id,
     recognise_secret_key,
@@ -44,6 +47,7 @@ __all__ = [
     "MEMBER_ROLES",
     "RIGHTS",
     "ApiKey",
+    "LegalData",
     "Member",
     "MemberSession",
     "Organisation",
@@ -53,6 +57,7 @@ __all__ = [
     "SignedIn",
     "change_organisation",
     "change_role",
+    "describe",
     "find_members",
     "found_organisation",
     "invite_member",
@@ -64,6 +69,7 @@ __all__ = [
     "link_by_secret",
     "list_keys",
     "list_members",
+    "list_organisations",
     "list_sessions",
     "mark_of_database",
     "member_by_id",

@@ -8,6 +8,7 @@ import campaigns.events
 import campaigns.idempotency
 import campaigns.identity.models
 import campaigns.jobs
+import campaigns.legal.models
 import campaigns.missions.models
 import campaigns.participants.models
 import campaigns.places.models

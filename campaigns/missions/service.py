@@ -108,7 +108,6 @@ def start_mission(
     session.add(mission)
     session.flush()
     set_steps(session, mission, steps, now=now)
-    announce(session, "campaign", campaign.id)
     return mission
 
 
@@ -136,6 +135,7 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
             )
         )
     session.flush()
+    announce(session, "campaign", mission.campaign_id)
 
 
 def change_mission(session: Session, mission: Mission, *, now: datetime, **fields: Any) -> Mission:
@@ -194,6 +194,7 @@ def check_in(
     seal: Callable[[Position], SealedFix],
     till_window: int | None,
     occurred_at: datetime | None,
+    rules_version_id: UUID | None = None,
     now: datetime,
 ) -> CheckedIn:
     """Check in on a scan: joins the mission if need be and completes the step the act is worth.
@@ -217,10 +218,11 @@ def check_in(
         till_window=till_window,
         occurred_at=occurred_at,
         least_presence=min((step.min_presence for step in steps), default=0),
+        rules_version_id=rules_version_id,
         now=now,
     )
     if mission is not None and done.verdict in _TAKING_PART:
-        take_part(session, mission, person, phase=done.phase, now=now)
+        take_part(session, mission, person, phase=done.phase, rules_version_id=rules_version_id, now=now)
         if done.counted:
             add_up(session, MissionCounter, _counter(mission, done.phase, "check_ins"), total=1)
     outcomes = [_offline(session, mission, step, person, done, entry, now=now) for step in steps if mission]
@@ -237,10 +239,24 @@ def recognise_or_join(
     return participants.join(session, campaign.organisation_id, language=language, now=now)
 
 
-def take_part(session: Session, mission: Mission, person: Participant, *, phase: str, now: datetime) -> bool:
-    """Make the person a member of the mission; whether they were not before."""
+def take_part(
+    session: Session,
+    mission: Mission,
+    person: Participant,
+    *,
+    phase: str,
+    rules_version_id: UUID | None = None,
+    now: datetime,
+) -> bool:
+    """Make the person a member of the mission, under its rules in force; whether they were not before."""
     is_new = insert_once(
-        session, Membership, mission_id=mission.id, participant_id=person.id, phase=phase, joined_at=now
+        session,
+        Membership,
+        mission_id=mission.id,
+        participant_id=person.id,
+        phase=phase,
+        joined_at=now,
+        rules_version_id=rules_version_id,
     )
     if is_new:
         add_up(session, MissionCounter, _counter(mission, phase, "participants"), total=1)

@@ -162,6 +162,7 @@ class CheckIn(Row, table=True):
     counted: bool = Field(description="the first of this person, token and civil day")
     occurred_at: datetime
     checked_in_at: datetime
+    rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
 
 
 class Visit(SQLModel, table=True):

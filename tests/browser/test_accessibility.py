@@ -109,6 +109,15 @@ def bytes_of_a_tag(page: Page, shop: Shop) -> None:
         summary.click()
 
 
+def older_rules(page: Page, shop: Shop) -> None:
+    for name in ("Ancienne Halle", "La Halle SAS"):
+        with shop.server.api() as api:
+            api.patch("/v1/organisation", json={"legal_name": name, "mandatory_notice": {"fr": "Mangez, bougez."}})
+        open_path(page, shop, "/m/{slug}/rules")
+    open_path(page, shop, "/m/{slug}/rules?version=1")
+    page.locator(".band").wait_for()
+
+
 PAGES: dict[str, Show] = {
     "home": at("/"),
     "home with an error": at("/find?code=7K3Q"),
@@ -136,6 +145,11 @@ PAGES: dict[str, Show] = {
     "report, thanked": at("/report/{code}?just=reported"),
     "report, of no code of ours": at("/report/7K3Q9XABZZ?just=reported"),
     "problem": at("/problems/not_found"),
+    "legal notice": at("/legal"),
+    "privacy": at("/privacy"),
+    "rules": at("/m/{slug}/rules"),
+    "rules, an older version": older_rules,
+    "scan, with a notice": at("/t/{code}"),
 }
 STATES = ("draft", "paused", "ended")
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")  # contrast may pass in one and fail in the other
