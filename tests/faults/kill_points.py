@@ -1,0 +1,131 @@
+"""Run by the tests of backups in a process of its own: do something again and again, killed each time a step later.
+
+A step is a call or a return in a function of `campaigns.backup`, what it calls in C included: each rename, link, sync
+and statement. What must hold after each kill is asserted here.
+"""
+
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from campaigns.backup.archive import require_whole
+from campaigns.errors import Conflict
+from campaigns.storage import Database
+from campaigns.verify import verify
+from tests.conftest import wait_until
+from tests.faults.backups import name_in, note_replay, put, take
+
+WATCHED = ("/campaigns/backup/", "/campaigns/migrations/unfinished.py", "/shutil.py")
+
+
+def steps_of(act: Callable[[], object]) -> int:
+    """How many steps an act has."""
+    count = 0
+
+    def step(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal count
+        count += any(one in frame.f_code.co_filename for one in WATCHED)
+
+    sys.setprofile(step)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def kill_at(number: int, act: Callable[[], object]) -> None:
+    """Do it in a child that is killed at its step of that number."""
+    child = os.fork()
+    if child:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        return
+    left = number
+
+    def step(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal left
+        left -= any(one in frame.f_code.co_filename for one in WATCHED)
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(step)
+    try:
+        act()
+    finally:
+        os._exit(1)
+
+
+def points(steps: int, wanted: int) -> list[int]:
+    """So many of the steps, evenly, and the last ones, where it is decided."""
+    late = [steps - back for back in (1, 20, 40)]
+    return sorted({*late, *(max(1, steps * (one + 1) // (wanted + 1)) for one in range(wanted))})
+
+
+def backups(url: str, folder: Path, wanted: int) -> None:
+    """Whatever moment a backup is killed at, no file has its final name; the next one clears up behind it."""
+    steps = steps_of(lambda: take(url, folder / "first.backup"))
+    cut_off = 0
+    for point in points(steps - 1, wanted):
+        file = folder / f"{point}.backup"
+        kill_at(point, lambda file=file: take(url, file))  # type: ignore[misc]  # bound now
+        if file.exists():
+            require_whole(file)
+        else:
+            cut_off += 1
+    assert cut_off > wanted // 2, cut_off
+    take(url, folder / "last.backup")
+    assert [one.name for one in folder.iterdir() if not one.name.endswith(".backup")] == []
+
+
+def restores(url: str, folder: Path, wanted: int) -> None:
+    """Whatever moment a restore is killed at: what was there, or the restored one with its replay, or no service."""
+
+    def restore(name: str) -> None:
+        put(url, folder / f"{name}.backup", folder / "erasures", replay=note_replay)
+
+    steps = steps_of(lambda: restore("it"))
+    served = Counter({"After, 1 erased": 0, "Before, 1 erased": 1, "nothing": 0})
+    for point in points(steps - 1, wanted):
+        if name_served(url) != "After, 1 erased":
+            until_quiet(lambda: restore("after"))
+        kill_at(point, lambda: restore("it"))
+        served[name_served(url)] += 1
+    assert served.keys() == {"After, 1 erased", "Before, 1 erased", "nothing"}, served
+    assert served["After, 1 erased"] > 0, served
+    assert (served["nothing"] > 0) != url.startswith("sqlite"), served
+    until_quiet(lambda: restore("it"))
+    assert name_served(url) == "Before, 1 erased"
+    database = Database(url)
+    assert verify(database) == []
+    database.close()
+
+
+def name_served(url: str) -> str:
+    """Whose database a server would serve from now; nothing when it would refuse."""
+    try:
+        return name_in(url)
+    except Conflict:
+        return "nothing"
+
+
+def until_quiet(act: Callable[[], object]) -> None:
+    """Do it as soon as a dead process's connections are gone."""
+
+    def is_done() -> bool:
+        with suppress(Conflict):
+            act()
+            return True
+        return False
+
+    wait_until(is_done, seconds=20)
+
+
+if __name__ == "__main__":
+    what = {"backups": backups, "restores": restores}[sys.argv[1]]
+    what(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
