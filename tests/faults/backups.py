@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 from campaigns import backup, identity, migrations
 from campaigns.backup import Made, Replay, Restored
 from campaigns.identity import Organisation
+from campaigns.migrations import unfinished
 from campaigns.privacy.log import Erasure, ErasureLog
 from campaigns.sealing import Keyring
 from campaigns.storage import Database
@@ -51,7 +52,7 @@ def name_in(url: str) -> str:
     """The name the organisation has in a database that may be served; Conflict when it may not."""
     database = Database(url)
     try:
-        migrations.upgrade(database)
+        unfinished.require_finished(database)  # as `serve` asks before it migrates
         with database.snapshot() as session:
             return _first(session).name
     finally:

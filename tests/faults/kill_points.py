@@ -127,5 +127,7 @@ def until_quiet(act: Callable[[], object]) -> None:
 
 
 if __name__ == "__main__":
-    what = {"backups": backups, "restores": restores}[sys.argv[1]]
-    what(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+    url, folder, wanted = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    (folder / "cut").mkdir()
+    backups(url, folder / "cut", wanted)
+    restores(url, folder, wanted)
