@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,16 @@ def rename(url: str, name: str) -> None:
     with database.transaction() as session:
         _first(session).name = name
     database.close()
+
+
+def rename_and_die(url: str, name: str) -> None:
+    """The same on SQLite by a process that dies at once: it is in the WAL, and nowhere else."""
+    act = "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
+    # SQLite writes no page for a row that stays as it was, so it is changed twice.
+    act += "[c.execute('UPDATE organisations SET name = ?', (one,)) for one in ('', sys.argv[2])]; os._exit(0)"
+    path = url.removeprefix("sqlite:///")
+    subprocess.run([sys.executable, "-S", "-c", act, path, name], check=True)
+    assert Path(f"{path}-wal").stat().st_size > 0
 
 
 def name_in(url: str) -> str:

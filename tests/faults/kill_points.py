@@ -8,18 +8,21 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from sqlmodel import Session
+
 from campaigns.backup.archive import require_whole
 from campaigns.errors import Conflict
+from campaigns.privacy.log import Erasure
 from campaigns.storage import Database
 from campaigns.verify import verify
 from tests.conftest import wait_until
-from tests.faults.backups import name_in, note_replay, put, take
+from tests.faults.backups import name_in, note_replay, put, rename_and_die, take
 
 WATCHED = ("/campaigns/backup/", "/campaigns/migrations/unfinished.py", "/shutil.py")
 
@@ -94,8 +97,13 @@ def restores(url: str, folder: Path, wanted: int) -> None:
     for point in points(steps - 1, wanted):
         if name_served(url) != "After, 1 erased":
             until_quiet(lambda: restore("after"))
+        if url.startswith("sqlite"):
+            rename_and_die(url, "After, 1 erased")  # so that there is a WAL to lose
         kill_at(point, lambda: restore("it"))
         served[name_served(url)] += 1
+    until_quiet(lambda: restore("after"))
+    kill_at(sys.maxsize, lambda: put(url, folder / "it.backup", folder / "erasures", replay=die_replaying))
+    assert name_served(url) == ("After, 1 erased" if url.startswith("sqlite") else "nothing")
     assert served.keys() == {"After, 1 erased", "Before, 1 erased", "nothing"}, served
     assert served["After, 1 erased"] > 0, served
     assert (served["nothing"] > 0) != url.startswith("sqlite"), served
@@ -104,6 +112,13 @@ def restores(url: str, folder: Path, wanted: int) -> None:
     database = Database(url)
     assert verify(database) == []
     database.close()
+
+
+def die_replaying(session: Session, erasures: Sequence[Erasure]) -> int:
+    note_replay(session, erasures)
+    session.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
 
 
 def name_served(url: str) -> str:

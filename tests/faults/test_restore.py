@@ -24,7 +24,19 @@ from campaigns.privacy.log import Erasure, ErasureLog
 from campaigns.sealing import Keyring
 from campaigns.storage import Database, sole_process
 from tests.conftest import new_postgres_url
-from tests.faults.backups import NOW, content_of, found, name_in, note_replay, put, rename, restate, tables_of, take
+from tests.faults.backups import (
+    NOW,
+    content_of,
+    found,
+    name_in,
+    note_replay,
+    put,
+    rename,
+    rename_and_die,
+    restate,
+    tables_of,
+    take,
+)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -266,7 +278,10 @@ def test_a_broken_file_gives_way_and_its_log_meets_no_other(tmp_path: Path) -> N
     path.write_bytes(b"no database at all" * 500)
     wal = path.with_name("passerelle.db-wal")
     wal.write_bytes(b"a log of something else")
+    shared = path.with_name("passerelle.db-shm")
+    shared.write_bytes(b"an index of that log")
     done = put(url, made.file, tmp_path / "none", replay=note_replay)
+    assert not shared.exists()
     assert name_in(url) == "Before"
     assert done.kept is not None
     assert Path(done.kept).read_bytes().startswith(b"no database at all")
@@ -279,23 +294,12 @@ def test_acts_still_in_the_wal_are_kept_with_what_was_there(tmp_path: Path) -> N
     url = f"sqlite:///{path}"
     found(url, name="Before")
     made = take(url, tmp_path / "it.backup")
-    child = os.fork()
-    if not child:
-        rename_and_die(url)
-    os.waitpid(child, 0)
+    rename_and_die(url, "After")
     assert path.with_name("passerelle.db-wal").stat().st_size > 0
     done = put(url, made.file, tmp_path / "none", replay=note_replay)
     assert kept_name(url, done.kept) == "After"
     assert name_in(url) == "Before"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def rename_and_die(url: str) -> None:
-    try:
-        connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
-        connection.execute("UPDATE organisations SET name = 'After'")
-    finally:
-        os._exit(0)
 
 
 def test_a_fresh_place_takes_a_backup_without_force(url: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
