@@ -24,7 +24,13 @@ from campaigns.verify import verify
 from tests.conftest import wait_until
 from tests.faults.backups import name_in, note_replay, put, rename_and_die, take
 
-WATCHED = ("/campaigns/backup/", "/campaigns/migrations/unfinished.py", "/shutil.py")
+WATCHED = ("/campaigns/backup/", "/campaigns/migrations/unfinished.py")
+
+
+def is_watched(frame: FrameType) -> bool:
+    """Whether a step is ours; of what clears up behind a killed one there is more each time, so it is none."""
+    code = frame.f_code
+    return code.co_name == "copyfileobj" or any(one in code.co_filename for one in WATCHED)
 
 
 def steps_of(act: Callable[[], object]) -> int:
@@ -33,7 +39,7 @@ def steps_of(act: Callable[[], object]) -> int:
 
     def step(frame: FrameType, event: str, _: Any) -> None:
         nonlocal count
-        count += any(one in frame.f_code.co_filename for one in WATCHED)
+        count += is_watched(frame)
 
     sys.setprofile(step)
     try:
@@ -53,13 +59,14 @@ def kill_at(number: int, act: Callable[[], object]) -> None:
 
     def step(frame: FrameType, event: str, _: Any) -> None:
         nonlocal left
-        left -= any(one in frame.f_code.co_filename for one in WATCHED)
+        left -= is_watched(frame)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.setprofile(step)
     try:
         act()
+        os.kill(os.getpid(), signal.SIGKILL)  # it took a step less this time: killed right after its last
     finally:
         os._exit(1)
 
@@ -92,20 +99,24 @@ def restores(url: str, folder: Path, wanted: int) -> None:
     def restore(name: str) -> None:
         put(url, folder / f"{name}.backup", folder / "erasures", replay=note_replay)
 
-    steps = steps_of(lambda: restore("it"))
-    served = Counter({"After, 1 erased": 0, "Before, 1 erased": 1, "nothing": 0})
-    for point in points(steps - 1, wanted):
+    def set_the_scene() -> None:
         if name_served(url) != "After, 1 erased":
             until_quiet(lambda: restore("after"))
         if url.startswith("sqlite"):
             rename_and_die(url, "After, 1 erased")  # so that there is a WAL to lose
+
+    set_the_scene()
+    steps = steps_of(lambda: restore("it"))
+    served: Counter[str] = Counter()
+    for point in points(steps - 1, wanted):
+        set_the_scene()
         kill_at(point, lambda: restore("it"))
         served[name_served(url)] += 1
     until_quiet(lambda: restore("after"))
     kill_at(sys.maxsize, lambda: put(url, folder / "it.backup", folder / "erasures", replay=die_replaying))
     assert name_served(url) == ("After, 1 erased" if url.startswith("sqlite") else "nothing")
-    assert served.keys() == {"After, 1 erased", "Before, 1 erased", "nothing"}, served
-    assert served["After, 1 erased"] > 0, served
+    assert served.keys() <= {"After, 1 erased", "Before, 1 erased", "nothing"}, served
+    assert min(served["After, 1 erased"], served["Before, 1 erased"]) > 0, served
     assert (served["nothing"] > 0) != url.startswith("sqlite"), served
     until_quiet(lambda: restore("it"))
     assert name_served(url) == "Before, 1 erased"

@@ -32,7 +32,7 @@ from tests.scenarios.test_privacy import salts_in
 
 PHONES = 6
 SOAK = bool(os.environ.get("PASSERELLE_SOAK"))
-POINTS = 60 if SOAK else 3
+POINTS = 200 if SOAK else 3  # 200: each step
 
 
 @contextmanager
