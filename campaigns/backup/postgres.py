@@ -153,16 +153,13 @@ def _others(connection: "psycopg.Connection[Any]") -> Sequence[int]:
 def _running(tool: Tool, *arguments: str, stdin: int, stdout: int) -> Iterator["subprocess.Popen[bytes]"]:
     """A program that has ended, and well, at the end of the block."""
     with tempfile.TemporaryFile() as said:
-        command = tool.command(*arguments)
-        child = subprocess.Popen(**command, stdin=stdin, stdout=stdout, stderr=said)
-        try:
-            yield child
-        except BaseException:
-            child.kill()
-            raise
-        finally:
-            status = child.wait()
+        with subprocess.Popen(**tool.command(*arguments), stdin=stdin, stdout=stdout, stderr=said) as child:
+            try:
+                yield child
+            except BaseException:
+                child.kill()
+                raise
         said.seek(0)
         words = " ".join(said.read().decode("utf-8", "replace").split())
-    if status:
-        raise Conflict(f"{Path(tool.path).name} gave up: {words[-600:] or f'exit {status}'}")
+    if child.returncode:
+        raise Conflict(f"{Path(tool.path).name} gave up: {words[-600:] or f'exit {child.returncode}'}")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from campaigns import identity, migrations
@@ -74,14 +75,14 @@ def restore(
     _require_fit(manifest, database, fingerprint)
     settling = _Settling(fingerprint, erasures.read(), replay, now)
     database.close()
-    if database.path is None:
-        kept, erased = _restore_postgres(database, backup, manifest, settling, force=force, pg_bin=pg_bin)
-        problems = verification.verify(database)
-    else:
-        try:
+    try:
+        if database.path is None:
+            kept, erased = _restore_postgres(database, backup, manifest, settling, force=force, pg_bin=pg_bin)
+            problems = verification.verify(database)
+        else:
             kept, erased, problems = _restore_sqlite(database.path, backup, manifest, settling)
-        except (OSError, sqlite3.Error) as error:
-            raise Conflict(f"Nothing was restored: {error}") from error
+    except (OSError, sqlite3.Error, psycopg.Error, SQLAlchemyError) as error:
+        raise Conflict(f"Nothing was restored: {' '.join(str(getattr(error, 'orig', error)).split())}") from error
     schema = migrations.newest_version() or ""
     return Restored(manifest, schema, len(settling.erasures), erased, kept, problems)
 

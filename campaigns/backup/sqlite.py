@@ -123,6 +123,8 @@ def _fold(path: Path) -> bool:
 def _keep(path: Path, kept: Path) -> None:
     try:
         kept.hardlink_to(path)
+    except FileExistsError:
+        raise
     except OSError:  # a disk without links
         shutil.copy2(path, kept)
         sync_file(kept)
