@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         None,
         description="A file of data centres' address ranges, one CIDR a line: a weight, never a refusal.",
     )
+    erasure_dir: Path | None = Field(
+        None, description="Where erasures are noted outside the database. None: beside a SQLite file, else here."
+    )
     worker: bool = Field(True, description="Run the worker inside the server.")
 
     @field_validator("database_url")
@@ -69,6 +72,14 @@ class Settings(BaseSettings):
         """The SQLite file, or None on PostgreSQL."""
         prefix = "sqlite:///"
         return Path(self.database_url.removeprefix(prefix)) if self.database_url.startswith(prefix) else None
+
+    @property
+    def erasure_folder(self) -> Path:
+        """The folder of the log of erasures: the one given, `<file>.erasures`, or `passerelle-erasures` here."""
+        if self.erasure_dir is not None:
+            return self.erasure_dir
+        path = self.sqlite_path
+        return Path("passerelle-erasures") if path is None else path.with_name(path.name + ".erasures")
 
     @property
     def is_https(self) -> bool:
