@@ -2,6 +2,7 @@
 
 from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, Step, StepKind
 from campaigns.missions.service import (
+    PERSON_COLUMNS,
     CheckedIn,
     Ground,
     Standing,
@@ -14,12 +15,14 @@ from campaigns.missions.service import (
     counters,
     differences,
     find_mission,
+    forget,
     ground_of,
     list_missions,
     mission_by_id,
     mission_by_name,
     mission_of,
     period_of,
+    recognise,
     recognise_or_join,
     recount,
     require_open,
@@ -32,6 +35,7 @@ from campaigns.missions.service import (
 
 __all__ = [
     "MODES",
+    "PERSON_COLUMNS",
     "CheckedIn",
     "GoalMetric",
     "Ground",
@@ -51,12 +55,14 @@ __all__ = [
     "counters",
     "differences",
     "find_mission",
+    "forget",
     "ground_of",
     "list_missions",
     "mission_by_id",
     "mission_by_name",
     "mission_of",
     "period_of",
+    "recognise",
     "recognise_or_join",
     "recount",
     "require_open",
