@@ -32,7 +32,7 @@ from api import (
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
-from api.pages import check_in, front, reference, report, screen, shopper, staff
+from api.pages import check_in, front, me, reference, report, screen, shopper, staff
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
 from api.scan import ScanPath
@@ -43,6 +43,7 @@ from campaigns.announcements import Listener
 from campaigns.errors import Invalid, NotFound
 from campaigns.places.geocode import geocoder
 from campaigns.places.network import NetworkMap
+from campaigns.privacy import ErasureLog
 from campaigns.scans import ReceiptBook, take_writer_number
 from campaigns.scans.agents import classify
 from campaigns.scans.group_commit import GroupCommit
@@ -78,6 +79,7 @@ _ROUTERS = (
     check_in,
     report,
     shopper,
+    me,
     staff,
     screen,
     tag_pages,
@@ -175,6 +177,7 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         till_key=keyring.derive("till-code"),
         live_key=keyring.derive("live-code"),
         screens=Screens(),
+        erasures=ErasureLog(settings.erasure_folder),
         clock=clock,
     )
 

@@ -14,9 +14,10 @@ import psycopg
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
-from campaigns import clock, identity, ids, migrations
+from campaigns import clock, identity, ids, migrations, privacy
 from campaigns import verify as verification
 from campaigns.errors import CampaignError
 from campaigns.identity import Role
@@ -54,6 +55,9 @@ places_app = typer.Typer(help="Places, through the HTTP API.", no_args_is_help=T
 app.add_typer(places_app, name="places")
 scans_app = typer.Typer(help="The scan log.", no_args_is_help=True)
 app.add_typer(scans_app, name="scans")
+
+privacy_app = typer.Typer(help="What is kept of people, and how long.", no_args_is_help=True)
+app.add_typer(privacy_app, name="privacy")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 ServerUrl = Annotated[str, typer.Option(help="The server's address.", envvar="PASSERELLE_BASE_URL")]
@@ -176,6 +180,37 @@ def verify(
     else:
         say("Every verdict is what the rules say." if rejudge else "Everything adds up.")
     raise typer.Exit(EXIT_DIFFERENT if problems else 0)
+
+
+@privacy_app.command("report")
+def privacy_report(as_json: AsJson = False) -> None:
+    """What is held, by class and table: rows, the oldest one, its term. Exits 3 when something is kept too long.
+
+    Reads beside a running server and changes nothing.
+    """
+    settings = read_settings()
+    if settings.sqlite_path is not None and not settings.sqlite_path.exists():
+        refuse(f"There is no database {settings.sqlite_path}.")
+    database = Database(settings.database_url)
+    with database.snapshot() as session:
+        held = privacy.report(session, now=clock.utc_now())
+    database.close()
+    if as_json:
+        say(json.dumps({"ok": not any(one.is_overdue for one in held), "held": [one.as_json() for one in held]}))
+    else:
+        Console().print(privacy_table(held))
+    raise typer.Exit(EXIT_DIFFERENT if any(one.is_overdue for one in held) else 0)
+
+
+def privacy_table(held: list[privacy.Held]) -> Table:
+    """What is held of people, for a terminal; what is not of people is left to `--json`."""
+    table = Table("class", "table", "what", "how long", "rows", "oldest", "")
+    for one in held:
+        if one.term:
+            oldest = one.oldest_at.strftime("%Y-%m-%d %H:%M") if one.oldest_at else ""
+            late = "overdue" if one.is_overdue else ""
+            table.add_row(one.kind, one.table, one.keeps, one.term, str(one.rows), oldest, late)
+    return table
 
 
 @app.command()

@@ -14,6 +14,7 @@ from campaigns import identity
 from campaigns.errors import Forbidden
 from campaigns.places.network import NetworkMap
 from campaigns.places.service import Geocode
+from campaigns.privacy import ErasureLog
 from campaigns.scans import ReceiptBook
 from campaigns.sealing import Keyring
 from campaigns.settings import Settings
@@ -41,6 +42,7 @@ class Services:
     till_key: bytes
     live_key: bytes
     screens: Screens
+    erasures: ErasureLog
     clock: Callable[[], datetime]
 
 

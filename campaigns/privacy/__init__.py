@@ -1,5 +1,7 @@
 """What is kept of people, for how long, and how they are forgotten."""
 
+from campaigns.privacy.holdings import holdings, kept_until
+from campaigns.privacy.log import Erasure, ErasureLog
 from campaigns.privacy.report import Held, report
 from campaigns.privacy.retention import CHUNK, JOB_LIFE, RULES, Kind, Rule
 from campaigns.privacy.service import (
@@ -21,6 +23,8 @@ __all__ = [
     "REFERENCES",
     "RULES",
     "TOUCHED",
+    "Erasure",
+    "ErasureLog",
     "Held",
     "Kind",
     "Rule",
@@ -28,6 +32,8 @@ __all__ = [
     "due_people",
     "erase",
     "erase_due",
+    "holdings",
+    "kept_until",
     "note_swept",
     "people_of",
     "replay",

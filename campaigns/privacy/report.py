@@ -1,7 +1,7 @@
 """What is held at this moment, by class and table: rows, the oldest one, its term, and whether one is overdue."""
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlmodel import Session
 
@@ -20,6 +20,12 @@ class Held(NamedTuple):
     rows: int
     oldest_at: datetime | None
     is_overdue: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The line as `--json` prints it."""
+        fields = {"class": self.kind, "table": self.table, "keeps": self.keeps, "term": self.term or None}
+        oldest = self.oldest_at.isoformat() if self.oldest_at else None
+        return fields | {"rows": self.rows, "oldest_at": oldest, "overdue": self.is_overdue}
 
 
 def report(session: Session, *, now: datetime) -> list[Held]:
