@@ -33,6 +33,7 @@ PAYLOAD_A_ROUND = 14_000  # characters: some 400 scans, whose verdicts are writt
 BETWEEN_CHUNKS_S = 0.005  # the interpreter and the write lock go round: whoever waits is served between two chunks
 AT_EASE = timedelta(seconds=2)  # a backlog as young as this leaves the interpreter to the scans, EASE times its own use
 EASE = 4
+PURGE = timedelta(hours=1)  # between two purges
 WATCH = timedelta(hours=1)  # between two looks for codes whose scans fell off
 _MAX_ATTEMPTS = 12
 _LOCK = 0x50535257  # "PSRW": the advisory lock of the one working worker
@@ -109,8 +110,8 @@ def purge(database: Database, *, now: datetime) -> None:
         pass
 
 
-def purging(database: Database, *, now: datetime) -> Iterator[None]:
-    """The same, a transaction of at most 500 rows a step: whoever scans is served between two."""
+def purging(database: Database, *, now: datetime) -> Iterator[bool]:
+    """The same, a transaction of at most 500 rows a step: whoever scans is served between two. Yields True."""
     start = log_start(now, by_month=not database.is_sqlite)
     with database.transaction() as session:
         scans.move_log_start(session, to=start)  # before the first row goes: `verify` counts from here on
@@ -121,11 +122,10 @@ def purging(database: Database, *, now: datetime) -> Iterator[None]:
         while done >= privacy.CHUNK:
             with database.erasing() as session:
                 done = rule.purge(session, now=now)
-            yield
+            yield True
     purge_jobs(database, now=now)
     destroy_salts(database, before=clock.day_of(now))
     sweep(database)
-    yield
 
 
 def drop_months(database: Database, *, before: date) -> None:
@@ -181,6 +181,8 @@ class Worker:
         self._database = database
         self._clock = clock
         self._stopping = threading.Event()
+        self._purged_at: datetime | None = None
+        self._steps: Iterator[bool] | None = None  # of the purge that is under way
         self._thread = threading.Thread(target=self.run, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -197,9 +199,6 @@ class Worker:
 
     def run(self) -> None:
         """Rounds until stopped; a failed round is logged and tried again."""
-        purged_at: datetime | None = None
-        done = object()
-        steps: Iterator[object] = iter(())
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
         while not self._stopping.is_set():
             pause_s = ROUND_S
@@ -208,10 +207,7 @@ class Worker:
                 pause_s = self._drain(now)
                 if work(self._database, by=self._id, now=now):
                     pause_s = BETWEEN_CHUNKS_S
-                if purged_at is None or now - purged_at > timedelta(hours=1):
-                    make_months(self._database, now=now)
-                    steps, purged_at = purging(self._database, now=now), now
-                if next(steps, done) is not done:
+                if self._purge(now):
                     pause_s = BETWEEN_CHUNKS_S
             except OperationalError as error:
                 log.warning("the database does not answer the worker: %s", type(error.orig).__name__)
@@ -236,6 +232,20 @@ class Worker:
                 log.warning("the database does not answer the watch: %s", type(error.orig).__name__)
             except Exception:
                 log.exception("the watch over codes failed; it goes on in a minute")
+
+    def _purge(self, now: datetime) -> bool:
+        """A step of the hourly purge, when it is due; whether more of it waits. One that fails is begun anew."""
+        steps, self._steps = self._steps, None
+        if steps is None:
+            if self._purged_at is not None and now - self._purged_at < PURGE:
+                return False
+            make_months(self._database, now=now)
+            steps = purging(self._database, now=now)
+        if next(steps, False):
+            self._steps = steps
+            return True
+        self._purged_at = now
+        return False
 
     def _drain(self, now: datetime) -> float:
         """A round of the outbox; how long to pause after it. Who scans now goes before what may wait a moment."""

@@ -175,15 +175,15 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
     precise = [one["precise_until"] for one in positions if "precise_until" in one]
     return {
         **held["participant"],
-        "since": format_date(person.created_at, "d MMMM", locale=language),
+        "since": _day(person.created_at, language),
         "until": format_date(until, "d MMMM y", locale=language) if until else "",
         "precise_until": _moment(max(precise), language) if precise else "",
         "missions": _missions(session, person, held["missions"], language),
         "check_ins": [_visit(core, act, language) for act in held["check_ins"]],
-        "live_codes": [one | {"when": _moment(one["used_at"], language)} for one in held["live_codes"]],
-        "serials": [one | {"when": _moment(one["used_at"], language)} for one in held["serials"]],
-        "steps": [one | {"when": _moment(one["completed_at"], language)} for one in held["steps"]],
-        "ideas": [one | {"when": format_date(one["created_at"], "d MMMM", locale=language)} for one in held["ideas"]],
+        "live_codes": [one | {"when": _day(one["used_at"], language)} for one in held["live_codes"]],
+        "serials": [one | {"when": _day(one["used_at"], language)} for one in held["serials"]],
+        "steps": [one | {"when": _day(one["completed_at"], language)} for one in held["steps"]],
+        "ideas": [one | {"when": _day(one["created_at"], language)} for one in held["ideas"]],
     }
 
 
@@ -220,3 +220,7 @@ def _missions(
 
 def _moment(at: datetime, language: str) -> str:
     return format_datetime(at, "d MMMM, HH:mm", locale=language)
+
+
+def _day(at: datetime, language: str) -> str:
+    return format_date(at, "d MMMM", locale=language)
