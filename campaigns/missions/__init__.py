@@ -1,8 +1,8 @@
 """Missions: a shared goal, its steps, and who did them."""
 
 from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, Step, StepKind
+from campaigns.missions.people import PERSON_COLUMNS, forget, recognise, recognise_or_join
 from campaigns.missions.service import (
-    PERSON_COLUMNS,
     CheckedIn,
     Ground,
     Standing,
@@ -15,15 +15,12 @@ from campaigns.missions.service import (
     counters,
     differences,
     find_mission,
-    forget,
     ground_of,
     list_missions,
     mission_by_id,
     mission_by_name,
     mission_of,
     period_of,
-    recognise,
-    recognise_or_join,
     recount,
     require_open,
     set_steps,
