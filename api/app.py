@@ -38,7 +38,7 @@ from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
 from api.mail import Postman
-from api.pages import check_in, front, legal, reference, report, screen, shopper, staff, staff_phones
+from api.pages import check_in, front, legal, me, reference, report, screen, shopper, staff, staff_phones
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
 from api.pages.staff_session import refuse_locked
@@ -53,6 +53,7 @@ from campaigns.errors import Invalid, NotFound
 from campaigns.places import Locked
 from campaigns.places.geocode import geocoder
 from campaigns.places.network import NetworkMap
+from campaigns.privacy import ErasureLog
 from campaigns.scans import ReceiptBook, take_writer_number
 from campaigns.scans.agents import classify
 from campaigns.scans.group_commit import GroupCommit
@@ -93,6 +94,7 @@ _ROUTERS = (
     report,
     shopper,
     legal,
+    me,
     staff,
     staff_phones,
     screen,
@@ -200,6 +202,7 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         screens=Screens(),
         postman=Postman(settings.smtp_url, settings.mail_from) if settings.smtp_url else None,
         rules=RulesInForce(),
+        erasures=ErasureLog(settings.erasure_folder),
         clock=clock,
     )
 

@@ -12,12 +12,13 @@ from typing import Annotated, Any
 import psycopg
 import typer
 from rich.console import Console
+from rich.table import Table
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from api import cli_access, cli_backup, cli_files
 from api.terminal import EXIT_DIFFERENT, EXIT_REFUSED, AsJson, read_settings, refuse, say
-from campaigns import audit, clock, identity, ids, migrations
+from campaigns import audit, clock, identity, ids, migrations, privacy
 from campaigns import verify as verification
 from campaigns.errors import CampaignError
 from campaigns.identity import RIGHTS, Role
@@ -59,6 +60,8 @@ app.add_typer(scans_app, name="scans")
 
 app.command()(cli_backup.backup)
 app.command()(cli_backup.restore)
+privacy_app = typer.Typer(help="What is kept of people, and how long.", no_args_is_help=True)
+app.add_typer(privacy_app, name="privacy")
 
 
 @app.command()
@@ -196,6 +199,37 @@ def verify(
     else:
         say("Every verdict is what the rules say." if rejudge else "Everything adds up.")
     raise typer.Exit(EXIT_DIFFERENT if problems else 0)
+
+
+@privacy_app.command("report")
+def privacy_report(as_json: AsJson = False) -> None:
+    """What is held, by class and table: rows, the oldest one, its term. Exits 3 when something is kept too long.
+
+    Reads beside a running server and changes nothing.
+    """
+    settings = read_settings()
+    if settings.sqlite_path is not None and not settings.sqlite_path.exists():
+        refuse(f"There is no database {settings.sqlite_path}.")
+    database = Database(settings.database_url)
+    with database.snapshot() as session:
+        held = privacy.report(session, now=clock.utc_now())
+    database.close()
+    if as_json:
+        say(json.dumps({"ok": not any(one.is_overdue for one in held), "held": [one.as_json() for one in held]}))
+    else:
+        Console().print(privacy_table(held))
+    raise typer.Exit(EXIT_DIFFERENT if any(one.is_overdue for one in held) else 0)
+
+
+def privacy_table(held: list[privacy.Held]) -> Table:
+    """What is held of people, for a terminal; what is not of people is left to `--json`."""
+    table = Table("class", "table", "what", "how long", "rows", "oldest", "")
+    for one in held:
+        if one.term:
+            oldest = one.oldest_at.strftime("%Y-%m-%d %H:%M") if one.oldest_at else ""
+            late = "overdue" if one.is_overdue else ""
+            table.add_row(one.kind, one.table, one.keeps, one.term, str(one.rows), oldest, late)
+    return table
 
 
 @app.command()

@@ -11,9 +11,8 @@ from sqlmodel import Session
 
 from api.terminal import EXIT_DIFFERENT, AsJson, read_settings, refuse, say
 from campaigns import backup as backups
-from campaigns import clock
+from campaigns import clock, privacy
 from campaigns.backup import Made, Restored
-from campaigns.errors import Conflict
 from campaigns.privacy.log import Erasure, ErasureLog
 from campaigns.sealing import Keyring
 from campaigns.settings import Settings
@@ -81,8 +80,8 @@ def restore(
 
 
 def replay(session: Session, erasures: Sequence[Erasure]) -> int:
-    """Erase again whom the log names. Conflict until participants can be erased: nobody may come back in silence."""
-    raise Conflict(f"The log of erasures names {len(erasures)} people, and this version cannot erase them again.")
+    """Erase again whom the log names; how many of them the backup had."""
+    return privacy.replay(session, erasures, now=clock.utc_now())
 
 
 def _secret_that_is_there(settings: Settings) -> str:

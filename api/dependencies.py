@@ -19,6 +19,7 @@ from campaigns.errors import Forbidden, NotFound
 from campaigns.identity import ApiKey, Right
 from campaigns.places.network import NetworkMap
 from campaigns.places.service import Geocode
+from campaigns.privacy import ErasureLog
 from campaigns.scans import ReceiptBook
 from campaigns.sealing import Keyring
 from campaigns.settings import Settings
@@ -50,6 +51,7 @@ class Services:
     screens: Screens
     postman: Postman | None
     rules: RulesInForce
+    erasures: ErasureLog
     clock: Callable[[], datetime]
 
 

@@ -264,6 +264,17 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
     "report_too_long": ("Your report was not sent", "A report has at most 500 characters; shorten it a little.", ""),
     "idea_empty": ("Your idea was not sent", "Write your idea first: the text is empty.", ""),
     "idea_too_long": ("Your idea was not sent", "An idea has at most 500 characters; shorten it a little.", ""),
+    "under_age": (
+        "From 15 years on",
+        "Your idea was not sent: writing is for people of 15 and over.",
+        "You can go on checking in in the shops. If this is a mistake, ask us.",
+    ),
+    "age_missing": ("Your idea was not sent", "Say whether you are 15 or older.", ""),
+    "erased": (
+        "This visit was erased",
+        "It stays counted, but nobody knows any more who made it.",
+        "Scan the code again to take part anew.",
+    ),
     "no_such_step": ("That did not work", "This mission does not ask for ideas.", "See what it asks for on its page."),
     "conflict": (
         "That did not work",

@@ -39,7 +39,7 @@ class StepView:
 
 @dataclass(frozen=True)
 class IdeaView:
-    """An idea and who gave it."""
+    """An idea and who gave it; both are empty when its author took it back."""
 
     text: str
     pseudonym: str
@@ -124,6 +124,19 @@ def presence_words(renderer: Renderer, language: str, presence: int | None) -> s
         3: "witnessed: the staff confirmed it",
     }
     return renderer.word(language, words[presence]) if presence is not None else ""
+
+
+def verdict_words(renderer: Renderer, language: str, verdict: str, *, counted: bool) -> str:
+    """What a visit is worth, in plain words, for the person who made it."""
+    further = "a further visit of the day, or without the proof the mission asks for"
+    words = {
+        Verdict.HELD.value: "it is being checked",
+        Verdict.TEST.value: "a test, before the campaign began",
+        Verdict.VALID.value: further,
+        Verdict.PROVISIONAL.value: further,
+    }
+    text = "it counts" if counted else words.get(verdict, "it does not count")
+    return renderer.word(language, text)
 
 
 def still_missing(

@@ -116,7 +116,7 @@ def _restore_sqlite(
             aside = Database(f"sqlite:///{fresh}")
             try:
                 migrations.upgrade(aside)
-                with aside.transaction() as session:
+                with aside.erasing() as session:
                     erased = settling.apply(session)
                 problems = verification.verify(aside)
             finally:

@@ -13,6 +13,7 @@ class IdeaState(StrEnum):
     """Published at once; shortlists, selections and hiding join with the ballots."""
 
     PUBLISHED = "published"
+    ERASED = "erased"  # taken back by its author: counted, never shown
 
 
 class Idea(Row, table=True):

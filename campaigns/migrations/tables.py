@@ -13,6 +13,7 @@ import campaigns.missions.models
 import campaigns.participants.models
 import campaigns.places.models
 import campaigns.planning.models
+import campaigns.privacy.models
 import campaigns.scans.models
 import campaigns.tokens.models
 from campaigns.scans import partitions

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
-from campaigns import participants, scans
+from campaigns import scans
 from campaigns.announcements import announce
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict, Invalid, NotFound
@@ -29,6 +29,7 @@ from campaigns.missions.models import (
     StepCompletion,
     StepKind,
 )
+from campaigns.missions.people import first_person, recognise_or_join
 from campaigns.participants import Participant
 from campaigns.planning import Campaign, State
 from campaigns.scans import CheckIn, Position, Receipt, SealedFix
@@ -195,17 +196,23 @@ def check_in(
     till_window: int | None,
     occurred_at: datetime | None,
     rules_version_id: UUID | None = None,
+    objected: bool = False,
+    is_young: bool = False,
     now: datetime,
 ) -> CheckedIn:
     """Check in on a scan: joins the mission if need be and completes the step the act is worth.
 
-    A replay returns the first answer. The participant is the cookie's, else a new one.
+    A replay returns the first answer; Gone when its person was erased. The participant is the cookie's, else a new
+    one, known in this campaign alone when they object. Of who is under 15 no position is kept or used.
     """
     mission, steps, first = ground.mission, ground.steps, ground.first
     if first is not None:
-        person = session.get_one(Participant, first.participant_id)
+        person = first_person(session, receipt)
         return CheckedIn(first, person, None, mission, first_outcomes(session, first, mission), True)
-    person, secret = recognise_or_join(session, entry.campaign, cookie, language=language, now=now)
+    person, secret = recognise_or_join(
+        session, entry.campaign, cookie, language=language, objected=objected, is_young=is_young, now=now
+    )
+    position = None if person.is_under_15 else position
     done = scans.check_in(
         session,
         receipt,
@@ -227,16 +234,6 @@ def check_in(
             add_up(session, MissionCounter, _counter(mission, done.phase, "check_ins"), total=1)
     outcomes = [_offline(session, mission, step, person, done, entry, now=now) for step in steps if mission]
     return CheckedIn(done, person, secret, mission, outcomes, False)
-
-
-def recognise_or_join(
-    session: Session, campaign: Campaign, cookie: str | None, *, language: str, now: datetime
-) -> tuple[Participant, str | None]:
-    """The cookie's participant of this organisation, else a new one with the secret for its cookie."""
-    person = participants.recognise(session, cookie)
-    if person is not None and person.organisation_id == campaign.organisation_id:
-        return person, None
-    return participants.join(session, campaign.organisation_id, language=language, now=now)
 
 
 def take_part(

@@ -210,6 +210,15 @@ class ScanWriter(SQLModel, table=True):
     started_at: datetime
 
 
+class LogStart(SQLModel, table=True):
+    """From when on the log holds every scan: older ones reached their term and only their counters are left."""
+
+    __tablename__ = "log_starts"
+
+    id: int = Field(default=1, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    whole_from: datetime
+
+
 class VisitorSalt(SQLModel, table=True):
     """The salt of a UTC day on PostgreSQL: UNLOGGED, so no WAL archive, replica or base backup holds it.
 

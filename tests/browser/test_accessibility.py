@@ -51,6 +51,7 @@ def with_proof(page: Page, shop: Shop) -> None:
 def with_an_idea_error(page: Page, shop: Shop) -> None:
     with_proof(page, shop)
     page.locator("#text").fill("  ")
+    page.locator("#age-15").check()
     page.locator("#text ~ button").click()
     page.locator("#errors").wait_for()
 
@@ -65,6 +66,7 @@ def with_a_till_error(page: Page, shop: Shop) -> None:
 def with_an_idea(page: Page, shop: Shop) -> None:
     with_proof(page, shop)
     page.locator("#text").fill("Un pommier")
+    page.locator("#age-15").check()
     page.locator("#text ~ button").click()
     page.locator(".ideas").wait_for()
 
@@ -118,6 +120,20 @@ def older_rules(page: Page, shop: Shop) -> None:
     page.locator(".band").wait_for()
 
 
+def erasing(page: Page, shop: Shop) -> None:
+    my_page(page, shop)
+    page.get_by_role("button", name="M’effacer").click()
+    page.get_by_role("button", name="Oui, m’effacer").wait_for()
+
+
+def too_young(page: Page, shop: Shop) -> None:
+    with_proof(page, shop)
+    page.locator("#text").fill("Un pommier")
+    page.locator("#age-young").check()
+    page.locator("form .go").last.click()
+    page.locator("#errors").wait_for()
+
+
 PAGES: dict[str, Show] = {
     "home": at("/"),
     "home with an error": at("/find?code=7K3Q"),
@@ -130,6 +146,8 @@ PAGES: dict[str, Show] = {
     "mission, idea given": with_an_idea,
     "me, empty": at("/me"),
     "me": my_page,
+    "me, erasing": erasing,
+    "mission, idea refused for the age": too_young,
     "message, unknown code": at("/t/7K3Q9XABZZ"),
     "message, no page": at("/nothing/here"),
     "staff, not signed in": at("/staff"),

@@ -166,7 +166,7 @@ def test_a_printed_code_leads_a_shopper_to_an_idea_and_the_shop_sees_it(server: 
         long = phone.post(ideas, data={"text": "x" * 501, "client_id": "a1"}, headers={"Accept": "text/html"})
         assert long.status_code == 422
         assert "x" * 501 in long.text
-        sent = phone.post(ideas, data={"text": "Des cerisiers <b>!</b>", "client_id": "a1"})
+        sent = phone.post(ideas, data={"text": "Des cerisiers <b>!</b>", "client_id": "a1", "age": "15_or_older"})
         assert (sent.status_code, sent.headers["location"]) == (303, f"/m/{mission['slug']}?just=idea")
         twin = phone.post(ideas, json={"text": "Something else", "client_id": "a1"})
         assert twin.status_code == 201
