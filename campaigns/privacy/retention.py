@@ -14,10 +14,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Table, and_, delete, exists, false, func, not_, select, tuple_, update
 from sqlmodel import Session, SQLModel
 
+import campaigns.approvals
 import campaigns.care.models
+import campaigns.community.models
 import campaigns.events
 import campaigns.idempotency
-import campaigns.jobs  # noqa: F401  # the register names their tables
+import campaigns.identity.models
+import campaigns.jobs
+import campaigns.legal.models  # noqa: F401  # the register names their tables
 from campaigns import audit, clock, ids
 from campaigns.participants.models import ERASED
 from campaigns.privacy.service import PERSON_LIFE, due_people, erase_due
