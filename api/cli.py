@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from campaigns import clock, identity, ids, migrations
 from campaigns import verify as verification
+from campaigns.audit import OPERATOR
 from campaigns.errors import CampaignError
 from campaigns.identity import Role
 from campaigns.scans import partitions
@@ -125,7 +126,7 @@ def init(
         database = Database(settings.database_url)
         migrations.upgrade(database)
         now = clock.utc_now()
-        with database.transaction() as session:
+        with database.transaction(author=OPERATOR) as session:
             identity.recognise_secret_key(session, Keyring(secret_of(settings)).fingerprint(), now=now)
             organisation = identity.found_organisation(session, name, now=now)
             _, key = identity.issue_key(session, organisation.id, role=Role.OWNER, now=now)

@@ -143,7 +143,7 @@ def _import(core: Services, actor: Acting, file: bytes, now: datetime, dry_run: 
             good.append(row.fields)
     kept = Kept()
     for start in range(0, len(good), CHUNK):
-        with core.database.snapshot() if dry_run else core.database.transaction() as session:
+        with core.database.snapshot() if dry_run else core.database.transaction(author=actor.author) as session:
             chunk = good[start : start + CHUNK]
             places.keep_places(session, actor.organisation_id, chunk, now=now, dry_run=dry_run, kept=kept)
     return ImportRead(dry_run=dry_run, rejected=rejected, **vars(kept))

@@ -14,7 +14,7 @@ from pydantic import Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
-from api.dependencies import Core, Now, Services
+from api.dependencies import Acting, Core, Now, Services
 from api.pages.render import LANGUAGES, Renderer, local
 from api.pages.views import brand
 from api.policies import Actor, may
@@ -199,7 +199,7 @@ def print_kits(
     said = [_kit_words(core.renderer, language, shop, asked.contact or "", now).printable() for shop in shops]
     made = [Kit(_spots(core, standing[shop.id], tagged, None)) for shop in shops]
     kits.files_of(made[0], words, said[0], sign_in_url=_sign_in_url(core, "x" * len(new_secret())))
-    body = kits.zipped(_files(core, shops, made, words, said, now), now=now)
+    body = kits.zipped(_files(core, actor, shops, made, words, said, now), now=now)
     headers = {
         "Content-Disposition": f'attachment; filename="kits-{ids.show("cmp", campaign.id)}.zip"',
         "Cache-Control": "no-store",
@@ -208,13 +208,19 @@ def print_kits(
 
 
 def _files(
-    core: Services, shops: Sequence[Place], made: Sequence[Kit], words: Words, said: Sequence[KitWords], now: datetime
+    core: Services,
+    actor: Acting,
+    shops: Sequence[Place],
+    made: Sequence[Kit],
+    words: Words,
+    said: Sequence[KitWords],
+    now: datetime,
 ) -> Iterator[tuple[str, bytes]]:
     """Every shop's files. The pages are drawn first: the link is stored in a transaction of that one row."""
     for shop, kit, one, folder in zip(shops, made, said, kits.folders([shop.name for shop in shops]), strict=True):
         secret = new_secret()
         files = kits.files_of(kit, words, one, sign_in_url=_sign_in_url(core, secret))
-        with core.database.transaction() as session:
+        with core.database.transaction(author=actor.author) as session:
             places.issue_staff_link(session, shop, secret=secret, now=now)
         for name, content in files:
             yield f"{folder}/{name}", content

@@ -173,9 +173,9 @@ BODIES: dict[str, Any] = {
     "POST /v1/tokens/{token_id}/replacement": lambda peer: {"label": "new"},
     "POST /v1/tokens/{token_id}/qr.{format}": lambda peer: a_logo(),
     "POST /v1/tag-key-sets": lambda peer: {"label": "lot", **KEYS},
-    "PATCH /v1/organisation": lambda peer: {"launch_needs_approval": False},
+    "PATCH /v1/organisation": lambda peer: {"verified_hosts": []},
     "POST /v1/members": lambda peer: {"email": f"{NEVER}@example.org", "name": "Ana", "role": "analyst"},
-    "PATCH /v1/members/{member_id}": lambda peer: {"role": "analyst"},
+    "PATCH /v1/members/{member_id}": lambda peer: {"role": "moderator"},
     "POST /v1/api-keys": lambda peer: {"name": "till", "role": "staff", "place_ids": [peer.ids["place_id"]]},
 }
 # Names in a path that are no ids of ours: nothing of another organisation can be named by them.
@@ -287,7 +287,7 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
     ):
         peer.name(parameter, prefix, row.id)
     peer.rows |= {draft.id.hex, token.code}
-    peer.ids["code"], peer.ids["draft"] = token.code, ids.show("cmp", draft.id)
+    peer.ids["/v1/campaigns/{campaign_id}/launch campaign_id"] = ids.show("cmp", draft.id)
     away = make_token(session, campaign, places.place_by_name(session, peer.id, peer.further["place_id"]), now=now)
     entries = [make_entry(session, token), make_entry(session, away)]
     for entry, is_further in zip(entries, (False, True), strict=True):
@@ -322,7 +322,7 @@ def _give_people(session: Session, peer: Peer, now: datetime) -> None:
         session,
         peer.id,
         email=f"{peer.mark}@example.org".lower(),
-        name=f"{peer.mark} member",
+        name=f"Ana {peer.mark}",
         role=Role.ANALYST,
         most=RIGHTS[Role.OWNER],
         now=now,
