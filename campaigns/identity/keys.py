@@ -160,6 +160,7 @@ def _well_formed(key: str) -> bool:
 
 
 def _make(session: Session, organisation_id: UUID, fields: dict[str, Any], *, now: datetime) -> tuple[ApiKey, str]:
+    session.get(Organisation, organisation_id, with_for_update=True, populate_existing=True)  # counted one by one
     live = select(ApiKey.id).where(ApiKey.organisation_id == organisation_id, col(ApiKey.revoked_at).is_(None))
     if len(session.exec(live.limit(MOST_KEYS)).all()) >= MOST_KEYS:
         raise Conflict(f"An organisation has at most {MOST_KEYS} live keys: revoke some first.", code="too_many_keys")
