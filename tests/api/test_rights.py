@@ -8,6 +8,7 @@ without filters; the organisation's condition taken out of `place_by_id`, of `sc
 
 import os
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -17,8 +18,7 @@ from sqlalchemy import event
 
 from api.dependencies import Core, authenticate
 from api.policies import PUBLIC, May, Open, may, name_policies, policy_of
-from campaigns.identity import RIGHTS, Right, Role
-from campaigns.identity.rights import KEY_ROLES, rights_of_key
+from campaigns.identity import KEY_ROLES, MEMBER_ROLES, RIGHTS, Right, Role, rights_of_key
 from campaigns.ids import uuid7
 from tests.api.peers import NAMES, Peers, filled, method_of, name_of, parameters, path_of
 
@@ -283,3 +283,17 @@ def test_the_description_names_the_policy_of_every_route(peers: Peers) -> None:
 
 def test_an_example_of_a_right_that_nobody_has_is_none() -> None:
     assert {right for rights in RIGHTS.values() for right in rights} == set(Right)
+
+
+def test_the_page_of_rights_is_the_table_and_the_routes(peers: Peers) -> None:
+    page = peers.client.get("/docs/rights", headers={"Accept": "text/html"})
+    assert page.status_code == 200
+    assert 'href="/docs/rights"' in peers.client.get("/docs", headers={"Accept": "text/html"}).text
+    rows = re.findall(r'<tr id="([\w.]+)">(.*?)</tr>', page.text)
+    assert [name for name, _ in rows] == list(Right)
+    for name, cells in rows:
+        marks = [one == "yes" for one in re.findall(r'aria-label="(yes|no)"', cells)]
+        members = [Right(name) in RIGHTS[role] for role in MEMBER_ROLES]
+        assert marks == members + [Right(name) in rights_of_key(role, None) for role in KEY_ROLES]
+    shown = re.findall(r"<li><code>([^<]+)</code><br><span class=\"soft\">(?:<a[^>]*>)?([^<]+)", page.text)
+    assert [(path, unescape(whom)) for path, whom in shown] == [(name_of(one), policy_of(one).whom) for one in peers.routes()]
