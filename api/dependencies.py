@@ -72,10 +72,10 @@ class Acting:
     def author(self) -> Author:
         return Author(AuthorKind.KEY, self.key.id)
 
-    def require_place(self, place_id: UUID | None) -> None:
-        """NotFound for a place, or for nothing of a place, that a key bound to others asks for."""
+    def require_place(self, place_id: UUID | None, what: str = "place") -> None:
+        """NotFound for a place that a key bound to others asks for, and for a thing of such a place or of none."""
         if self.place_ids is not None and place_id not in self.place_ids:
-            raise NotFound("There is no such place.")
+            raise NotFound(f"There is no such {what}.")
 
 
 def get_services(request: Request) -> Services:

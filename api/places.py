@@ -184,17 +184,21 @@ def _as_place(row: SheetRow, sheet: Sheet) -> SheetRow | Fault:
     return SheetRow(row.line, whole.model_dump(include=set(row.fields)))
 
 
-@router.get("", dependencies=[may(Right.PLACES_READ)])
+@router.get("", dependencies=[may(Right.PLACES_READ, placed=True)])
 def list_places(actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
-    """Places of the organisation, newest first."""
-    rows = places.list_places(session, actor.organisation_id, before=before(cursor), limit=limit + 1)
+    """Places of the organisation, newest first; those of the key, when it is bound to some."""
+    rows = places.list_places(
+        session, actor.organisation_id, among=actor.place_ids, before=before(cursor), limit=limit + 1
+    )
     return page(rows, limit, show, lambda place: place.id)
 
 
-@router.get("/{place_id}", dependencies=[may(Right.PLACES_READ)], response_model=PlaceRead)
+@router.get("/{place_id}", dependencies=[may(Right.PLACES_READ, placed=True)], response_model=PlaceRead)
 def read_place(place_id: str, actor: Actor, session: ReadSession, tags: Tagged) -> Any:
     """One place, by id or `ext_<external_id>`."""
-    return tags.read(show(places.place_by_name(session, actor.organisation_id, place_id)))
+    place = places.place_by_name(session, actor.organisation_id, place_id)
+    actor.require_place(place.id)
+    return tags.read(show(place))
 
 
 @router.patch("/{place_id}", dependencies=[may(Right.PLACES_WRITE)])

@@ -43,6 +43,7 @@ def make_organisation(session: Session, **overrides: Any) -> Organisation:
 
 
 def make_place(session: Session, organisation: Organisation, **overrides: Any) -> Place:
+    now = overrides.pop("now", NOON)
     fields = {
         "name": "Bellecour",
         "lat": BELLECOUR[0],
@@ -53,7 +54,7 @@ def make_place(session: Session, organisation: Organisation, **overrides: Any) -
         "opening_hours": None,
         **overrides,
     }
-    return places.open_place(session, organisation.id, now=overrides.pop("now", NOON), **fields)
+    return places.open_place(session, organisation.id, now=now, **fields)
 
 
 def make_phone(session: Session, place: Place, **overrides: Any) -> tuple[StaffSession, str]:

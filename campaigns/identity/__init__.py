@@ -30,7 +30,7 @@ from campaigns.identity.members import (
     sign_in_member,
 )
 from campaigns.identity.models import ApiKey, Member, MemberSession, Organisation, SignInLink
-from campaigns.identity.rights import MEANING, MEMBER_ROLES, RIGHTS, Right, Role
+from campaigns.identity.rights import KEY_ROLES, MEANING, MEMBER_ROLES, RIGHTS, Right, Role, rights_of_key
 from campaigns.identity.service import (
     change_organisation,
     describe,
@@ -43,6 +43,7 @@ from campaigns.identity.service import (
 )
 
 __all__ = [
+    "KEY_ROLES",
     "MEANING",
     "MEMBER_ROLES",
     "RIGHTS",
@@ -82,6 +83,7 @@ __all__ = [
     "remove_member",
     "revoke_key",
     "revoke_session",
+    "rights_of_key",
     "rotate_key",
     "sign_in_member",
     "twin_of",

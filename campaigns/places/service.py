@@ -108,9 +108,18 @@ def place_by_name(session: Session, organisation_id: UUID, name: str) -> Place:
     return found if found is not None else place_by_id(session, organisation_id, parse("plc", name))
 
 
-def list_places(session: Session, organisation_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Place]:
-    """Newest first, older than `before`."""
+def list_places(
+    session: Session,
+    organisation_id: UUID,
+    *,
+    among: frozenset[UUID] | None = None,
+    before: UUID | None,
+    limit: int,
+) -> Sequence[Place]:
+    """Newest first, older than `before`; of certain places alone if asked."""
     query = select(Place).where(Place.organisation_id == organisation_id)
+    if among is not None:
+        query = query.where(col(Place.id).in_(among))
     return newest(session, query, Place, before=before, limit=limit)
 
 

@@ -159,6 +159,7 @@ PAGES: dict[str, Show] = {
     "tag, its bytes": bytes_of_a_tag,
     "poster": at("/posters/{code}"),
     "docs": at("/docs"),
+    "docs, rights": at("/docs/rights"),
     "report": at("/report/{code}"),
     "report, thanked": at("/report/{code}?just=reported"),
     "report, of no code of ours": at("/report/7K3Q9XABZZ?just=reported"),
