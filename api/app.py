@@ -37,7 +37,20 @@ from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
 from api.mail import Postman
-from api.pages import check_in, front, reference, report, screen, shopper, staff
+from api.pages import (
+    check_in,
+    console,
+    console_keys,
+    console_log,
+    console_members,
+    console_sign_in,
+    front,
+    reference,
+    report,
+    screen,
+    shopper,
+    staff,
+)
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
 from api.policies import PUBLIC, name_policies
@@ -91,6 +104,11 @@ _ROUTERS = (
     staff,
     screen,
     tag_pages,
+    console_sign_in,
+    console,
+    console_keys,
+    console_members,
+    console_log,
     reference,
 )
 

@@ -9,14 +9,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
-from api.approvals import ApprovalRead, launch_campaign
+from api.approvals import ApprovalRead, launch_campaign, propose_launch
 from api.approvals import show as show_approval
 from api.dependencies import Acting, Core, Now, ReadSession, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
-from campaigns import approvals, blueprint, identity, ids, planning, tokens
-from campaigns.approvals import ApprovalKind
+from campaigns import blueprint, identity, ids, planning, tokens
 from campaigns.blueprint import Blueprint
 from campaigns.identity import Right
 from campaigns.planning import KPIS, Campaign, Objective, State
@@ -213,17 +212,7 @@ def launch(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
 
 
 def _propose_launch(session: DbSession, actor: Acting, campaign: Campaign, now: datetime) -> Response:
-    campaign.require(State.DRAFT)
-    approval = approvals.propose(
-        session,
-        actor.organisation_id,
-        kind=ApprovalKind.LAUNCH,
-        subject_id=campaign.id,
-        subject_name=campaign.name,
-        key_id=actor.key_id,
-        member_id=actor.key.issued_by_member_id,
-        now=now,
-    )
+    approval = propose_launch(session, campaign, key_id=actor.key_id, member_id=actor.key.issued_by_member_id, now=now)
     shown = show_approval(approval)
     headers = {"Location": f"/v1/approvals/{shown.id}"}
     return JSONResponse(shown.model_dump(mode="json"), 202, headers=headers)
