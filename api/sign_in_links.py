@@ -16,5 +16,5 @@ def post_or_show(core: Services, after: BackgroundTasks, member: Member, link: S
     url = url_of(core, secret)
     if core.postman is None:
         return url
-    after.add_task(core.postman.send_sign_in_link, member.email or "", url, link.expires_at)
+    after.add_task(core.postman.post_sign_in_link, member.email or "", url, link.expires_at)
     return None

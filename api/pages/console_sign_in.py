@@ -105,7 +105,7 @@ def send_links(core: Services, email: str) -> None:
         except Conflict:
             log.warning("a member was sent five sign-in links in half an hour, and gets no more for now")
             continue
-        core.postman.send_sign_in_link(member.email or "", url_of(core, secret), link.expires_at)
+        core.postman.post_sign_in_link(member.email or "", url_of(core, secret), link.expires_at)
 
 
 def browser_name(request: Request) -> str:
