@@ -38,7 +38,23 @@ from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
 from api.mail import Postman
-from api.pages import check_in, front, legal, me, reference, report, screen, shopper, staff, staff_phones
+from api.pages import (
+    check_in,
+    console,
+    console_keys,
+    console_log,
+    console_members,
+    console_sign_in,
+    front,
+    legal,
+    me,
+    reference,
+    report,
+    screen,
+    shopper,
+    staff,
+    staff_phones,
+)
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
 from api.pages.staff_session import refuse_locked
@@ -99,6 +115,11 @@ _ROUTERS = (
     staff_phones,
     screen,
     tag_pages,
+    console_sign_in,
+    console,
+    console_keys,
+    console_members,
+    console_log,
     reference,
 )
 

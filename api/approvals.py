@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
@@ -12,10 +13,10 @@ from api.dependencies import Now, ReadSession, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
-from campaigns import approvals, ids, missions, planning, tokens
+from campaigns import approvals, identity, ids, missions, planning, tokens
 from campaigns.approvals import Approval, ApprovalKind, ApprovalState
 from campaigns.identity import Right
-from campaigns.planning import ChecklistItem
+from campaigns.planning import ChecklistItem, State
 
 router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
 
@@ -81,10 +82,37 @@ def carry_out(session: DbSession, approval: Approval, *, now: datetime) -> None:
     DEEDS[ApprovalKind(approval.kind)](session, approval, now)
 
 
+def propose_launch(
+    session: DbSession, campaign: planning.Campaign, *, key_id: UUID | None, member_id: UUID | None, now: datetime
+) -> Approval:
+    """Let a launch wait for another member. Conflict for a campaign that is no draft."""
+    campaign.require(State.DRAFT)
+    return approvals.propose(
+        session,
+        campaign.organisation_id,
+        kind=ApprovalKind.LAUNCH,
+        subject_id=campaign.id,
+        subject_name=campaign.name,
+        key_id=key_id,
+        member_id=member_id,
+        now=now,
+    )
+
+
 def launch_campaign(session: DbSession, campaign: planning.Campaign, *, now: datetime) -> list[ChecklistItem]:
     """Draft to live, with the facts that launching asks of missions and tokens; the checklist."""
+    return planning.launch(session, campaign, _facts(session, campaign), now=now)
+
+
+def launch_checklist(session: DbSession, campaign: planning.Campaign) -> list[ChecklistItem]:
+    """What the checklist would say of a launch now."""
+    organisation = identity.organisation_by_id(session, campaign.organisation_id)
+    return planning.checklist(campaign, _facts(session, campaign), organisation.missing_legal_data)
+
+
+def _facts(session: DbSession, campaign: planning.Campaign) -> planning.LaunchFacts:
     number = len(missions.list_missions(session, campaign.id))
-    return planning.launch(session, campaign, tokens.launch_facts(session, campaign.id, missions=number), now=now)
+    return tokens.launch_facts(session, campaign.id, missions=number)
 
 
 def _launch(session: DbSession, approval: Approval, now: datetime) -> None:

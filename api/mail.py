@@ -1,8 +1,10 @@
 """Mail: one-time sign-in links to members, over SMTP, only where PASSERELLE_SMTP_URL is set."""
 
 import logging
+import queue
 import smtplib
 import ssl
+import threading
 from datetime import datetime
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
@@ -10,13 +12,17 @@ from urllib.parse import unquote, urlsplit
 from campaigns.errors import Invalid
 
 PATIENCE_S = 15  # for the mail server
+MOST_WAITING = 200  # letters; more are not sent, and the log says so
 PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 
 log = logging.getLogger("passerelle.mail")
 
 
 class Postman:
-    """Sends our few mails. Each is sent by itself, after the commit; one that fails is logged without its address.
+    """Sends our few mails, after the commit, one after the other in a thread of its own.
+
+    So a mail server that is away keeps no request waiting, and no thread from the others. A letter that cannot be sent
+    is logged without its address, and one that waits when the server stops is lost: people ask for another link.
 
     `smtp://user:password@host:587` speaks STARTTLS, `smtps://` TLS from the first byte, `smtp+plain://` neither, for a
     relay on the same machine.
@@ -33,9 +39,12 @@ class Postman:
         self._port = parts.port or PORTS[parts.scheme]
         self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
         self._sender = sender
+        self._letters: queue.Queue[EmailMessage] = queue.Queue(MOST_WAITING)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
 
-    def send_sign_in_link(self, address: str, url: str, expires_at: datetime) -> None:
-        """Send a member the link that signs them in."""
+    def post_sign_in_link(self, address: str, url: str, expires_at: datetime) -> None:
+        """Send a member the link that signs them in, without waiting for it to go."""
         message = EmailMessage()
         message["Subject"] = "Passerelle : votre lien de connexion / your sign-in link"
         message["From"], message["To"] = self._sender, address
@@ -46,9 +55,22 @@ class Postman:
             "Vous ne l’avez pas demandé ? N’en faites rien.\nYou did not ask for it? Do nothing.\n"
         )
         try:
-            self._send(message)
-        except (OSError, smtplib.SMTPException) as error:
-            log.error("a sign-in link could not be sent: %s", type(error).__name__)
+            self._letters.put_nowait(message)
+        except queue.Full:
+            log.error("a sign-in link could not be sent: too many letters wait")
+            return
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._deliver, name="mail", daemon=True)
+                self._thread.start()
+
+    def _deliver(self) -> None:
+        while True:
+            message = self._letters.get()
+            try:
+                self._send(message)
+            except Exception as error:  # whatever one letter meets, the next ones go
+                log.error("a sign-in link could not be sent: %s", type(error).__name__)
 
     def _send(self, message: EmailMessage) -> None:
         context = ssl.create_default_context()

@@ -12,6 +12,7 @@ from api.dependencies import Acting, Core, Now, ReadSession, Services, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
+from api.sign_in_links import post_or_show
 from campaigns import identity, ids
 from campaigns.errors import Conflict
 from campaigns.identity import Member, Right, Role, SignInLink
@@ -155,11 +156,8 @@ def revoke_session(member_id: str, session_id: str, actor: Actor, session: Sessi
 
 def hand_over(core: Services, after: BackgroundTasks, member: Member, link: SignInLink, secret: str) -> SignInLinkRead:
     """Send a link to its member after the commit where mail is set up, else show it to who asked."""
-    url = f"{core.settings.base_url}/console/sign-in/{secret}"
-    if core.postman is None:
-        return SignInLinkRead(url=url, sent_to=None, expires_at=link.expires_at)
-    after.add_task(core.postman.send_sign_in_link, member.email or "", url, link.expires_at)
-    return SignInLinkRead(url=None, sent_to=member.email, expires_at=link.expires_at)
+    url = post_or_show(core, after, member, link, secret)
+    return SignInLinkRead(url=url, sent_to=None if url else member.email, expires_at=link.expires_at)
 
 
 def _member(session: DbSession, actor: Acting, member_id: str) -> Member:

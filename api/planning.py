@@ -9,15 +9,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
-from api.approvals import ApprovalRead, launch_campaign
+from api.approvals import ApprovalRead, launch_campaign, propose_launch
 from api.approvals import show as show_approval
 from api.dependencies import Acting, Core, Now, ReadSession, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
-from campaigns import approvals, blueprint, identity, ids, planning, tokens
-from campaigns.approvals import ApprovalKind
+from campaigns import blueprint, identity, ids, planning, tokens
 from campaigns.blueprint import Blueprint
+from campaigns.errors import Forbidden
 from campaigns.identity import Right
 from campaigns.planning import KPIS, Campaign, Objective, State
 from campaigns.tokens.destinations import Rules, checked
@@ -212,18 +212,21 @@ def launch(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
     }
 
 
-def _propose_launch(session: DbSession, actor: Acting, campaign: Campaign, now: datetime) -> Response:
-    campaign.require(State.DRAFT)
-    approval = approvals.propose(
-        session,
-        actor.organisation_id,
-        kind=ApprovalKind.LAUNCH,
-        subject_id=campaign.id,
-        subject_name=campaign.name,
-        key_id=actor.key_id,
-        member_id=actor.key.issued_by_member_id,
-        now=now,
+def _require_rights_of(file: Blueprint, actor: Acting) -> None:
+    """Forbidden for a key that could not make what the file makes one by one."""
+    needed = (
+        (Right.ORGANISATION_WRITE, file.organisation),
+        (Right.PLACES_WRITE, file.places),
+        (Right.MISSIONS_WRITE, file.mission),
+        (Right.TOKENS_WRITE, file.tokens),
     )
+    for right, part in needed:
+        if part and right not in actor.rights:
+            raise Forbidden(f"This file needs the right {right}, which this key does not have.", code="right_missing")
+
+
+def _propose_launch(session: DbSession, actor: Acting, campaign: Campaign, now: datetime) -> Response:
+    approval = propose_launch(session, campaign, key_id=actor.key_id, member_id=actor.key.issued_by_member_id, now=now)
     shown = show_approval(approval)
     headers = {"Location": f"/v1/approvals/{shown.id}"}
     return JSONResponse(shown.model_dump(mode="json"), 202, headers=headers)
@@ -280,7 +283,9 @@ def apply_file(
     """Make places, campaign, mission and tokens from one description, whole or not at all.
 
     Idempotent by `external_id`: the same file again changes nothing. `dry_run` shows the difference and keeps nothing.
+    403 for a key that lacks the right to something the file has.
     """
+    _require_rights_of(body, actor)
     if body.external_id != external_id:
         body = body.model_copy(update={"external_id": external_id})
     base_url = core.settings.base_url

@@ -11,6 +11,7 @@ import io
 import secrets
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -91,9 +92,10 @@ class Renderer:
 
     def __init__(self, *, is_https: bool) -> None:
         self.css = (_PAGES / "static" / "passerelle.css").read_text()
+        self.console_css = (_PAGES / "static" / "console.css").read_text()  # apart: no shopper loads it
         self._catalogues = {language: _translations(language) for language in LANGUAGES}
         self._environments = {one: _environment(one, self._catalogues[one]) for one in LANGUAGES}
-        self.headers = _security_headers(self.css, is_https=is_https)
+        self.headers = _security_headers((self.css, self.console_css), is_https=is_https)
         # Browsers hold every redirect of a form's answer against form-action, also those another site makes after it.
         self.leaving_policy = self.headers["Content-Security-Policy"].replace(
             "form-action 'self'", "form-action 'self' https: http:"
@@ -186,6 +188,8 @@ _ONWARD = {
     "not_signed_in": ("/staff", ""),
     "no_live_code": ("/staff", "Shop console"),
     "manager_needed": ("/staff", "Shop console"),
+    "member_not_signed_in": ("/console/sign-in", "Sign in"),
+    **dict.fromkeys(("right_missing", "own_proposal", "decided_already"), ("/console", "To the console")),
 }
 
 # code -> (title, what happened, next step). Plain English is the key of the French catalogue.
@@ -385,6 +389,21 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "This member was sent five links in half an hour.",
         "Use one of them, or wait.",
     ),
+    "wrong_state": (
+        "That does not fit its state",
+        "Its state changed meanwhile, or does not lead there.",
+        "Load the page again and look.",
+    ),
+    "too_many_keys": (
+        "That is enough keys for now",
+        "An organisation has at most 200 live keys.",
+        "Revoke some that nobody uses.",
+    ),
+    "rotation_running": (
+        "Two keys of this line live already",
+        "The key was rotated before, and both still work.",
+        "Revoke the old one first.",
+    ),
     "no_live_code": (
         "This screen has no code to show",
         "No live code stands in this shop just now.",
@@ -451,10 +470,11 @@ def _translations(language: str) -> NullTranslations:
     return Translations(compiled)
 
 
-def _security_headers(css: str, *, is_https: bool) -> dict[str, str]:
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+def _security_headers(sheets: Iterable[str], *, is_https: bool) -> dict[str, str]:
+    digests = (base64.b64encode(hashlib.sha256(css.encode()).digest()).decode() for css in sheets)
+    styles = " ".join(f"'sha256-{digest}'" for digest in digests)
     policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; script-src 'self'; img-src 'self' data:; "
+        f"default-src 'none'; style-src {styles}; script-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     headers = {

@@ -29,7 +29,7 @@ from campaigns.ids import uuid7_at
 from campaigns.settings import Settings
 from campaigns.tokens import TagPlan, sun
 from tests.api.helpers import CAMPAIGN, MISSION, PLACE
-from tests.conftest import PHONE, SECRET
+from tests.conftest import PHONE, PIN, SECRET
 from tests.factories import make_campaign, make_entry, make_mission, make_place, make_scan, make_token, write
 
 NEVER = "0" * 12 + "7" + "0" * 3 + "8" + "0" * 15  # digits of a UUIDv7 that nobody has
@@ -329,7 +329,8 @@ def _give_people(session: Session, peer: Peer, now: datetime) -> None:
     )
     signed, _ = identity.sign_in_member(session, secret, label=f"{peer.mark} browser", replaces=None, now=now)
     place = places.place_by_name(session, peer.id, peer.ids["place_id"])
-    phone, _ = places.sign_in(session, places.issue_staff_link(session, place, now=now), label=peer.mark, now=now)
+    link = places.issue_staff_link(session, place, now=now)
+    phone, _ = places.sign_in(session, link, pin=PIN, pin_key=b"p" * 32, label=peer.mark, now=now)
     session.flush()
     peer.name("member_id", "mbr", member.id)
     peer.name("session_id", "mse", signed.id)

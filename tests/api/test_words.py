@@ -24,7 +24,6 @@ NOT_ON_PAGES = {
     "gone",
     "too_many",
     "unauthenticated",
-    "wrong_state",
     "hosts_in_use",
     "targets_locked",
     "rules_frozen",
@@ -34,8 +33,6 @@ NOT_ON_PAGES = {
     "job_running",
     "tag_taken",
     "nothing_to_print",
-    "too_many_keys",
-    "rotation_running",
 }
 
 

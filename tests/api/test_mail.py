@@ -1,0 +1,113 @@
+"""Sign-in links by mail: a real SMTP conversation, and what happens when the mail server is away."""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from api.mail import Postman
+from campaigns.errors import Invalid
+from tests.api.helpers import made
+from tests.conftest import Server, client, free_port, running_server, wait_until
+from tests.mail_sink import MailSink, mail_sink
+
+ADDRESS = "camille@lahalle.example"
+
+
+@dataclass(frozen=True)
+class Posting:
+    """A server that sends mail, and where the mail arrives."""
+
+    server: Server
+    sink: MailSink
+
+    def link(self, number: int) -> str:
+        """The link in the letter of that number, once it is there."""
+        wait_until(lambda: len(self.sink.letters) >= number)
+        text = self.sink.letters[number - 1].get_content()
+        return str(re.findall(r"http://\S+/console/sign-in/\S+", text)[0])
+
+
+@pytest.fixture(scope="module")
+def posting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Posting]:
+    """One server for these tests; which database it has is nothing to mail."""
+    with mail_sink() as sink:
+        url = f"sqlite:///{tmp_path_factory.mktemp('mail')}/passerelle.db"
+        settings = {
+            "PASSERELLE_SMTP_URL": f"smtp+plain://127.0.0.1:{sink.port}",
+            "PASSERELLE_MAIL_FROM": "passerelle@lahalle.example",
+        }
+        with running_server(url, **settings) as server:
+            yield Posting(server, sink)
+
+
+def test_invitation_and_links_go_by_mail_and_nowhere_else(posting: Posting) -> None:
+    server, sink = posting.server, posting.sink
+    with server.api() as api, server.phone(Accept="text/html") as it:
+        member = made(api.post("/v1/members", json={"email": ADDRESS, "name": "Camille", "role": "owner"}))
+        assert member["sign_in_link"]["url"] is None
+        assert member["sign_in_link"]["sent_to"] == ADDRESS
+        invitation = posting.link(1)
+        letter = sink.letters[0]
+        assert (letter["To"], letter["From"]) == (ADDRESS, "passerelle@lahalle.example")
+        assert "votre lien de connexion" in letter["Subject"]
+        assert it.post(invitation).status_code == 303
+
+        asked = made(api.post(f"/v1/members/{member['id']}/sign-in-links"))
+        assert asked["url"] is None
+        assert posting.link(2) != invitation
+
+        # From the console it is the same: the owner who asks does not see it.
+        answer = it.post(f"/console/members/{member['id']}/sign-in-links")
+        assert answer.headers["location"].endswith("?done=sent")
+        posting.link(3)
+        assert "/console/sign-in/" not in it.get("/console/shown").text
+
+        # And for who is not signed in, with the same answer for every address.
+        with client(server.url) as stranger:
+            answers = [
+                stranger.post("/console/sign-in", data={"email": email})
+                for email in ("nobody@lahalle.example", f" {ADDRESS.upper()} ", "not an address", "")
+            ]
+            assert {(one.status_code, one.headers["location"], one.text) for one in answers} == {
+                (303, "/console/sign-in?done=asked", "")
+            }
+            assert "email" in stranger.get("/console/sign-in").text
+            assert stranger.post(posting.link(4)).status_code == 303
+        assert len(sink.letters) == 4
+
+
+def test_a_mail_server_that_hangs_keeps_no_request_waiting(posting: Posting) -> None:
+    server, sink = posting.server, posting.sink
+    sink.is_mute = True
+    try:
+        headers = {"Authorization": f"Bearer {server.key}"}
+        with client(server.url, headers=headers, timeout=8) as api:  # less than the postman's patience
+            for number in range(12):  # more than there are threads
+                fields = {"email": f"away{number}@lahalle.example", "name": "Noé", "role": "analyst"}
+                made(api.post("/v1/members", json=fields))
+            assert api.get("/console/sign-in").status_code == 200
+    finally:
+        sink.is_mute = False
+
+
+def test_a_letter_that_cannot_be_sent_is_logged_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
+    postman = Postman(f"smtp+plain://127.0.0.1:{free_port()}", "passerelle@lahalle.example")
+    with caplog.at_level(logging.ERROR, "passerelle.mail"):
+        postman.post_sign_in_link(ADDRESS, "https://shop.example/console/sign-in/secret", datetime.now(UTC))
+        wait_until(lambda: bool(caplog.records))
+    told = caplog.text
+    assert "could not be sent: ConnectionRefusedError" in told
+    assert ADDRESS not in told
+    assert "secret" not in told
+
+
+@pytest.mark.parametrize("url", ["http://mail.example", "smtp://", "mail.example:25", "smtps:///x"])
+def test_a_mail_server_is_named_in_full(url: str) -> None:
+    with pytest.raises(Invalid, match="PASSERELLE_SMTP_URL"):
+        Postman(url, "passerelle@lahalle.example")
+    with pytest.raises(Invalid):
+        Postman("smtp://mail.example", "")
