@@ -43,14 +43,16 @@ class Postman:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def post_sign_in_link(self, address: str, url: str, expires_at: datetime) -> None:
-        """Send a member the link that signs them in, without waiting for it to go."""
+    def post_sign_in_link(self, address: str, brand: str, url: str, expires_at: datetime) -> None:
+        """Send a member the link that signs them in to the console of a brand, without waiting for it to go."""
         message = EmailMessage()
         message["Subject"] = "Passerelle : votre lien de connexion / your sign-in link"
         message["From"], message["To"] = self._sender, address
         until = expires_at.strftime("%Y-%m-%d %H:%M UTC")
         message.set_content(
-            f"Ce lien vous connecte une fois, jusqu’au {until} :\nThis link signs you in once, until {until}:\n\n"
+            f"{brand}\n\n"
+            f"Ce lien vous connecte une fois à la console, jusqu’au {until} :\n"
+            f"This link signs you in to the console once, until {until}:\n\n"
             f"{url}\n\n"
             "Vous ne l’avez pas demandé ? N’en faites rien.\nYou did not ask for it? Do nothing.\n"
         )

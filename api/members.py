@@ -93,7 +93,7 @@ def invite_member(
         most=actor.rights,
         now=now,
     )
-    handed = hand_over(core, after, member, link, secret)
+    handed = hand_over(session, core, after, member, link, secret)
     return MemberMade(sign_in_link=handed, **show(member).model_dump())
 
 
@@ -134,7 +134,7 @@ def make_sign_in_link(
     """A one-time link for a member, for half an hour. With SMTP set it goes to their address and nowhere else."""
     member = _member(session, actor, member_id)
     link, secret = identity.new_sign_in_link(session, member, now=now)
-    return hand_over(core, after, member, link, secret)
+    return hand_over(session, core, after, member, link, secret)
 
 
 @router.get("/{member_id}/sessions", dependencies=[may(Right.MEMBERS_READ)])
@@ -154,9 +154,12 @@ def revoke_session(member_id: str, session_id: str, actor: Actor, session: Sessi
     return Response(status_code=204)
 
 
-def hand_over(core: Services, after: BackgroundTasks, member: Member, link: SignInLink, secret: str) -> SignInLinkRead:
+def hand_over(
+    session: DbSession, core: Services, after: BackgroundTasks, member: Member, link: SignInLink, secret: str
+) -> SignInLinkRead:
     """Send a link to its member after the commit where mail is set up, else show it to who asked."""
-    url = post_or_show(core, after, member, link, secret)
+    brand = identity.organisation_by_id(session, member.organisation_id).name
+    url = post_or_show(core, after, brand, member, link, secret)
     return SignInLinkRead(url=url, sent_to=None if url else member.email, expires_at=link.expires_at)
 
 

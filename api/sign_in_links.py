@@ -11,10 +11,12 @@ def url_of(core: Services, secret: str) -> str:
     return f"{core.settings.base_url}/console/sign-in/{secret}"
 
 
-def post_or_show(core: Services, after: BackgroundTasks, member: Member, link: SignInLink, secret: str) -> str | None:
+def post_or_show(
+    core: Services, after: BackgroundTasks, brand: str, member: Member, link: SignInLink, secret: str
+) -> str | None:
     """Send a link to its member after the commit, and None; without mail, its URL for who asked to pass on."""
     url = url_of(core, secret)
     if core.postman is None:
         return url
-    after.add_task(core.postman.post_sign_in_link, member.email or "", url, link.expires_at)
+    after.add_task(core.postman.post_sign_in_link, member.email or "", brand, url, link.expires_at)
     return None

@@ -94,7 +94,7 @@ def invite_member(seat: Writer, form: Form, after: BackgroundTasks) -> Response:
             )
     except _REFUSALS as error:
         return _invitation(seat, form, error=error)
-    url = post_or_show(seat.core, after, member, link, secret)
+    url = post_or_show(seat.core, after, seat.organisation.name, member, link, secret)
     return show_once(seat, "link", url, member.name) if url else seat.see("/console/members", done="invited")
 
 
@@ -127,7 +127,7 @@ def make_link(seat: Writer, form: Form, member_id: str, after: BackgroundTasks) 
             link, secret = identity.new_sign_in_link(session, member, now=seat.now)
     except _REFUSALS as error:
         return _member_page(seat, member_id, error=error)
-    url = post_or_show(seat.core, after, member, link, secret)
+    url = post_or_show(seat.core, after, seat.organisation.name, member, link, secret)
     return show_once(seat, "link", url, member.name) if url else seat.see(f"/console/members/{member_id}", done="sent")
 
 

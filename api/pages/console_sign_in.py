@@ -102,10 +102,11 @@ def send_links(core: Services, email: str) -> None:
         try:
             with core.database.transaction() as session:
                 link, secret = identity.new_sign_in_link(session, member, now=now)
+                brand = views.brand(session, member.organisation_id)
         except Conflict:
             log.warning("a member was sent five sign-in links in half an hour, and gets no more for now")
             continue
-        core.postman.post_sign_in_link(member.email or "", url_of(core, secret), link.expires_at)
+        core.postman.post_sign_in_link(member.email or "", brand, url_of(core, secret), link.expires_at)
 
 
 def browser_name(request: Request) -> str:

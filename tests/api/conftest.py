@@ -1,11 +1,12 @@
 """Servers that all tests of the contract share."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from tests.api.desk import Desk
 from tests.api.helpers import Shop, make_shop, two_brands
 from tests.api.peers import Peers, make_peers
 from tests.conftest import Server, new_postgres_url, running_server
@@ -61,3 +62,12 @@ def https_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("https")
     with running_server(f"sqlite:///{folder}/passerelle.db", PASSERELLE_BASE_URL="https://shop.example") as server:
         yield server
+
+
+@pytest.fixture
+def desk(house: House) -> Iterator[Desk]:
+    """The other organisation: what its tests switch on does not reach the shop of the others."""
+    desk = Desk(replace(house.server, key=house.other_key), house.server)
+    yield desk
+    with desk.server.api() as api:
+        api.patch("/v1/organisation", json={"launch_needs_approval": False})

@@ -54,6 +54,7 @@ def test_invitation_and_links_go_by_mail_and_nowhere_else(posting: Posting) -> N
         letter = sink.letters[0]
         assert (letter["To"], letter["From"]) == (ADDRESS, "passerelle@lahalle.example")
         assert "votre lien de connexion" in letter["Subject"]
+        assert letter.get_content().startswith("La Halle\n")
         assert it.post(invitation).status_code == 303
 
         asked = made(api.post(f"/v1/members/{member['id']}/sign-in-links"))
@@ -97,7 +98,7 @@ def test_a_mail_server_that_hangs_keeps_no_request_waiting(posting: Posting) -> 
 def test_a_letter_that_cannot_be_sent_is_logged_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
     postman = Postman(f"smtp+plain://127.0.0.1:{free_port()}", "passerelle@lahalle.example")
     with caplog.at_level(logging.ERROR, "passerelle.mail"):
-        postman.post_sign_in_link(ADDRESS, "https://shop.example/console/sign-in/secret", datetime.now(UTC))
+        postman.post_sign_in_link(ADDRESS, "La Halle", "https://shop.example/console/sign-in/secret", datetime.now(UTC))
         wait_until(lambda: bool(caplog.records))
     told = caplog.text
     assert "could not be sent: ConnectionRefusedError" in told
