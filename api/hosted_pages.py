@@ -11,7 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from api.dependencies import Services
 from api.pages import views
-from api.pages.render import MESSAGES, Spliced
+from api.pages.refusals import MESSAGES
+from api.pages.render import Spliced
 from campaigns import missions
 from campaigns.planning import State
 from campaigns.scans.service import phase_of
