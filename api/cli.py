@@ -1,5 +1,6 @@
 """The `passerelle` command."""
 
+import gc
 import json
 import os
 import signal
@@ -92,11 +93,13 @@ def serve(
 
 def run_server(settings: Settings, workers: int = 1) -> None:
     """Run uvicorn until it is told to stop. Several workers read their settings from the environment."""
+    gc.disable()  # as in api/__main__.py
     import uvicorn
 
     from api import deadlines
     from api.app import make_services, settle_interpreter, wire
 
+    gc.enable()
     services = make_services(settings, clock.utc_now)
     http = deadlines.protocol(settings.head_deadline_s, settings.body_deadline_s, services.renderer.headers)
     if workers == 1:
