@@ -61,8 +61,8 @@ def _right(right: Right) -> dict[str, Any]:
 
 
 def _whom(policy: Open | May) -> dict[str, Any]:
-    is_right = isinstance(policy, May)
-    return {"whom": policy.whom, "is_right": is_right, "placed": is_right and policy.placed}
+    placed = isinstance(policy, May) and policy.placed
+    return {"whom": policy.whom, "is_right": isinstance(policy, May), "placed": placed}
 
 
 def groups_of(document: dict[str, Any]) -> list[dict[str, Any]]:

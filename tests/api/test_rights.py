@@ -296,4 +296,6 @@ def test_the_page_of_rights_is_the_table_and_the_routes(peers: Peers) -> None:
         members = [Right(name) in RIGHTS[role] for role in MEMBER_ROLES]
         assert marks == members + [Right(name) in rights_of_key(role, None) for role in KEY_ROLES]
     shown = re.findall(r"<li><code>([^<]+)</code><br><span class=\"soft\">(?:<a[^>]*>)?([^<]+)", page.text)
-    assert [(path, unescape(whom)) for path, whom in shown] == [(name_of(one), policy_of(one).whom) for one in peers.routes()]
+    assert [(path, unescape(whom)) for path, whom in shown] == [
+        (name_of(one), policy_of(one).whom) for one in peers.routes()
+    ]
