@@ -188,6 +188,7 @@ def wire(services: Services) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        responses=problems.RESPONSES,
     )
     inner.state.services = services
     problems.install(inner)

@@ -48,6 +48,32 @@ STATUS_OF_CODE = {
     "busy": 503,
 }
 
+# What every route may answer besides what it names: its description says so in one place.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A refusal: problem details (RFC 9457)",
+        "content": {
+            "application/problem+json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["type", "title", "status", "detail", "code", "instance", "errors"],
+                    "properties": {
+                        **{name: {"type": "string"} for name in ("type", "title", "detail", "code", "instance")},
+                        "status": {"type": "integer"},
+                        "errors": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+                            },
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
 # The kinds that raise the named codes, for the pages; a test compares it with every `raise`.
 STATUS_OF_NAMED = {
     "unknown_code": 404,

@@ -14,7 +14,7 @@ from sqlmodel import Field, Session, col, select
 from campaigns.audit import Audit, note, note_new
 from campaigns.errors import Conflict, Forbidden, NotFound
 from campaigns.ids import uuid7_at
-from campaigns.storage import Row, changed, insert_once, newest
+from campaigns.storage import Row, changed, find_own, insert_once, newest
 
 _WAITING = text("state = 'waiting'")
 
@@ -115,8 +115,8 @@ def withdraw(session: Session, approval: Approval, *, now: datetime) -> Approval
 
 def approval_by_id(session: Session, organisation_id: UUID, approval_id: UUID) -> Approval:
     """One of the organisation's; NotFound for any other."""
-    found = session.get(Approval, approval_id)
-    if found is None or found.organisation_id != organisation_id:
+    found = find_own(session, Approval, organisation_id, approval_id)
+    if found is None:
         raise NotFound("There is no such approval.")
     return found
 

@@ -19,7 +19,7 @@ from campaigns.audit import note
 from campaigns.errors import CampaignError, NotFound
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
-from campaigns.storage import Row, changed, newest
+from campaigns.storage import Row, changed, find_own, newest
 
 CHUNK = 200  # rows a transaction, some 8 ms: every scan on SQLite waits for it (500 took 18 ms, 20,000 took 150)
 LEASE = timedelta(seconds=5)  # after the last chunk of a worker that vanished, another one goes on
@@ -206,8 +206,8 @@ def cancel(session: Session, job: Job, *, now: datetime) -> None:
 
 def job_by_id(session: Session, organisation_id: UUID, job_id: UUID) -> Job:
     """The organisation's job; NotFound for another's."""
-    job = session.get(Job, job_id)
-    if job is None or job.organisation_id != organisation_id:
+    job = find_own(session, Job, organisation_id, job_id)
+    if job is None:
         raise NotFound("There is no such job.")
     return job
 

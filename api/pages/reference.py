@@ -61,7 +61,7 @@ def _right(right: Right) -> dict[str, Any]:
 
 
 def _whom(policy: Open | May) -> dict[str, Any]:
-    placed = policy.placed if isinstance(policy, May) else False
+    placed = isinstance(policy, May) and policy.placed
     return {"whom": policy.whom, "is_right": isinstance(policy, May), "placed": placed}
 
 

@@ -14,7 +14,7 @@ from campaigns.care.models import Alert, CodeReport, CodeReportDay, ReportKind
 from campaigns.errors import Invalid, NotFound, TooMany
 from campaigns.events import record_event
 from campaigns.ids import NIL, uuid7_at
-from campaigns.storage import changed, insert_once, newest, upsert
+from campaigns.storage import changed, find_own, insert_once, newest, upsert
 from campaigns.tokens.directory import Entry
 
 TEXT_LIMIT = 500  # characters
@@ -80,8 +80,8 @@ def tidy(text: str) -> str:
 
 def report_by_id(session: Session, organisation_id: UUID, report_id: UUID) -> CodeReport:
     """The organisation's report; NotFound for another's."""
-    report = session.get(CodeReport, report_id)
-    if report is None or report.organisation_id != organisation_id:
+    report = find_own(session, CodeReport, organisation_id, report_id)
+    if report is None:
         raise NotFound("There is no such report.")
     return report
 

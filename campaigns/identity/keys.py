@@ -122,9 +122,9 @@ def note_use(session: Session, key_id: UUID, *, now: datetime) -> None:
 
 def key_by_id(session: Session, organisation_id: UUID, key_id: UUID) -> ApiKey:
     """A key of the organisation or of its twin; NotFound for any other."""
-    family = _family(session, organisation_id)  # first, so that another's key takes as long as one of nobody
-    found = session.get(ApiKey, key_id)
-    if found is None or found.organisation_id not in family:
+    of_family = col(ApiKey.organisation_id).in_(_family(session, organisation_id))
+    found = session.exec(select(ApiKey).where(ApiKey.id == key_id, of_family)).first()
+    if found is None:
         raise NotFound("There is no such key.")
     return found
 

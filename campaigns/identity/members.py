@@ -13,7 +13,7 @@ from campaigns.identity.models import IDLE_LIFE, Member, MemberSession, Organisa
 from campaigns.identity.rights import MEMBER_ROLES, RIGHTS, Right, Role
 from campaigns.ids import uuid7_at
 from campaigns.sealing import hash_secret, new_secret
-from campaigns.storage import changed, newest
+from campaigns.storage import changed, find_own, newest
 
 INVITATION_LIFE = timedelta(days=7)
 LINK_LIFE = timedelta(minutes=30)
@@ -168,8 +168,8 @@ def revoke_session(session: Session, member: Member, session_id: UUID, *, now: d
 
 def member_by_id(session: Session, organisation_id: UUID, member_id: UUID) -> Member:
     """A member of the organisation; NotFound for any other, and for one who was removed."""
-    found = session.get(Member, member_id)
-    if found is None or found.organisation_id != organisation_id or found.removed_at is not None:
+    found = find_own(session, Member, organisation_id, member_id)
+    if found is None or found.removed_at is not None:
         raise NotFound("There is no such member.")
     return found
 

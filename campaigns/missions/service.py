@@ -33,7 +33,7 @@ from campaigns.missions.people import first_person, recognise_or_join
 from campaigns.participants import Participant
 from campaigns.planning import Campaign, State
 from campaigns.scans import CheckIn, Position, Receipt, SealedFix
-from campaigns.storage import add_up, changed, insert_once
+from campaigns.storage import add_up, changed, find_own, insert_once
 from campaigns.tokens.directory import Entry
 
 _SLUG = re.compile(r"[a-z0-9-]{1,80}\Z")
@@ -359,8 +359,8 @@ def mission_by_name(session: Session, name: str) -> Mission:
 
 def mission_by_id(session: Session, organisation_id: UUID, mission_id: UUID) -> Mission:
     """The organisation's mission; NotFound for another's."""
-    mission = session.get(Mission, mission_id)
-    if mission is None or mission.organisation_id != organisation_id:
+    mission = find_own(session, Mission, organisation_id, mission_id)
+    if mission is None:
         raise NotFound("There is no such mission.")
     return mission
 

@@ -14,7 +14,7 @@ from campaigns.errors import Conflict, Invalid, NotFound, TooMany
 from campaigns.ids import external, parse, uuid7_at
 from campaigns.places import till
 from campaigns.places.models import DAYS, Place, TillCodeTries
-from campaigns.storage import add_up, changed, newest, upsert
+from campaigns.storage import add_up, changed, find_own, newest, upsert
 
 RADIUS_M = range(10, 50_001)
 _HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z|24:00\Z")
@@ -95,8 +95,8 @@ def find_place(session: Session, organisation_id: UUID, *, external_id: str) -> 
 
 def place_by_id(session: Session, organisation_id: UUID, place_id: UUID) -> Place:
     """The organisation's place; NotFound for another's."""
-    place = session.get(Place, place_id)
-    if place is None or place.organisation_id != organisation_id:
+    place = find_own(session, Place, organisation_id, place_id)
+    if place is None:
         raise NotFound("There is no such place.")
     return place
 

@@ -15,7 +15,7 @@ from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
 from campaigns.ids import external, parse, uuid7_at
 from campaigns.planning.models import KPIS, Campaign, Objective, State, Target, target_problem
-from campaigns.storage import newest
+from campaigns.storage import find_own, newest
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ def find_campaign(session: Session, organisation_id: UUID, *, external_id: str) 
 def campaign_by_id(session: Session, organisation_id: UUID, campaign_id: UUID, *, lock: bool = False) -> Campaign:
     """The organisation's campaign, locked for a change of state if asked; NotFound for another's."""
     # Found by name it is in the session already: read it again under the lock, or two launches both see a draft.
-    campaign = session.get(Campaign, campaign_id, with_for_update=lock or None, populate_existing=lock)
-    if campaign is None or campaign.organisation_id != organisation_id:
+    campaign = find_own(session, Campaign, organisation_id, campaign_id, lock=lock)
+    if campaign is None:
         raise NotFound("There is no such campaign.")
     return campaign
 

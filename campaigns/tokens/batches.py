@@ -18,7 +18,7 @@ from campaigns.ids import NIL, show, uuid7_at
 from campaigns.jobs import Job
 from campaigns.places import Place
 from campaigns.planning import Campaign, State
-from campaigns.storage import insert_many_once, insert_once, newest
+from campaigns.storage import find_own, insert_many_once, insert_once, newest
 from campaigns.tokens import codes
 from campaigns.tokens.models import Good, Kind, Medium, SerialUse, Token, TokenBatch, TokenState
 
@@ -149,8 +149,8 @@ def use_serial(session: Session, token_id: UUID, *, good: str, person_id: UUID, 
 
 def batch_by_id(session: Session, organisation_id: UUID, batch_id: UUID) -> TokenBatch:
     """The organisation's batch; NotFound for another's."""
-    batch = session.get(TokenBatch, batch_id)
-    if batch is None or batch.organisation_id != organisation_id:
+    batch = find_own(session, TokenBatch, organisation_id, batch_id)
+    if batch is None:
         raise NotFound("There is no such batch of tokens.")
     return batch
 

@@ -17,7 +17,7 @@ from campaigns.events import record_event
 from campaigns.ids import uuid7_at
 from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts, State
-from campaigns.storage import hand_over, insert_once, newest, store
+from campaigns.storage import find_own, hand_over, insert_once, newest, store
 from campaigns.tokens import codes
 from campaigns.tokens.models import Kind, Medium, SerialUse, SpentTap, SunTag, TagPlan, Token, TokenChange, TokenState
 
@@ -129,8 +129,8 @@ def list_changes(session: Session, token_id: UUID, *, before: UUID | None, limit
 
 def token_by_id(session: Session, organisation_id: UUID, token_id: UUID, *, lock: bool = False) -> Token:
     """The organisation's token, locked for a change if asked; NotFound for another's."""
-    token = session.get(Token, token_id, with_for_update=lock or None, populate_existing=lock)
-    if token is None or token.organisation_id != organisation_id:
+    token = find_own(session, Token, organisation_id, token_id, lock=lock)
+    if token is None:
         raise NotFound("There is no such token.")
     return token
 

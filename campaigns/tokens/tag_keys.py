@@ -10,7 +10,7 @@ from campaigns import audit
 from campaigns.errors import NotFound
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
-from campaigns.storage import insert_once, newest
+from campaigns.storage import find_own, insert_once, newest
 from campaigns.tokens.models import TagKeySet, TagPlan
 
 
@@ -34,8 +34,8 @@ def keep_key_set(session: Session, organisation_id: UUID, plan: TagPlan, *, labe
 
 def key_set_by_id(session: Session, organisation_id: UUID, key_set_id: UUID) -> TagKeySet:
     """The organisation's key set; NotFound for another's."""
-    found = session.get(TagKeySet, key_set_id)
-    if found is None or found.organisation_id != organisation_id:
+    found = find_own(session, TagKeySet, organisation_id, key_set_id)
+    if found is None:
         raise NotFound("There is no such set of tag keys.")
     return found
 

@@ -287,6 +287,7 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
     ):
         peer.name(parameter, prefix, row.id)
     peer.rows |= {draft.id.hex, token.code}
+    peer.ids["code"] = token.code
     peer.ids["/v1/campaigns/{campaign_id}/launch campaign_id"] = ids.show("cmp", draft.id)
     away = make_token(session, campaign, places.place_by_name(session, peer.id, peer.further["place_id"]), now=now)
     entries = [make_entry(session, token), make_entry(session, away)]

@@ -19,6 +19,7 @@ from tests.bench.memory import memory
 from tests.bench.mixed import mixed
 from tests.bench.processes import processes
 from tests.bench.report import Line, as_json, headline, print_table
+from tests.bench.rights import rights
 from tests.bench.rows import MANY, rows
 from tests.bench.servers import KINDS
 from tests.bench.slow import slow
@@ -34,9 +35,10 @@ PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "mixed": mixed,
     "slow": slow,
     "codes": codes,
+    "rights": rights,
 }
-# The directory and a drawing are the same on both, and a SQLite file has one process.
-ONLY_ON = {"memory": "sqlite", "codes": "sqlite", "processes": "postgres"}
+# The directory, a drawing and a policy are the same on both, and a SQLite file has one process.
+ONLY_ON = {"memory": "sqlite", "codes": "sqlite", "processes": "postgres", "rights": "sqlite"}
 
 
 def main() -> int:
