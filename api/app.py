@@ -33,6 +33,7 @@ from api import (
     token_batches,
     tokens,
 )
+from api.activity import Activity
 from api.dependencies import Services
 from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
@@ -45,23 +46,30 @@ from api.pages import (
     console_members,
     console_sign_in,
     front,
+    legal,
+    me,
     reference,
     report,
     screen,
     shopper,
     staff,
+    staff_phones,
 )
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
+from api.pages.staff_session import refuse_locked
 from api.policies import PUBLIC, name_policies
+from api.rules_in_force import RulesInForce
 from api.scan import ScanPath
 from campaigns import clock as clocks
 from campaigns import identity as identities
 from campaigns import migrations
 from campaigns.announcements import Listener
 from campaigns.errors import Invalid, NotFound
+from campaigns.places import Locked
 from campaigns.places.geocode import geocoder
 from campaigns.places.network import NetworkMap
+from campaigns.privacy import ErasureLog
 from campaigns.scans import ReceiptBook, take_writer_number
 from campaigns.scans.agents import classify
 from campaigns.scans.group_commit import GroupCommit
@@ -101,7 +109,10 @@ _ROUTERS = (
     check_in,
     report,
     shopper,
+    legal,
+    me,
     staff,
+    staff_phones,
     screen,
     tag_pages,
     console_sign_in,
@@ -152,6 +163,7 @@ def wire(services: Services) -> ASGIApp:
         pages = HostedPages(services)
         services.database.listen(services.directory.hear)
         services.database.listen(pages.hear)
+        services.database.listen(services.rules.hear)
         app.state.pages = pages
         app.state.visitors = visitors
         app.state.stopping = asyncio.Event()
@@ -163,6 +175,7 @@ def wire(services: Services) -> ASGIApp:
             worker.start()
         yield
         app.state.stopping.set()
+        await asyncio.to_thread(services.activity.close)
         await asyncio.to_thread(worker.stop)
         await asyncio.to_thread(listener.stop)
         await queue.close()
@@ -178,6 +191,7 @@ def wire(services: Services) -> ASGIApp:
     )
     inner.state.services = services
     problems.install(inner)
+    inner.add_exception_handler(Locked, refuse_locked)
     for module in _ROUTERS:
         name_policies(module.router.routes)
         inner.include_router(module.router)
@@ -190,10 +204,10 @@ def wire(services: Services) -> ASGIApp:
 
 def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services:
     """What the requests of one process share. Opens nothing yet."""
-    keyring = Keyring(secret_of(settings))
+    keyring, database = Keyring(secret_of(settings)), Database(settings.database_url)
     return Services(
         settings=settings,
-        database=Database(settings.database_url),
+        database=database,
         keyring=keyring,
         receipts=ReceiptBook(keyring.derive("receipt"), keyring.key_id),
         directory=Directory(open_keys=keyring.open_tag_keys),
@@ -204,8 +218,12 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         network=NetworkMap(settings.geoip_file),
         till_key=keyring.derive("till-code"),
         live_key=keyring.derive("live-code"),
+        pin_key=keyring.derive("staff-pin"),
+        activity=Activity(database),
         screens=Screens(),
         postman=Postman(settings.smtp_url, settings.mail_from) if settings.smtp_url else None,
+        rules=RulesInForce(),
+        erasures=ErasureLog(settings.erasure_folder),
         clock=clock,
     )
 

@@ -13,7 +13,7 @@ from api.dependencies import Now, ReadSession, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
-from campaigns import approvals, ids, missions, planning, tokens
+from campaigns import approvals, identity, ids, missions, planning, tokens
 from campaigns.approvals import Approval, ApprovalKind, ApprovalState
 from campaigns.identity import Right
 from campaigns.planning import ChecklistItem, State
@@ -106,7 +106,8 @@ def launch_campaign(session: DbSession, campaign: planning.Campaign, *, now: dat
 
 def launch_checklist(session: DbSession, campaign: planning.Campaign) -> list[ChecklistItem]:
     """What the checklist would say of a launch now."""
-    return planning.checklist(campaign, _facts(session, campaign))
+    organisation = identity.organisation_by_id(session, campaign.organisation_id)
+    return planning.checklist(campaign, _facts(session, campaign), organisation.missing_legal_data)
 
 
 def _facts(session: DbSession, campaign: planning.Campaign) -> planning.LaunchFacts:

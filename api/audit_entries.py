@@ -33,6 +33,7 @@ PREFIXES = {
     "tag_key_set": "tks",
     "tag_writing": "twr",
     "code_report": "rpt",
+    "job": "job",
 }
 AUTHORS = {AuthorKind.MEMBER: "mbr", AuthorKind.KEY: "key", AuthorKind.STAFF: "ses"}
 CHUNK = 500  # entries read at a time

@@ -59,7 +59,7 @@ def show_alert(alert: Alert) -> AlertRead:
     return AlertRead(**_names(alert), **alert.model_dump(include=facts))
 
 
-@router.get("/code-reports", dependencies=[may(Right.CARE_READ)])
+@router.get("/code-reports", dependencies=[may(Right.CARE_READ, placed=True)])
 def list_code_reports(
     actor: Actor,
     session: ReadSession,
@@ -68,26 +68,34 @@ def list_code_reports(
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Page:
-    """What people reported of the organisation's codes, newest first: a sticker over one, a page that is odd."""
+    """What people reported of the organisation's codes, newest first: a sticker over one, a page that is odd.
+
+    A key that is bound to places sees theirs alone.
+    """
+    place = places.place_by_name(session, actor.organisation_id, place_id).id if place_id else None
+    if place is not None:
+        actor.require_place(place)
     rows = care.list_reports(
         session,
         actor.organisation_id,
         campaign_id=_campaign(session, actor, campaign_id),
-        place_id=places.place_by_name(session, actor.organisation_id, place_id).id if place_id else None,
+        place_id=place,
+        among=actor.place_ids,
         before=before(cursor),
         limit=limit + 1,
     )
     return page(rows, limit, show_report, lambda one: one.id)
 
 
-@router.post("/code-reports/{report_id}/handling", dependencies=[may(Right.CARE_WRITE)])
+@router.post("/code-reports/{report_id}/handling", dependencies=[may(Right.CARE_WRITE, placed=True)])
 def handle_code_report(report_id: str, actor: Actor, session: Session, now: Now) -> CodeReportRead:
     """Note that somebody looked at the code: the shop's page asks no more. Twice is once; the first time stands."""
     report = care.report_by_id(session, actor.organisation_id, ids.parse("rpt", report_id))
+    actor.require_place(report.place_id, "report")
     return show_report(care.handle_report(session, report, now=now))
 
 
-@router.get("/alerts", dependencies=[may(Right.CARE_READ)])
+@router.get("/alerts", dependencies=[may(Right.CARE_READ, placed=True)])
 def list_alerts(
     actor: Actor,
     session: ReadSession,
@@ -99,12 +107,14 @@ def list_alerts(
     """Alerts, newest first. `scans_fell_off`: hardly anybody scans a code any more, while others are scanned as usual.
 
     An alert opens at the end of a day and closes by itself when scans return, or nobody is to scan the code any more.
+    A key that is bound to places sees theirs alone.
     """
     rows = care.list_alerts(
         session,
         actor.organisation_id,
         campaign_id=_campaign(session, actor, campaign_id),
         is_open=is_open,
+        among=actor.place_ids,
         before=before(cursor),
         limit=limit + 1,
     )

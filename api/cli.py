@@ -4,29 +4,29 @@ import json
 import os
 import signal
 import sys
-import tomllib
 from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
-from urllib.parse import quote
+from typing import Annotated, Any
 
 import psycopg
 import typer
-from pydantic import ValidationError
 from rich.console import Console
+from rich.table import Table
 from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
 
-from campaigns import clock, identity, ids, migrations
+from api import cli_access, cli_backup, cli_files
+from api.terminal import EXIT_DIFFERENT, EXIT_REFUSED, AsJson, read_settings, refuse, say
+from campaigns import audit, clock, identity, ids, migrations, privacy
 from campaigns import verify as verification
 from campaigns.errors import CampaignError
-from campaigns.identity import Role
+from campaigns.identity import RIGHTS, Role
 from campaigns.scans import partitions
 from campaigns.sealing import Keyring
 from campaigns.settings import Settings
 from campaigns.storage import Database, sole_process
 
-EXIT_REFUSED = 1  # the command was understood and refused; the reason is on standard error
-EXIT_DIFFERENT = 3  # `verify` found something that does not add up
 # What every server of ours runs with; the bench gives the same to the bare one it compares with.
 SERVER_FLAGS: dict[str, Any] = {
     "http": "httptools",
@@ -48,16 +48,20 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-campaigns_app = typer.Typer(help="Campaigns, through the HTTP API.", no_args_is_help=True)
-app.add_typer(campaigns_app, name="campaigns")
-places_app = typer.Typer(help="Places, through the HTTP API.", no_args_is_help=True)
-app.add_typer(places_app, name="places")
+for name, commands in (
+    ("campaigns", cli_files.campaigns_app),
+    ("places", cli_files.places_app),
+    ("keys", cli_access.keys_app),
+    ("members", cli_access.members_app),
+):
+    app.add_typer(commands, name=name)
 scans_app = typer.Typer(help="The scan log.", no_args_is_help=True)
 app.add_typer(scans_app, name="scans")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-ServerUrl = Annotated[str, typer.Option(help="The server's address.", envvar="PASSERELLE_BASE_URL")]
-OwnerKey = Annotated[str, typer.Option(help="An owner key.", envvar="PASSERELLE_API_KEY")]
+app.command()(cli_backup.backup)
+app.command()(cli_backup.restore)
+privacy_app = typer.Typer(help="What is kept of people, and how long.", no_args_is_help=True)
+app.add_typer(privacy_app, name="privacy")
 
 
 @app.command()
@@ -115,9 +119,14 @@ def run_server(settings: Settings, workers: int = 1) -> None:
 
 @app.command()
 def init(
-    name: Annotated[str, typer.Option(help="The organisation's name.")] = "My organisation", as_json: AsJson = False
+    name: Annotated[str, typer.Option(help="The organisation's name.")] = "My organisation",
+    owner: Annotated[str, typer.Option(help="E-mail of a first owner, who signs in to /console.")] = "",
+    as_json: AsJson = False,
 ) -> None:
-    """Migrate, create an organisation, and print its owner key: once, keep it."""
+    """Migrate, create an organisation, and print its owner key: once, keep it.
+
+    With --owner also the one-time link that signs that person in to the console.
+    """
     settings = read_settings()
     with _alone(settings):
         from api.app import secret_of
@@ -125,16 +134,30 @@ def init(
         database = Database(settings.database_url)
         migrations.upgrade(database)
         now = clock.utc_now()
-        with database.transaction() as session:
+        with database.transaction(author=audit.OPERATOR) as session:
             identity.recognise_secret_key(session, Keyring(secret_of(settings)).fingerprint(), now=now)
             organisation = identity.found_organisation(session, name, now=now)
-            _, key = identity.issue_key(session, organisation.id, role=Role.OWNER, now=now)
+            _, key = identity.issue_key(session, organisation.id, role=Role.OWNER, name="init", now=now)
+            link = _first_owner(session, organisation, owner, now, settings) if owner else None
         database.close()
     shown = ids.show("org", organisation.id)
     if as_json:
-        say(json.dumps({"organisation": shown, "api_key": key}))
-    else:
-        say(f"Organisation {shown} ({organisation.name}).\nOwner key, shown only now: {key}\nNext: passerelle serve")
+        say(json.dumps({"organisation": shown, "api_key": key} | ({"sign_in_link": link} if link else {})))
+        return
+    say(f"Organisation {shown} ({organisation.name}).\nOwner key, shown only now: {key}")
+    if link:
+        say(f"{owner} signs in to the console once with: {link}")
+    say("Next: passerelle serve")
+
+
+def _first_owner(
+    session: Session, organisation: identity.Organisation, email: str, now: datetime, settings: Settings
+) -> str:
+    rights = RIGHTS[Role.OWNER]
+    _, _, secret = identity.invite_member(
+        session, organisation.id, email=email, name=email.partition("@")[0], role=Role.OWNER, most=rights, now=now
+    )
+    return f"{settings.base_url}/console/sign-in/{secret}"
 
 
 @app.command()
@@ -178,6 +201,37 @@ def verify(
     raise typer.Exit(EXIT_DIFFERENT if problems else 0)
 
 
+@privacy_app.command("report")
+def privacy_report(as_json: AsJson = False) -> None:
+    """What is held, by class and table: rows, the oldest one, its term. Exits 3 when something is kept too long.
+
+    Reads beside a running server and changes nothing.
+    """
+    settings = read_settings()
+    if settings.sqlite_path is not None and not settings.sqlite_path.exists():
+        refuse(f"There is no database {settings.sqlite_path}.")
+    database = Database(settings.database_url)
+    with database.snapshot() as session:
+        held = privacy.report(session, now=clock.utc_now())
+    database.close()
+    if as_json:
+        say(json.dumps({"ok": not any(one.is_overdue for one in held), "held": [one.as_json() for one in held]}))
+    else:
+        Console().print(privacy_table(held))
+    raise typer.Exit(EXIT_DIFFERENT if any(one.is_overdue for one in held) else 0)
+
+
+def privacy_table(held: list[privacy.Held]) -> Table:
+    """What is held of people, for a terminal; what is not of people is left to `--json`."""
+    table = Table("class", "table", "what", "how long", "rows", "oldest", "")
+    for one in held:
+        if one.term:
+            oldest = one.oldest_at.strftime("%Y-%m-%d %H:%M") if one.oldest_at else ""
+            late = "overdue" if one.is_overdue else ""
+            table.add_row(one.kind, one.table, one.keeps, one.term, str(one.rows), oldest, late)
+    return table
+
+
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="The same seed makes the same town.")] = 7,
@@ -203,112 +257,6 @@ def detach_months(
         refuse("On SQLite the scan log is one table. Months can be detached on PostgreSQL.")
     done = partitions.detach(Database(settings.database_url).dsn, partitions.parse_month(before))
     say("\n".join(f"detached {name}" for name in done) if done else f"No month is older than {before}.")
-
-
-@campaigns_app.command("apply")
-def apply_file(
-    file: Annotated[Path, typer.Argument(help="A campaign.toml.", exists=True, dir_okay=False)],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference, change nothing.")] = False,
-    server: ServerUrl = "http://127.0.0.1:8000",
-    key: OwnerKey = "",
-    as_json: AsJson = False,
-) -> None:
-    """Make places, campaign, mission and tokens from a file, in one step. Twice is once."""
-    try:
-        plan = tomllib.loads(file.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        refuse(f"{file} is not TOML: {error}")
-    answer = put_file(server, key, plan, dry_run=dry_run)
-    if as_json:
-        say(json.dumps(answer))
-        return
-    for sign, what in (("+", "created"), ("~", "changed")):
-        for line in answer[what]:
-            say(f"{sign} {line}")
-    say(
-        f"{'Would create' if dry_run else 'Created'} {len(answer['created'])}, changed {len(answer['changed'])}, "
-        f"left {answer['unchanged']} as they were."
-    )
-
-
-def put_file(server: str, key: str, plan: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
-    """Send a campaign file to a server; refuses with the server's own words."""
-    name = plan.get("external_id")
-    if not isinstance(name, str) or not name:
-        refuse("The file needs an external_id: it makes applying it twice safe.")
-    path = f"/v1/campaign-files/{quote(name, safe='')}"
-    content = json.dumps(plan, default=str).encode()
-    return _send_file("PUT", server, path, key, content, "application/json", dry_run=dry_run)
-
-
-@places_app.command("import")
-def import_places(
-    file: Annotated[Path, typer.Argument(help="A CSV file, UTF-8.", exists=True, dir_okay=False)],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, change nothing.")] = False,
-    server: ServerUrl = "http://127.0.0.1:8000",
-    key: OwnerKey = "",
-    as_json: AsJson = False,
-) -> None:
-    """Make or change places from a CSV file. Twice is once, by external_id. Exits 1 when rows were not taken."""
-    answer = _send_file("POST", server, "/v1/places/import", key, file.read_bytes(), "text/csv", dry_run=dry_run)
-    if as_json:
-        say(json.dumps(answer))
-    else:
-        for one in answer["rejected"]:
-            say(f"line {one['line']}{', ' + one['column'] if one['column'] else ''}: {one['reason']}")
-        say(
-            f"{'Would create' if dry_run else 'Created'} {answer['created']}, changed {answer['updated']}, "
-            f"left {answer['unchanged']} as they were, did not take {len(answer['rejected'])}."
-        )
-    raise typer.Exit(EXIT_REFUSED if answer["rejected"] else 0)
-
-
-def _send_file(
-    method: str, server: str, path: str, key: str, content: bytes, content_type: str, *, dry_run: bool
-) -> dict[str, Any]:
-    import httpx2
-
-    if not key or not key.isascii():
-        refuse("Give an owner key: --key psr_live_... or PASSERELLE_API_KEY.")
-    try:
-        answer = httpx2.request(
-            method,
-            f"{server.rstrip('/')}{path}",
-            params={"dry_run": str(dry_run).lower()},
-            headers={"Authorization": f"Bearer {key}", "Content-Type": content_type},
-            content=content,
-            timeout=60,
-        )
-    except httpx2.HTTPError as error:
-        refuse(f"The server at {server} does not answer: {error}")
-    try:
-        body: dict[str, Any] = answer.json()
-    except ValueError:
-        refuse(f"{server} answered {answer.status_code}, and not as Passerelle does. Is it the right address?")
-    if answer.status_code != 200:
-        faults = "".join(f"\n  {one['pointer']}: {one['detail']}" for one in body.get("errors", []))
-        refuse(f"{body.get('detail', answer.text)}{faults}")
-    return body
-
-
-def read_settings() -> Settings:
-    """The settings, or a refusal that names the variable."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        faults = [f"PASSERELLE_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
-        refuse("\n".join(faults))
-
-
-def say(text: str) -> None:
-    """A line on standard output, as it is."""
-    sys.stdout.write(text + "\n")
-
-
-def refuse(reason: str) -> NoReturn:
-    """Say why on standard error and exit 1."""
-    Console(stderr=True).print(reason, style="red", markup=False, highlight=False)
-    raise typer.Exit(EXIT_REFUSED)
 
 
 def _alone(settings: Settings) -> Any:

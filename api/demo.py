@@ -18,14 +18,16 @@ from api import deadlines
 from api.app import make_services, prepare, wire
 from api.dependencies import Services
 from api.scan import seal_position
-from campaigns import clock, demo, places
+from campaigns import audit, clock, demo, identity, places
 from campaigns.demo import History, Town
+from campaigns.identity import RIGHTS, Role
 from campaigns.scans.writers import open_writer
 from campaigns.settings import Settings
 from campaigns.storage import sole_process
 from campaigns.tokens import qr
 from campaigns.worker import Worker
 
+OWNER = "camille@maison-tilleul.example"  # who may open the console of the demo
 _INSECURE = (
     "This demo speaks plain http, as it must on a local network without a certificate. Browsers then switch off "
     "location and camera on any address but 127.0.0.1: on your phone, prove presence with the till code of the "
@@ -132,13 +134,19 @@ def _tell(console: Console, services: Services, town: Town) -> None:
     base = services.settings.base_url
     entry = next(entry for entry in town.entries if entry.place is not None)
     assert entry.place is not None  # noqa: S101  # just looked for
-    with services.database.transaction() as session:
-        secret = places.issue_staff_link(session, entry.place, now=services.clock())
+    now = services.clock()
+    with services.database.transaction(author=audit.OPERATOR) as session:
+        secret = places.issue_staff_link(session, entry.place, role=places.StaffRole.MANAGER, now=now)
+        organisation_id = entry.campaign.organisation_id
+        *_, sign_in = identity.invite_member(
+            session, organisation_id, email=OWNER, name="Camille", role=Role.OWNER, most=RIGHTS[Role.OWNER], now=now
+        )
     links = (
         ("Shopper page", f"{base}/t/{entry.code}"),
         ("Mission", f"{base}/m/{town.mission_slug}"),
         ("Staff page", f"{base}/staff/sign-in/{secret}"),
         ("Shop screen", f"{base}/staff/screen"),  # once signed in
+        ("Console", f"{base}/console/sign-in/{sign_in}"),
         ("Poster", f"{base}/posters/{entry.code}"),
         ("API docs", f"{base}/docs"),
         ("API key", town.api_key),
@@ -146,7 +154,7 @@ def _tell(console: Console, services: Services, town: Town) -> None:
     console.print(f"\n{demo.BRAND}: twelve shops in Lyon\n", style="bold")
     for name, link in links:
         console.print(f"  {name:<13} {link}", soft_wrap=True, highlight=False, markup=False)
-    console.print()
+    console.print("\nThe staff page asks for a PIN: choose any four digits. It asks again after ten idle minutes.")
     console.print("Scan this with a phone on the same network (it counts: it is a real scan):")
     sys.stdout.write(qr.terminal(f"{base}/t/{entry.code}".upper()) + "\n")
     sys.stdout.flush()

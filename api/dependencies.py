@@ -9,14 +9,17 @@ from uuid import UUID
 from fastapi import Depends, Request
 from sqlmodel import Session as DbSession
 
+from api.activity import Activity
 from api.mail import Postman
 from api.pages.render import Renderer
+from api.rules_in_force import RulesInForce
 from campaigns import identity
 from campaigns.audit import Author, AuthorKind
 from campaigns.errors import Forbidden, NotFound
 from campaigns.identity import ApiKey, Right
 from campaigns.places.network import NetworkMap
 from campaigns.places.service import Geocode
+from campaigns.privacy import ErasureLog
 from campaigns.scans import ReceiptBook
 from campaigns.sealing import Keyring
 from campaigns.settings import Settings
@@ -43,8 +46,12 @@ class Services:
     network: NetworkMap
     till_key: bytes
     live_key: bytes
+    pin_key: bytes
+    activity: Activity
     screens: Screens
     postman: Postman | None
+    rules: RulesInForce
+    erasures: ErasureLog
     clock: Callable[[], datetime]
 
 
@@ -65,10 +72,10 @@ class Acting:
     def author(self) -> Author:
         return Author(AuthorKind.KEY, self.key.id)
 
-    def require_place(self, place_id: UUID | None) -> None:
-        """NotFound for a place, or for nothing of a place, that a key bound to others asks for."""
+    def require_place(self, place_id: UUID | None, what: str = "place") -> None:
+        """NotFound for a place that a key bound to others asks for, and for a thing of such a place or of none."""
         if self.place_ids is not None and place_id not in self.place_ids:
-            raise NotFound("There is no such place.")
+            raise NotFound(f"There is no such {what}.")
 
 
 def get_services(request: Request) -> Services:
@@ -110,8 +117,7 @@ def authenticate(request: Request, core: Core) -> Acting:
     with core.database.snapshot() as session:
         found = identity.key_by_secret(session, key.strip(), now=now)
     if identity.is_use_due(found, now):
-        with core.database.transaction() as session:
-            identity.note_use(session, found.id, now=now)
+        core.activity.note(lambda session: identity.note_use(session, found.id, now=now))
     acting = Acting(found.organisation_id, found, found.rights, found.places)
     request.state.acting, request.state.author = acting, acting.author
     return acting

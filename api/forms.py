@@ -34,8 +34,12 @@ async def read_fields(request: HttpRequest, schema: type[Model]) -> Model:
 def wants_json(request: HttpRequest) -> bool:
     """Whether the answer is JSON: asked for, or the body was JSON and no page was asked for."""
     accept = request.headers.get("accept", "")
-    sent_json = request.headers.get("content-type", "").startswith("application/json")
-    return "application/json" in accept or (sent_json and "text/html" not in accept)
+    return "application/json" in accept or (sent_json(request) and "text/html" not in accept)
+
+
+def sent_json(request: HttpRequest) -> bool:
+    """Whether the body is JSON: a program's, not a form that a person filled in."""
+    return request.headers.get("content-type", "").startswith("application/json")
 
 
 def require_same_site(request: HttpRequest) -> None:

@@ -11,7 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from api.dependencies import Services
 from api.pages import views
-from api.pages.render import MESSAGES, Spliced
+from api.pages.refusals import MESSAGES
+from api.pages.render import Spliced
 from campaigns import missions
 from campaigns.planning import State
 from campaigns.scans.service import phase_of
@@ -43,7 +44,7 @@ class HostedPages:
 
     def __init__(self, core: Services) -> None:
         self._core = core
-        self._pages: dict[_Key, tuple[float, Spliced]] = {}
+        self._pages: dict[_Key, tuple[float, Spliced, UUID]] = {}  # with the organisation, whose name is on it
         self._making: dict[_Key, asyncio.Task[Spliced]] = {}
         self._urls: dict[str, str] = {}  # campaign -> its mission's page, whose address never changes
 
@@ -80,11 +81,12 @@ class HostedPages:
         return self._urls.setdefault(entry.campaign_hex, f"/m/{slug}")
 
     def hear(self, kind: str, id: UUID) -> None:
-        """Drop the pages of a campaign or place that changed; no page depends on a token."""
+        """Drop the pages of a campaign, place or organisation that changed; no page depends on a token."""
         if kind in ("token", "code"):
             return
-        for key in [key for key in list(self._pages) if kind == "everything" or id.hex in key[:2]]:
-            self._pages.pop(key, None)
+        for key, (_, _, owner) in list(self._pages.items()):
+            if kind == "everything" or id.hex in key[:2] or id == owner:
+                self._pages.pop(key, None)
 
     async def _make(self, key: _Key, entry: Entry, state: State, language: str) -> Spliced:
         try:
@@ -93,7 +95,7 @@ class HostedPages:
                 page = await asyncio.to_thread(self.render, entry, state, language)
             else:
                 page = await asyncio.to_thread(self._render_aside, entry, language, aside)
-            self._pages[key] = (time.monotonic(), page)
+            self._pages[key] = (time.monotonic(), page, entry.campaign.organisation_id)
             if len(self._pages) > PAGE_LIMIT:
                 self._pages.pop(next(iter(self._pages)))
             return page
@@ -112,11 +114,12 @@ class HostedPages:
                 self._keep_url(entry, mission.slug)
                 ideas = views.IDEAS_ON_SCAN_PAGE
                 view = views.mission_view(session, mission, phase=phase_of(state), ideas=ideas)
-            brand = views.brand(session, entry.campaign.organisation_id)
+            house = views.house(session, entry.campaign.organisation_id)
         return renderer.spliced(
             "scan.html",
             language,
-            brand=brand,
+            **house,
+            rules_url=f"/m/{mission.slug}/rules" if mission else "",
             js=renderer.script("shopper.js"),
             state=state.value,
             preview=state is State.DRAFT,
@@ -133,13 +136,14 @@ class HostedPages:
     def _render_aside(self, entry: Entry, language: str, aside: Aside) -> Spliced:
         renderer = self._core.renderer
         with self._core.database.snapshot() as session:
-            brand = views.brand(session, entry.campaign.organisation_id)
+            house = views.house(session, entry.campaign.organisation_id)
             mission = missions.mission_of(session, entry.campaign.id)
         title, message, step = MESSAGES[aside.closure] if aside.closure else ("", "", "")
         return renderer.spliced(
             "aside.html",
             language,
-            brand=brand,
+            **house,
+            rules_url=f"/m/{mission.slug}/rules" if mission else "",
             js=renderer.script("shopper.js") if aside.asks_position else "",
             place=entry.place,
             title=renderer.word(language, title) if title else "",

@@ -59,12 +59,13 @@ class Idempotency:
 
     def _claim(self, bearer: str, key: str, scope: Scope, body: bytes) -> tuple[UUID, IdempotentAnswer | None]:
         with self._services.database.snapshot() as session:
-            organisation_id = identity.key_by_secret(session, bearer, now=self._services.clock()).organisation_id
+            caller = identity.key_by_secret(session, bearer, now=self._services.clock())
         path = scope["path"] + "?" + scope["query_string"].decode("latin-1")
-        print_ = idempotency.fingerprint(scope["method"], path, body)
+        # Its own: what an owner's key was answered is not for a key of the same organisation that may do less.
+        print_ = idempotency.fingerprint(scope["method"], path, body, caller.id)
         with self._services.database.transaction() as session:
-            kept = idempotency.begin(session, organisation_id, key, print_, now=self._services.clock())
-        return organisation_id, kept
+            kept = idempotency.begin(session, caller.organisation_id, key, print_, now=self._services.clock())
+        return caller.organisation_id, kept
 
     def _keep(self, organisation_id: UUID, key: str, answer: "_Recorder") -> None:
         with self._services.database.transaction() as session:

@@ -16,9 +16,9 @@ from api.policies import Actor, may
 from campaigns import ids, places
 from campaigns.errors import Invalid
 from campaigns.identity import Right
-from campaigns.places import Kept, Place
+from campaigns.places import Kept, Place, StaffRole, StaffSession
 from campaigns.places.importing import CHUNK
-from campaigns.places.service import LINK_LIFE
+from campaigns.places.phones import LINK_LIFE
 from campaigns.places.sheet import Fault, Sheet, SheetRow
 from campaigns.sealing import new_secret
 from campaigns.tokens import qr
@@ -86,9 +86,16 @@ class ImportRead(BaseModel):
     rejected: list[RejectedRow]
 
 
+class StaffLinkCreate(schemas.Request):
+    """What the phone that uses the link may do."""
+
+    role: StaffRole = Field(StaffRole.STAFF, description="a manager's phone also signs others of its place in and out")
+
+
 class StaffLinkRead(BaseModel):
     """A one-time sign-in link and its QR: the only moment they are shown."""
 
+    role: StaffRole
     url: str
     qr_svg: str
     expires_at: datetime
@@ -143,7 +150,8 @@ def _import(core: Services, actor: Acting, file: bytes, now: datetime, dry_run: 
             good.append(row.fields)
     kept = Kept()
     for start in range(0, len(good), CHUNK):
-        with core.database.snapshot() if dry_run else core.database.transaction() as session:
+        writing = core.database.snapshot() if dry_run else core.database.transaction(author=actor.author)
+        with writing as session:
             chunk = good[start : start + CHUNK]
             places.keep_places(session, actor.organisation_id, chunk, now=now, dry_run=dry_run, kept=kept)
     return ImportRead(dry_run=dry_run, rejected=rejected, **vars(kept))
@@ -176,17 +184,21 @@ def _as_place(row: SheetRow, sheet: Sheet) -> SheetRow | Fault:
     return SheetRow(row.line, whole.model_dump(include=set(row.fields)))
 
 
-@router.get("", dependencies=[may(Right.PLACES_READ)])
+@router.get("", dependencies=[may(Right.PLACES_READ, placed=True)])
 def list_places(actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
-    """Places of the organisation, newest first."""
-    rows = places.list_places(session, actor.organisation_id, before=before(cursor), limit=limit + 1)
+    """Places of the organisation, newest first; those of the key, when it is bound to some."""
+    rows = places.list_places(
+        session, actor.organisation_id, among=actor.place_ids, before=before(cursor), limit=limit + 1
+    )
     return page(rows, limit, show, lambda place: place.id)
 
 
-@router.get("/{place_id}", dependencies=[may(Right.PLACES_READ)], response_model=PlaceRead)
+@router.get("/{place_id}", dependencies=[may(Right.PLACES_READ, placed=True)], response_model=PlaceRead)
 def read_place(place_id: str, actor: Actor, session: ReadSession, tags: Tagged) -> Any:
     """One place, by id or `ext_<external_id>`."""
-    return tags.read(show(places.place_by_name(session, actor.organisation_id, place_id)))
+    place = places.place_by_name(session, actor.organisation_id, place_id)
+    actor.require_place(place.id)
+    return tags.read(show(place))
 
 
 @router.patch("/{place_id}", dependencies=[may(Right.PLACES_WRITE)])
@@ -199,26 +211,24 @@ def change_place(place_id: str, body: PlacePatch, actor: Actor, session: Session
 
 
 @router.post("/{place_id}/staff-links", dependencies=[may(Right.STAFF_WRITE)], status_code=201)
-def issue_staff_link(place_id: str, actor: Actor, session: Session, core: Core, now: Now) -> StaffLinkRead:
+def issue_staff_link(
+    place_id: str, actor: Actor, session: Session, core: Core, now: Now, body: StaffLinkCreate | None = None
+) -> StaffLinkRead:
     """A one-time link that signs a shop's phone in, and its QR to show to that phone. Good for 14 days, used once."""
-    secret = new_secret()
+    role, secret = (body or StaffLinkCreate()).role, new_secret()
     url = f"{core.settings.base_url}/staff/sign-in/{secret}"
     drawn = qr.svg(url, error_correction=qr.ErrorCorrection.M, module_px=6)  # before the transaction begins
     place = places.place_by_name(session, actor.organisation_id, place_id)
-    places.issue_staff_link(session, place, secret=secret, now=now)
-    return StaffLinkRead(url=url, qr_svg=drawn.decode(), expires_at=now + LINK_LIFE)
+    places.issue_staff_link(session, place, role=role, secret=secret, now=now)
+    return StaffLinkRead(role=role, url=url, qr_svg=drawn.decode(), expires_at=now + LINK_LIFE)
 
 
 @router.get("/{place_id}/staff-sessions", dependencies=[may(Right.STAFF_WRITE)])
 def list_staff_sessions(place_id: str, actor: Actor, session: ReadSession, now: Now) -> Page:
-    """The phones signed in at a place, newest first."""
+    """The phones signed in at a place, newest first, locked ones too."""
     place = places.place_by_name(session, actor.organisation_id, place_id)
     rows = places.list_staff_sessions(session, place.id, now=now)
-    shown = [
-        {"id": ids.show("ses", one.id), "label": one.label, "created_at": one.created_at, "expires_at": one.expires_at}
-        for one in rows
-    ]
-    return Page(data=shown, next_cursor=None)
+    return Page(data=[_show_session(one, now) for one in rows], next_cursor=None)
 
 
 @router.post(
@@ -229,3 +239,8 @@ def revoke_staff_session(place_id: str, session_id: str, actor: Actor, session: 
     place = places.place_by_name(session, actor.organisation_id, place_id)
     places.revoke_staff_session(session, place.id, ids.parse("ses", session_id), now=now)
     return Response(status_code=204)
+
+
+def _show_session(staff: StaffSession, now: datetime) -> dict[str, Any]:
+    shown = staff.model_dump(include={"role", "label", "created_at", "last_seen_at", "expires_at"})
+    return {"id": ids.show("ses", staff.id), "is_locked": staff.is_locked(now), **shown}

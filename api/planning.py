@@ -17,6 +17,7 @@ from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import blueprint, identity, ids, planning, tokens
 from campaigns.blueprint import Blueprint
+from campaigns.errors import Forbidden
 from campaigns.identity import Right
 from campaigns.planning import KPIS, Campaign, Objective, State
 from campaigns.tokens.destinations import Rules, checked
@@ -211,6 +212,19 @@ def launch(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
     }
 
 
+def _require_rights_of(file: Blueprint, actor: Acting) -> None:
+    """Forbidden for a key that could not make what the file makes one by one."""
+    needed = (
+        (Right.ORGANISATION_WRITE, file.organisation),
+        (Right.PLACES_WRITE, file.places),
+        (Right.MISSIONS_WRITE, file.mission),
+        (Right.TOKENS_WRITE, file.tokens),
+    )
+    for right, part in needed:
+        if part and right not in actor.rights:
+            raise Forbidden(f"This file needs the right {right}, which this key does not have.", code="right_missing")
+
+
 def _propose_launch(session: DbSession, actor: Acting, campaign: Campaign, now: datetime) -> Response:
     approval = propose_launch(session, campaign, key_id=actor.key_id, member_id=actor.key.issued_by_member_id, now=now)
     shown = show_approval(approval)
@@ -269,7 +283,9 @@ def apply_file(
     """Make places, campaign, mission and tokens from one description, whole or not at all.
 
     Idempotent by `external_id`: the same file again changes nothing. `dry_run` shows the difference and keeps nothing.
+    403 for a key that lacks the right to something the file has.
     """
+    _require_rights_of(body, actor)
     if body.external_id != external_id:
         body = body.model_copy(update={"external_id": external_id})
     base_url = core.settings.base_url

@@ -10,11 +10,14 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.params import Depends as DependsParam
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.routing import BaseRoute
 
 from api.dependencies import Acting, Core, authenticate
 from campaigns.errors import Forbidden
 from campaigns.identity import Right
+
+_DESCRIPTION = "/openapi.json"  # the framework's own route, for everybody
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ MEMBER: Any = Depends(Open("a member"))
 Actor = Annotated[Acting, Depends(acting_of)]
 
 
-def policy_of(route: APIRoute) -> Open | May:
+def policy_of(route: RouteContext) -> Open | May:
     """The one policy of a route. RuntimeError, which stops the start, for none and for two."""
     named = [one.dependency for one in route.dependencies if isinstance(one, DependsParam)]
     found = [one for one in named if isinstance(one, Open | May)]
@@ -74,12 +77,18 @@ def policy_of(route: APIRoute) -> Open | May:
     return found[0]
 
 
-def name_policies(routes: Iterable[Any]) -> None:
+def name_policies(routes: Iterable[BaseRoute]) -> None:
     """Ask every route for its policy, and write it into the API's description."""
     for route in each_route(routes):
-        route.openapi_extra = {**(route.openapi_extra or {}), "x-policy": policy_of(route).whom}
+        own = route.original_route
+        if isinstance(own, APIRoute):
+            own.openapi_extra = {**(own.openapi_extra or {}), "x-policy": policy_of(route).whom}
 
 
-def each_route(routes: Iterable[Any]) -> Iterator[APIRoute]:
-    """Our own routes among all; what the framework adds for itself, such as /openapi.json, is public."""
-    return (route for route in routes if isinstance(route, APIRoute))
+def each_route(routes: Iterable[BaseRoute]) -> Iterator[RouteContext]:
+    """Every route, those of included routers too. RuntimeError for a kind of route that can name no policy."""
+    for route in iter_route_contexts(list(routes)):
+        if isinstance(route.original_route, APIRoute):
+            yield route
+        elif route.path != _DESCRIPTION:
+            raise RuntimeError(f"{route.path} is no route of FastAPI's, and can name no policy")

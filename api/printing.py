@@ -14,16 +14,17 @@ from pydantic import Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
-from api.dependencies import Core, Now, Services
-from api.pages.render import LANGUAGES, Renderer, local
+from api.dependencies import Acting, Core, Now, Services
+from api.pages.render import LANGUAGES, Renderer
 from api.pages.views import brand
 from api.policies import Actor, may
-from campaigns import ids, missions, places, planning, tokens
+from campaigns import identity, ids, missions, places, planning, tokens
 from campaigns.clock import zone
 from campaigns.errors import Invalid, TooMany
-from campaigns.identity import Right
+from campaigns.identity import Organisation, Right
+from campaigns.missions.models import text_in
 from campaigns.places import Place
-from campaigns.places.service import LINK_LIFE
+from campaigns.places.phones import LINK_LIFE
 from campaigns.planning import Campaign
 from campaigns.sealing import new_secret
 from campaigns.tokens import Medium, kits, qr, sheets, spots
@@ -115,7 +116,8 @@ class KitsAsked(schemas.Request):
     contact: schemas.Text | None = Field(
         None,
         max_length=kits.LONGEST_CONTACT,
-        description="a name with a telephone number or an e-mail address; without it a line is left to write it on",
+        description="a name with a telephone number or an e-mail address; without it the organisation's telephone and "
+        "e-mail, and where it has none a line to write it on",
     )
 
 
@@ -196,10 +198,11 @@ def print_kits(
         language = _language(asked.lang, campaign)
         words = _words(core, session, campaign, language)
         shops = [places.place_by_id(session, actor.organisation_id, one) for one in standing]
-    said = [_kit_words(core.renderer, language, shop, asked.contact or "", now).printable() for shop in shops]
+        whom = asked.contact or _contact(identity.organisation_by_id(session, actor.organisation_id))
+    said = [_kit_words(core.renderer, language, shop, whom, now).printable() for shop in shops]
     made = [Kit(_spots(core, standing[shop.id], tagged, None)) for shop in shops]
     kits.files_of(made[0], words, said[0], sign_in_url=_sign_in_url(core, "x" * len(new_secret())))
-    body = kits.zipped(_files(core, shops, made, words, said, now), now=now)
+    body = kits.zipped(_files(core, actor, shops, made, words, said, now), now=now)
     headers = {
         "Content-Disposition": f'attachment; filename="kits-{ids.show("cmp", campaign.id)}.zip"',
         "Cache-Control": "no-store",
@@ -207,14 +210,27 @@ def print_kits(
     return StreamingResponse(body, media_type="application/zip", headers=headers)
 
 
+def _contact(organisation: Organisation) -> str:
+    """Whom a shop calls when nobody else was named: the telephone and, where both go onto the page, the e-mail."""
+    ways = [one for one in (organisation.contact_phone, organisation.contact_email) if one]
+    both = ", ".join(ways)
+    return both if len(both) <= kits.LONGEST_CONTACT else ways[0][: kits.LONGEST_CONTACT]
+
+
 def _files(
-    core: Services, shops: Sequence[Place], made: Sequence[Kit], words: Words, said: Sequence[KitWords], now: datetime
+    core: Services,
+    actor: Acting,
+    shops: Sequence[Place],
+    made: Sequence[Kit],
+    words: Words,
+    said: Sequence[KitWords],
+    now: datetime,
 ) -> Iterator[tuple[str, bytes]]:
     """Every shop's files. The pages are drawn first: the link is stored in a transaction of that one row."""
     for shop, kit, one, folder in zip(shops, made, said, kits.folders([shop.name for shop in shops]), strict=True):
         secret = new_secret()
         files = kits.files_of(kit, words, one, sign_in_url=_sign_in_url(core, secret))
-        with core.database.transaction() as session:
+        with core.database.transaction(author=actor.author) as session:
             places.issue_staff_link(session, shop, secret=secret, now=now)
         for name, content in files:
             yield f"{folder}/{name}", content
@@ -277,8 +293,8 @@ def _words(core: Services, session: DbSession, campaign: Campaign, language: str
     goal = mission.goal_value if mission else 0
     return Words(
         brand=brand(session, campaign.organisation_id),
-        title=local(mission.title, language) if mission else campaign.name,
-        promise=local(mission.promise, language) if mission else "",
+        title=text_in(mission.title, language) if mission else campaign.name,
+        promise=text_in(mission.promise, language) if mission else "",
         scan=renderer.word(language, "Scan with your phone"),
         hold=renderer.word(language, "Hold your phone here"),
         or_hold=renderer.word(language, "or tap it here"),
@@ -292,6 +308,7 @@ def _words(core: Services, session: DbSession, campaign: Campaign, language: str
         look=renderer.word(language, "Scan to see what became of it"),
         figure=format_decimal(done, locale=language) if done else "",
         goal=_goal(renderer, language, mission.goal_metric, goal) if mission else "",
+        notice=text_in(identity.organisation_by_id(session, campaign.organisation_id).mandatory_notice, language),
         share=done / goal if goal else None,
     ).printable()
 
@@ -324,7 +341,9 @@ def _kit_words(renderer: Renderer, language: str, place: Place, contact: str, no
         steps=(
             renderer.word(language, "Hang the poster at eye level, in good light, where people may stand."),
             renderer.word(language, "Fold the counter card along the dashed line and stand it beside the till."),
-            renderer.word(language, "Sign the shop’s phone in with page 3: it then shows the till code."),
+            renderer.word(
+                language, "Sign the shop’s phone in with page 3, choose its PIN: it then shows the till code."
+            ),
             renderer.word(language, "Scan the poster with your own phone: its page must open."),
             renderer.word(language, "Look each morning that nothing is stuck over the code. If so, take it down."),
         ),

@@ -19,7 +19,7 @@ from api.hosted_pages import HostedPages
 from api.pages.render import Renderer
 from api.scan_answers import Answers, Sighting
 from api.scan_fields import position_of, read_fields, text_of
-from api.scan_headers import RawHeaders, agent_of, is_prefetch, language_for, objects, printable
+from api.scan_headers import RawHeaders, agent_of, is_prefetch, is_young, language_for, objects, printable
 from campaigns import clock, scans
 from campaigns.errors import CampaignError, Conflict, NotFound, StorageAway, TooMany
 from campaigns.places.network import NOWHERE
@@ -150,6 +150,11 @@ class ScanPath:
         if act == "confirm":
             await self._queue.append(confirmation)
             await self._answers.done(scope, headers, send, entry, receipt, b"", 204)
+            return
+        if is_young(headers):  # neither kept nor used: the post says no more than that the page was seen
+            await self._queue.append(confirmation)
+            body = {"geofence": "none", "distance_m": None, "presence": receipt.presence}
+            await self._answers.done(scope, headers, send, entry, receipt, json.dumps(body).encode(), 200)
             return
         best = await self._queue.append(self._fix(fields, entry, confirmation))
         if not isinstance(best, BestFix):

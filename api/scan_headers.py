@@ -16,6 +16,9 @@ LONGEST_LANGUAGES = 200  # characters of Accept-Language that are read
 OBJECTIONS = frozenset((b"sec-gpc", b"dnt"))
 PURPOSES = frozenset((b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"))
 
+YOUNG_COOKIE = "passerelle_young"
+_YOUNG = f"{YOUNG_COOKIE}=".encode()
+
 RawHeaders = dict[bytes, bytes]
 
 
@@ -45,6 +48,11 @@ def objects(headers: RawHeaders) -> bool:
     if OBJECTIONS.isdisjoint(headers):
         return False
     return any(headers.get(name, b"").strip() == b"1" for name in OBJECTIONS)
+
+
+def is_young(headers: RawHeaders) -> bool:
+    """Whether the phone's person said that they are under 15."""
+    return _YOUNG in headers.get(b"cookie", b"")
 
 
 def language_for(scope: Scope, headers: RawHeaders, entry: Entry | None) -> str:

@@ -16,6 +16,7 @@ from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import clock, ids, missions, planning, scans, tokens
 from campaigns.community import Idea
+from campaigns.errors import Invalid
 from campaigns.identity import Right
 from campaigns.scans import CheckIn, Scan
 
@@ -65,7 +66,7 @@ class StatsRead(BaseModel):
     complete_up_to: datetime
 
 
-@router.get("/scans", dependencies=[may(Right.SCANS_READ)])
+@router.get("/scans", dependencies=[may(Right.SCANS_READ, placed=True)])
 def list_scans(
     actor: Actor,
     session: ReadSession,
@@ -77,13 +78,20 @@ def list_scans(
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Page:
-    """Scans of a campaign, newest first, with the verdict that stands. `since` is included, `until` is not."""
+    """Scans of a campaign, newest first, with the verdict that stands. `since` is included, `until` is not.
+
+    A key that is bound to places names one of them as `place_id`; 422 without, 404 for any other.
+    """
+    place = ids.parse("plc", place_id) if place_id else None
+    if actor.place_ids is not None and place is None:
+        raise Invalid("This key is bound to places: name one of them.", pointer="/place_id")
+    actor.require_place(place)
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
     rows = scans.list_scans(
         session,
         campaign.id,
         token_id=ids.parse("tok", token_id) if token_id else None,
-        place_id=ids.parse("plc", place_id) if place_id else None,
+        place_id=place,
         since=since,
         until=until,
         before=before(cursor),
@@ -93,11 +101,11 @@ def list_scans(
     return page(rows, limit, lambda scan: shown[scan.id], lambda scan: scan.id)
 
 
-@router.get("/scans/{scan_id}", dependencies=[may(Right.SCANS_READ)])
+@router.get("/scans/{scan_id}", dependencies=[may(Right.SCANS_READ, placed=True)])
 def read_scan(scan_id: str, actor: Actor, session: ReadSession) -> ScanRead:
     """One scan, with the verdict that stands."""
-    scan = scans.scan_by_id(session, ids.parse("scn", scan_id))
-    planning.campaign_by_id(session, actor.organisation_id, scan.campaign_id or ids.NIL)
+    scan = scans.scan_of(session, actor.organisation_id, ids.parse("scn", scan_id))
+    actor.require_place(scan.place_id, "scan")
     return _shown(session, [scan])[scan.id]
 
 
@@ -108,7 +116,7 @@ def confirm_scan(scan_id: str, actor: Actor, session: Session, now: Now) -> Conf
     A repeat gets the first answer. 409 when the token does not pass its scan ids, 410 after 48 hours. A scan made while
     the database was away is unknown until it is back: ask again after a 404.
     """
-    scan = scans.scan_by_id(session, ids.parse("scn", scan_id))
+    scan = scans.scan_of(session, actor.organisation_id, ids.parse("scn", scan_id))
     token = tokens.token_by_id(session, actor.organisation_id, scan.token_id or ids.NIL)
     confirmed_at = scans.confirm_by_key(session, scan, token, now=now)
     return ConfirmationRead(scan_id=ids.show("scn", scan.id), confirmed_at=confirmed_at)

@@ -18,5 +18,7 @@ This package is the product with no HTTP in it. The words it uses, one per thing
 - participant: a pseudonymous person who joined; no account needed
 - mission, step: a shared goal and the acts that make it up; a step is offline or online
 - idea: what a participant proposes in a mission
+- notice: what the law asks an organisation to show, as the health message for food; on every page and sheet
+- version: a legal text as it was in force from an instant on; never changed
 - raw, human, verified: every GET; without bots, previews and prefetches; human, valid and confirmed by a browser
 """

@@ -20,7 +20,7 @@ from campaigns.storage import LIVENESS, Database
 CHANNEL = "passerelle"
 SWEEP_S = 1.0  # between two sweeps
 _LATELY = "changed_at > now() - interval '60 seconds'"  # longer than a transaction takes from its clock to its commit
-_SWEPT = {"campaigns": "campaign", "places": "place", "tokens": "token"}
+_SWEPT = {"campaigns": "campaign", "places": "place", "tokens": "token", "organisations": "organisation"}
 
 log = logging.getLogger("passerelle.announcements")
 

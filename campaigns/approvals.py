@@ -11,10 +11,10 @@ from uuid import UUID
 from sqlalchemy import Index, text, update
 from sqlmodel import Field, Session, col, select
 
-from campaigns.audit import Audit, note
+from campaigns.audit import Audit, note, note_new
 from campaigns.errors import Conflict, Forbidden, NotFound
 from campaigns.ids import uuid7_at
-from campaigns.storage import Row, changed, newest
+from campaigns.storage import Row, changed, insert_once, newest
 
 _WAITING = text("state = 'waiting'")
 
@@ -72,24 +72,29 @@ def propose(
     member_id: UUID | None,
     now: datetime,
 ) -> Approval:
-    """Let something wait for approval. A proposal that waits already is returned as it is."""
+    """Let something wait for approval. A proposal that waits already is returned as it is.
+
+    Conflict in the odd moment that the one that waited is decided just now.
+    """
+    id = uuid7_at(now)
+    fields = {
+        "organisation_id": organisation_id,
+        "kind": kind.value,
+        "subject_id": subject_id,
+        "subject_name": subject_name,
+        "state": ApprovalState.WAITING.value,
+        "proposed_at": now,
+        "proposed_by_key_id": key_id,
+        "proposed_by_member_id": member_id,
+    }
+    if insert_once(session, Approval, id=id, **fields):
+        note_new(session, "approval", id, fields, now=now)
+        return session.get_one(Approval, id)
     of_subject = select(Approval).where(Approval.kind == kind.value, Approval.subject_id == subject_id)
     waiting = session.exec(of_subject.where(Approval.state == ApprovalState.WAITING.value)).first()
-    if waiting is not None:
-        return waiting
-    approval = Approval(
-        id=uuid7_at(now),
-        organisation_id=organisation_id,
-        kind=kind.value,
-        subject_id=subject_id,
-        subject_name=subject_name,
-        proposed_at=now,
-        proposed_by_key_id=key_id,
-        proposed_by_member_id=member_id,
-    )
-    session.add(approval)
-    session.flush()
-    return approval
+    if waiting is None:
+        raise Conflict("What waited was decided just now. Read it again.", code="decided_already")
+    return waiting
 
 
 def decide(

@@ -12,8 +12,9 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, field_validator
 from sqlmodel import Session
 
-from campaigns import missions, places, planning, tokens
+from campaigns import identity, missions, places, planning, tokens
 from campaigns.errors import Invalid
+from campaigns.identity import LegalData
 from campaigns.missions import GoalMetric, Mission, Repeat, StepKind, StepPlan
 from campaigns.missions.models import LocalText
 from campaigns.places import Place
@@ -22,6 +23,7 @@ from campaigns.planning import Campaign, Objective
 from campaigns.tokens import Kind, Medium
 from campaigns.tokens.addresses import Limits
 from campaigns.tokens.destinations import Rules, Utm, checked
+from campaigns.tokens.notices import require_printable
 
 ExternalId = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._:-]+$")]
 
@@ -97,7 +99,7 @@ class TokenPlan(_Plan):
 
 
 class Blueprint(_Plan):
-    """The file. Dates without a zone are refused."""
+    """The file. Dates without a zone are refused. `organisation` says who publishes, for the legal pages."""
 
     external_id: ExternalId
     name: str = Field(min_length=1, max_length=200)
@@ -112,6 +114,7 @@ class Blueprint(_Plan):
     rules: Rules | None = None
     utm: Utm | None = None
     languages: list[Literal["fr", "en"]] = Field(["fr", "en"], min_length=1)
+    organisation: LegalData | None = None
     places: list[PlacePlan] = Field(default_factory=list, max_length=2000)
     mission: MissionPlan | None = None
     tokens: list[TokenPlan] = Field(default_factory=list)
@@ -156,6 +159,8 @@ def apply(
     """Make or change what the blueprint describes. Invalid or Conflict leaves nothing behind."""
     difference = Difference()
     limits = tokens.limits_of(session, organisation_id, base_url)
+    if plan.organisation is not None:
+        _organisation(session, organisation_id, plan.organisation, difference, now)
     shops = {one.external_id: _place(session, organisation_id, one, geocode, difference, now) for one in plan.places}
     campaign = _campaign(session, organisation_id, plan, limits, difference, now)
     difference.campaign_id = campaign.id
@@ -176,6 +181,19 @@ def local(text: str | LocalText) -> LocalText:
 
 def _changes(found: object, fields: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if getattr(found, key) != value}
+
+
+def _organisation(
+    session: Session, organisation_id: UUID, plan: LegalData, difference: Difference, now: datetime
+) -> None:
+    """Say who publishes. What the file leaves out stays as it is."""
+    organisation = identity.organisation_by_id(session, organisation_id, lock=True)
+    wanted = plan.stored()
+    require_printable(wanted.get("mandatory_notice"))
+    changes = _changes(organisation, wanted)
+    difference.note("organisation", changes)
+    if changes:
+        identity.describe(session, organisation, now=now, **changes)
 
 
 def _place(
@@ -202,7 +220,7 @@ def _place(
 def _campaign(
     session: Session, organisation_id: UUID, plan: Blueprint, limits: Limits, difference: Difference, now: datetime
 ) -> Campaign:
-    fields = checked(plan.model_dump(exclude={"targets", "places", "mission", "tokens"}), limits)
+    fields = checked(plan.model_dump(exclude={"organisation", "targets", "places", "mission", "tokens"}), limits)
     targets = {target.kpi: target.value for target in plan.targets}
     found = planning.find_campaign(session, organisation_id, external_id=plan.external_id)
     if found is None:

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from sqlmodel import select
 
-from campaigns import blueprint, clock, community, identity, ids, missions, planning, scans, tokens
+from campaigns import audit, blueprint, clock, community, identity, ids, missions, planning, scans, tokens
 from campaigns.blueprint import Blueprint
 from campaigns.identity import Role
 from campaigns.places import Place, till
@@ -117,7 +117,7 @@ def found_town(database: Database, *, now: datetime) -> Town:
     """The brand, its shops, campaign, mission and tokens, launched thirty days before `now`."""
     began_at = clock.start_of_day(now - timedelta(days=DAYS), "Europe/Paris")
     plan = Blueprint.model_validate(example_file())
-    with database.transaction() as session:
+    with database.transaction(author=audit.OPERATOR) as session:
         organisation = identity.found_organisation(session, BRAND, now=began_at)
         _, key = identity.issue_key(session, organisation.id, role=Role.OWNER, now=began_at)
         done = blueprint.apply(session, organisation.id, plan, geocode=None, now=began_at)

@@ -29,9 +29,9 @@ class IdempotentAnswer(SQLModel, table=True):
     location: str | None = None
 
 
-def fingerprint(method: str, path: str, body: bytes) -> str:
-    """What makes two requests the same."""
-    return hashlib.sha256(b"\0".join((method.encode(), path.encode(), body))).hexdigest()
+def fingerprint(method: str, path: str, body: bytes, caller: UUID) -> str:
+    """What makes two requests the same; `caller` is the API key that sends them."""
+    return hashlib.sha256(b"\0".join((method.encode(), path.encode(), caller.bytes, body))).hexdigest()
 
 
 def begin(session: Session, organisation_id: UUID, key: str, print_: str, *, now: datetime) -> IdempotentAnswer | None:

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Index, delete, func, or_, text, update
 from sqlmodel import Field, Session, col, select
 
+from campaigns.audit import note
 from campaigns.errors import CampaignError, NotFound
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
@@ -190,11 +191,10 @@ def put_off(session: Session, job_id: UUID, error: Exception, *, by: UUID, now: 
 
 def ask_to_cancel(session: Session, job: Job, *, now: datetime) -> Job:
     """Cancel a job: a queued one at once, a running one after its chunk. What is done stays; an ended one stays too."""
-    session.execute(
-        update(Job)
-        .where(col(Job.id) == job.id, col(Job.state).in_(UNFINISHED), col(Job.cancel_asked_at).is_(None))
-        .values(cancel_asked_at=now)
-    )
+    asked = update(Job).where(col(Job.id) == job.id, col(Job.state).in_(UNFINISHED), col(Job.cancel_asked_at).is_(None))
+    if changed(session, asked.values(cancel_asked_at=now)):
+        was = {"cancel_asked_at": [None, now]}
+        note(session, "job.changed", job.id, organisation_id=job.organisation_id, changes=was, now=now)
     _end(session, job.id, JobState.CANCELLED, of=(JobState.QUEUED,), now=now)
     return session.get_one(Job, job.id, populate_existing=True)
 

@@ -43,6 +43,10 @@ class Settings(BaseSettings):
         None, repr=False, description="smtp://user:password@host:587: sign-in links go by mail. None: they are shown."
     )
     mail_from: str = Field("", description="The address that mails come from.")
+    erasure_dir: Path | None = Field(
+        None, description="Where erasures are noted outside the database. None: beside a SQLite file, else here."
+    )
+    pg_bin: Path | None = Field(None, description="The folder of pg_dump and pg_restore. None: they are on the PATH.")
     worker: bool = Field(True, description="Run the worker inside the server.")
 
     @field_validator("database_url")
@@ -73,6 +77,14 @@ class Settings(BaseSettings):
         """The SQLite file, or None on PostgreSQL."""
         prefix = "sqlite:///"
         return Path(self.database_url.removeprefix(prefix)) if self.database_url.startswith(prefix) else None
+
+    @property
+    def erasure_folder(self) -> Path:
+        """The folder of the log of erasures: the one given, `<file>.erasures`, or `passerelle-erasures` here."""
+        if self.erasure_dir is not None:
+            return self.erasure_dir
+        path = self.sqlite_path
+        return Path("passerelle-erasures") if path is None else path.with_name(path.name + ".erasures")
 
     @property
     def is_https(self) -> bool:

@@ -21,7 +21,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import conninfo, pq
-from sqlalchemy import JSON, Column, Connection, Engine, create_engine, event
+from sqlalchemy import JSON, Column, Connection, Engine, create_engine, event, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -164,21 +164,44 @@ class Database:
                 self.tell(kind, id)
 
     @contextmanager
+    def erasing(self) -> Generator[Session, None, None]:
+        """A writing transaction whose deleted and overwritten bytes SQLite fills with zeros, whatever that costs."""
+        with self.transaction() as session:
+            if not self.is_sqlite:
+                yield session
+                return
+            connection = session.connection()
+            connection.exec_driver_sql("PRAGMA secure_delete=ON")
+            try:
+                yield session
+                session.flush()
+            finally:
+                connection.exec_driver_sql("PRAGMA secure_delete=FAST")
+
+    @contextmanager
     def snapshot(self) -> Generator[Session, None, None]:
         """A read-only session that waits for nobody. SQLite shows it one moment, PostgreSQL a moment a statement."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
-    def forget_overwritten(self) -> None:
-        """Empty SQLite's WAL, which still holds pages as they were. A reader at work puts it off to another time."""
+    def forget_overwritten(self) -> bool:
+        """Empty SQLite's WAL, which still holds pages as they were. A reader at work puts it off: then False."""
         if self.path is None:
-            return
+            return True
         self.write_lock.acquire()
         try:
             with closing(sqlite3.connect(self.path, timeout=0)) as connection, suppress(sqlite3.OperationalError):
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                busy, _, __ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return not busy
+            return False
         finally:
             self.write_lock.release()
+
+    def vacuum(self, tables: Sequence[str]) -> None:
+        """Let PostgreSQL throw away what rows of these tables were before, outside a transaction."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for table in tables:
+                connection.exec_driver_sql(f"VACUUM {table}")
 
     def await_server(self, patience_s: float) -> None:
         """Return once PostgreSQL takes our connections; on SQLite at once. The log says what is waited for.
@@ -291,6 +314,13 @@ def changed(session: Session, statement: Any) -> int:
     return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]  # a CursorResult, typed as Result
 
 
+def hand_over(session: Session, columns: Sequence[Any], old: UUID, new: UUID) -> None:
+    """Put one id in the place of another in these columns."""
+    for column in columns:
+        moved = update(column.class_).where(column == old).values({column.key: new})
+        session.execute(moved.execution_options(synchronize_session=False))
+
+
 def add_up(session: Session, table: type[SQLModel], key: dict[str, Any], **amounts: int) -> None:
     """Add to the counters of one row, making it when it is not there: one statement, so nobody's sum is lost."""
     add_up_all(session, table, tuple(key), [{**key, **amounts}])
@@ -322,6 +352,15 @@ def _sum(dialect: str, table: type[SQLModel], key: tuple[str, ...], amounts: tup
     columns = table.__table__.c  # type: ignore[attr-defined]  # SQLModel does not type it
     sums = {name: columns[name] + insert.excluded[name] for name in amounts}
     return insert.on_conflict_do_update(index_elements=list(key), set_=sums)
+
+
+def sync_file(path: Path) -> None:
+    """Return when what was written to a file, or done in a folder, is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -8,8 +8,8 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,14 +17,13 @@ from sqlalchemy import delete, or_, text, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
-from campaigns import care, clock, jobs, tokens
+from campaigns import care, clock, jobs, privacy, scans, tokens
+from campaigns.errors import Conflict
 from campaigns.events import Event
 from campaigns.ids import uuid7
 from campaigns.reactions import JOBS, REACTIONS, Chunk, Effect, Reaction
 from campaigns.scans import partitions
-from campaigns.scans.models import ScanPosition
-from campaigns.scans.receipt import ACT_LIFE
-from campaigns.scans.signals import DAY_MS, first_id
+from campaigns.scans.log_start import log_start
 from campaigns.scans.visitor import destroy_salts
 from campaigns.storage import Database, changed
 
@@ -34,9 +33,8 @@ PAYLOAD_A_ROUND = 14_000  # characters: some 400 scans, whose verdicts are writt
 BETWEEN_CHUNKS_S = 0.005  # the interpreter and the write lock go round: whoever waits is served between two chunks
 AT_EASE = timedelta(seconds=2)  # a backlog as young as this leaves the interpreter to the scans, EASE times its own use
 EASE = 4
+PURGE = timedelta(hours=1)  # between two purges
 WATCH = timedelta(hours=1)  # between two looks for codes whose scans fell off
-POSITION_LIFE = timedelta(hours=72)
-JOB_LIFE = timedelta(days=30)  # after its end
 _MAX_ATTEMPTS = 12
 _LOCK = 0x50535257  # "PSRW": the advisory lock of the one working worker
 
@@ -107,36 +105,56 @@ def work(database: Database, *, by: UUID, now: datetime, kinds: Mapping[str, Chu
 
 
 def purge(database: Database, *, now: datetime) -> None:
-    """Drop what has reached its term: precise positions after 72 hours, their points a day together no later, taps
-    after three days, visitor salts after their day.
+    """Drop all that has reached its term, by the rules of `privacy.retention`, and leave none of it behind."""
+    for _ in purging(database, now=now):
+        pass
 
-    Acts on a scan end after 48 hours, so 48 hours after a day's end nobody needs its points any more; one by one,
-    the judge of tomorrow would see fewer of them than the judge of today.
-    """
+
+def purging(database: Database, *, now: datetime) -> Iterator[bool]:
+    """The same, a transaction of at most 500 rows a step: whoever scans is served between two. Yields True."""
+    start = log_start(now, by_month=not database.is_sqlite)
     with database.transaction() as session:
-        dropped = changed(
-            session,
-            update(ScanPosition)
-            .where(col(ScanPosition.located_at) < now - POSITION_LIFE, col(ScanPosition.sealed).is_not(None))
-            .values(sealed=None),
-        )
-        tokens.forget_taps(session, now=now)
-        last_day = clock.day_of(now - ACT_LIFE)
-        session.execute(
-            update(ScanPosition)
-            .where(col(ScanPosition.point).is_not(None), col(ScanPosition.scan_id) < first_id(last_day * DAY_MS))
-            .values(point=None)
-        )
-    if dropped:
-        database.forget_overwritten()
+        scans.move_log_start(session, to=start)  # before the first row goes: `verify` counts from here on
+    if not database.is_sqlite:
+        drop_months(database, before=start.date())
+    for rule in privacy.RULES:
+        done = privacy.CHUNK
+        while done >= privacy.CHUNK:
+            with database.erasing() as session:
+                done = rule.purge(session, now=now)
+            yield True
+    purge_jobs(database, now=now)
     destroy_salts(database, before=clock.day_of(now))
+    sweep(database)
+
+
+def drop_months(database: Database, *, before: date) -> None:
+    """Take the months that reached their term out of the log, and drop them (PostgreSQL)."""
+    try:
+        partitions.detach(database.dsn, before)
+    except Conflict:
+        return  # another worker is at it
+    partitions.drop_detached(database.dsn, before)
+
+
+def sweep(database: Database) -> None:
+    """See to it that what the erased and the purged were is thrown away: SQLite's WAL, PostgreSQL's dead rows."""
+    with database.snapshot() as session:
+        erased = privacy.unswept(session)
+    if not database.forget_overwritten():
+        return  # somebody reads: at the next round
+    if not database.is_sqlite:
+        database.vacuum([*privacy.TOUCHED] if erased else ["scan_positions"])
+    if erased:
+        with database.transaction() as session:
+            privacy.note_swept(session, erased)
 
 
 def purge_jobs(database: Database, *, now: datetime) -> None:
     """Drop the jobs that ended a month ago: nobody asks for their progress any more."""
     with database.transaction() as session:
-        tokens.let_jobs_go(session, before=now - JOB_LIFE)
-        jobs.purge_ended(session, before=now - JOB_LIFE)
+        tokens.let_jobs_go(session, before=now - privacy.JOB_LIFE)
+        jobs.purge_ended(session, before=now - privacy.JOB_LIFE)
 
 
 def watch(database: Database, *, since: datetime | None, now: datetime) -> None:
@@ -163,6 +181,8 @@ class Worker:
         self._database = database
         self._clock = clock
         self._stopping = threading.Event()
+        self._purged_at: datetime | None = None
+        self._steps: Iterator[bool] | None = None  # of the purge that is under way
         self._thread = threading.Thread(target=self.run, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -179,7 +199,6 @@ class Worker:
 
     def run(self) -> None:
         """Rounds until stopped; a failed round is logged and tried again."""
-        purged_at: datetime | None = None
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
         while not self._stopping.is_set():
             pause_s = ROUND_S
@@ -188,11 +207,8 @@ class Worker:
                 pause_s = self._drain(now)
                 if work(self._database, by=self._id, now=now):
                     pause_s = BETWEEN_CHUNKS_S
-                if purged_at is None or now - purged_at > timedelta(hours=1):
-                    purge(self._database, now=now)
-                    make_months(self._database, now=now)
-                    purged_at = now
-                    purge_jobs(self._database, now=now)
+                if self._purge(now):
+                    pause_s = BETWEEN_CHUNKS_S
             except OperationalError as error:
                 log.warning("the database does not answer the worker: %s", type(error.orig).__name__)
                 self._stopping.wait(1)
@@ -216,6 +232,20 @@ class Worker:
                 log.warning("the database does not answer the watch: %s", type(error.orig).__name__)
             except Exception:
                 log.exception("the watch over codes failed; it goes on in a minute")
+
+    def _purge(self, now: datetime) -> bool:
+        """A step of the hourly purge, when it is due; whether more of it waits. One that fails is begun anew."""
+        steps, self._steps = self._steps, None
+        if steps is None:
+            if self._purged_at is not None and now - self._purged_at < PURGE:
+                return False
+            make_months(self._database, now=now)
+            steps = purging(self._database, now=now)
+        if next(steps, False):
+            self._steps = steps
+            return True
+        self._purged_at = now
+        return False
 
     def _drain(self, now: datetime) -> float:
         """A round of the outbox; how long to pause after it. Who scans now goes before what may wait a moment."""

@@ -18,6 +18,7 @@ from uuid import uuid4
 import httpx2
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from sqlmodel import Session, SQLModel
 
 from campaigns import clock, identity, migrations
@@ -27,6 +28,7 @@ from campaigns.storage import Database
 
 TLS = ssl.create_default_context()  # one for all clients: each would take 20 ms to make its own
 SECRET = "a-secret-for-tests-only-0123456789abcdef"
+PIN = "4821"  # of the shops' phones
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
@@ -52,11 +54,12 @@ def postgres() -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def new_postgres_url(postgres: str) -> str:
-    """A fresh empty database in the running server."""
+def new_postgres_url(postgres: str, *, like: str = "") -> str:
+    """A fresh empty database in the running server, or a copy of one that nobody is connected to."""
     name = f"t{uuid4().hex}"
+    template = f" TEMPLATE {conninfo_to_dict(like.replace('+psycopg', ''))['dbname']}" if like else ""
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name}{template}")
     return postgres.replace("/postgres?", f"/{name}?").replace("postgresql://", "postgresql+psycopg://", 1)
 
 

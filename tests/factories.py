@@ -10,7 +10,7 @@ from campaigns import identity, missions, participants, places, planning, tokens
 from campaigns.identity import Organisation
 from campaigns.missions import GoalMetric, Mission, Repeat, StepKind, StepPlan
 from campaigns.participants import Participant
-from campaigns.places import Place
+from campaigns.places import Place, StaffRole, StaffSession
 from campaigns.planning import Campaign, LaunchFacts
 from campaigns.scans import ReceiptBook
 from campaigns.scans.agents import classify
@@ -21,6 +21,7 @@ from campaigns.scans.writers import open_writer
 from campaigns.storage import Database
 from campaigns.tokens import Kind, Medium, Token
 from campaigns.tokens.directory import Directory, Entry
+from tests.conftest import PIN
 
 NOON = datetime(2026, 10, 14, 10, 0, tzinfo=UTC)  # a Wednesday, noon in Lyon
 PHONE = (
@@ -28,6 +29,7 @@ PHONE = (
     "Mobile Safari/537.36"
 )
 BELLECOUR = (45.7578, 4.8320)
+PIN_KEY = b"p" * 32
 _codes = count(1)
 
 
@@ -41,6 +43,7 @@ def make_organisation(session: Session, **overrides: Any) -> Organisation:
 
 
 def make_place(session: Session, organisation: Organisation, **overrides: Any) -> Place:
+    now = overrides.pop("now", NOON)
     fields = {
         "name": "Bellecour",
         "lat": BELLECOUR[0],
@@ -51,7 +54,15 @@ def make_place(session: Session, organisation: Organisation, **overrides: Any) -
         "opening_hours": None,
         **overrides,
     }
-    return places.open_place(session, organisation.id, now=overrides.pop("now", NOON), **fields)
+    return places.open_place(session, organisation.id, now=now, **fields)
+
+
+def make_phone(session: Session, place: Place, **overrides: Any) -> tuple[StaffSession, str]:
+    """A phone of the place, signed in; and its cookie."""
+    now, role = overrides.pop("now", NOON), overrides.pop("role", StaffRole.STAFF)
+    secret = places.issue_staff_link(session, place, role=role, now=now)
+    fields = {"pin": PIN, "pin_key": PIN_KEY, "label": "Till", "now": now, **overrides}
+    return places.sign_in(session, secret, **fields)
 
 
 def make_campaign(session: Session, organisation: Organisation, *, live: bool = True, **overrides: Any) -> Campaign:

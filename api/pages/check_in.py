@@ -15,9 +15,12 @@ from api.pages.phone import (
     after_its_twin,
     cookie_of,
     entry_of,
+    is_young,
     keep_cookie,
+    keep_young,
     language_for,
     moved,
+    objected,
     participant_shown,
 )
 from api.pages.render import act_form, kept_language
@@ -73,25 +76,31 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
     def act() -> CheckedIn:
         with core.database.snapshot() as session:
             ground = missions.ground_of(session, receipt, entry)
+        rules = core.rules.version_id(core.database, ground.mission, now=now) if ground.mission else None
         with core.database.transaction() as session:
             return missions.check_in(
                 session,
                 receipt,
                 entry,
                 ground,
-                cookie=cookie_of(request, entry.campaign.organisation_id),
+                cookie=cookie_of(request, entry.campaign),
+                objected=objected(request),
+                is_young=is_young(request),
                 language=language,
                 position=position,
                 seal=lambda fix: seal_position(core, fix),
                 till_window=window,
                 occurred_at=asked.occurred_at,
+                rules_version_id=rules,
                 now=now,
             )
 
     done = after_its_twin("already_checked_in", act)
     answer = _checked_in(request, done)
     if done.secret:
-        keep_cookie(answer, core, entry.campaign.organisation_id, done.secret)
+        keep_cookie(answer, core, done.person, done.secret)
+    if done.person.is_under_15:
+        keep_young(answer, core)
     return answer
 
 

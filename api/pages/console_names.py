@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from api.pages.render import local
 from campaigns.approvals import Approval
 from campaigns.audit import AuditEntry, AuthorKind
 from campaigns.identity import ApiKey, Member, MemberSession, Organisation, SignInLink
 from campaigns.missions import Mission, Step
+from campaigns.missions.models import text_in
 from campaigns.places import Place, StaffLink, StaffSession
 from campaigns.planning import Campaign, Target
 from campaigns.tokens import Token
@@ -51,7 +51,7 @@ class Names:
         if (noun, id) not in self._known:
             table, name = _TABLES[noun]
             found = self._session.get(table, id)
-            self._known[noun, id] = local(name(found), self._language) if found is not None else ""
+            self._known[noun, id] = text_in(name(found), self._language) if found is not None else ""
         whose = _WHOSE.get(noun)
         if whose is None:
             return self._known[noun, id]

@@ -117,8 +117,7 @@ def take_seat(request: Request, core: Services) -> Seat:
         found = identity.member_by_session(session, secret, now=now)
         organisation = identity.organisation_by_id(session, found.member.organisation_id)
     if identity.is_sight_due(found.session, now):
-        with core.database.transaction() as session:
-            identity.note_sight(session, found.session.id, now=now)
+        core.activity.note(lambda session: identity.note_sight(session, found.session.id, now=now))
     seat = Seat(request, core, found.member, found.session, organisation, now)
     request.state.author = seat.author
     return seat

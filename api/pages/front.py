@@ -69,7 +69,7 @@ def poster(request: Request, core: Core, session: ReadSession, code: str, lang: 
     page = core.renderer.page(
         "poster.html",
         language_for(request, lang),
-        brand=views.brand(session, entry.campaign.organisation_id),
+        **views.house(session, entry.campaign.organisation_id),
         title=mission.title if mission else entry.campaign.name,
         promise=mission.promise if mission else "",
         place=entry.place or "",

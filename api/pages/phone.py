@@ -11,14 +11,17 @@ from sqlmodel import Session as DbSession
 from api.dependencies import Services
 from api.forms import wants_json
 from api.pages.render import kept_language, language_of
+from api.scan_headers import YOUNG_COOKIE, objects
 from campaigns import ids, missions
 from campaigns.errors import Conflict, NotFound
 from campaigns.missions import Mission
 from campaigns.participants import Participant
+from campaigns.planning import Campaign
 from campaigns.tokens import codes
 from campaigns.tokens.directory import Entry
 
 Answer = TypeVar("Answer")
+PERSON_COOKIES = "passerelle_p_"
 COOKIE_LIFE_S = 400 * 86_400  # what browsers allow at most
 Tongue = Annotated[str | None, Query(description="fr or en")]
 
@@ -61,18 +64,49 @@ def participant_shown(person: Participant) -> dict[str, str]:
     return {"id": ids.show("par", person.id), "pseudonym": person.pseudonym}
 
 
-def _cookie_name(organisation_id: UUID) -> str:
-    return f"passerelle_p_{organisation_id.hex[-12:]}"
+def _cookie_name(owner_id: UUID) -> str:
+    return f"{PERSON_COOKIES}{owner_id.hex[-12:]}"
 
 
-def cookie_of(request: Request, organisation_id: UUID) -> str | None:
-    return request.cookies.get(_cookie_name(organisation_id))
+def cookie_of(request: Request, campaign: Campaign) -> str | None:
+    """The cookie of the campaign's participant: of it alone, as who objects has, else of its organisation."""
+    alone = request.cookies.get(_cookie_name(campaign.id))
+    return alone or request.cookies.get(_cookie_name(campaign.organisation_id))
 
 
-def keep_cookie(answer: Response, core: Services, organisation_id: UUID, secret: str) -> None:
+def cookies_of(request: Request) -> dict[str, str]:
+    """Every participant's cookie of this phone, by name."""
+    return {name: value for name, value in request.cookies.items() if name.startswith(PERSON_COOKIES)}
+
+
+def keep_cookie(answer: Response, core: Services, person: Participant, secret: str) -> None:
+    """Hand over a new participant's cookie: of the organisation, or of the one campaign where they are known."""
+    _set_cookie(answer, core, _cookie_name(person.campaign_id or person.organisation_id), secret)
+
+
+def keep_young(answer: Response, core: Services) -> None:
+    """Note on the phone that its person is under 15: no position of theirs is taken from now on."""
+    _set_cookie(answer, core, YOUNG_COOKIE, "1")
+
+
+def is_young(request: Request) -> bool:
+    """Whether this phone's person said that they are under 15."""
+    return YOUNG_COOKIE in request.cookies
+
+
+def objected(request: Request) -> bool:
+    """Whether the browser objects (Sec-GPC, DNT): its person is another one in each campaign."""
+    return objects(dict(request.scope["headers"]))
+
+
+def drop_cookie(answer: Response, core: Services, name: str) -> None:
+    answer.delete_cookie(name, httponly=True, samesite="lax", secure=core.settings.is_https)
+
+
+def _set_cookie(answer: Response, core: Services, name: str, value: str) -> None:
     answer.set_cookie(
-        _cookie_name(organisation_id),
-        secret,
+        name,
+        value,
         max_age=COOKIE_LIFE_S,
         httponly=True,
         samesite="lax",

@@ -1,4 +1,4 @@
-"""The API reference, rendered from the OpenAPI document: works with no internet."""
+"""The API reference, rendered from the OpenAPI document, and who may do what: both work with no internet."""
 
 import json
 from typing import Any
@@ -8,7 +8,8 @@ from fastapi.responses import HTMLResponse
 
 from api.dependencies import Core
 from api.pages.render import language_of
-from api.policies import PUBLIC
+from api.policies import PUBLIC, May, Open, each_route, policy_of
+from campaigns.identity import KEY_ROLES, MEANING, MEMBER_ROLES, RIGHTS, Right, rights_of_key
 
 router = APIRouter(include_in_schema=False, dependencies=[PUBLIC])
 _METHODS = ("get", "post", "put", "patch", "delete")
@@ -28,6 +29,40 @@ def reference(request: Request, core: Core) -> HTMLResponse:
         other_lang_url="",
     )
     return HTMLResponse(page)
+
+
+@router.get("/docs/rights", response_class=HTMLResponse)
+def rights(request: Request, core: Core) -> HTMLResponse:
+    """Who may do what: the table of roles and rights, and every route with its policy."""
+    language = language_of(request.query_params.get("lang"), request.headers.get("accept-language", ""))
+    page = core.renderer.page(
+        "rights.html",
+        language,
+        member_roles=MEMBER_ROLES,
+        key_roles=KEY_ROLES,
+        rows=[_right(one) for one in Right],
+        routes=[
+            {"method": method, "path": route.path, **_whom(policy_of(route))}
+            for route in each_route(request.app.routes)
+            for method in sorted(route.methods or ())
+        ],
+        other_lang_url="",
+    )
+    return HTMLResponse(page)
+
+
+def _right(right: Right) -> dict[str, Any]:
+    return {
+        "name": right.value,
+        "meaning": MEANING[right],
+        "of_members": [right in RIGHTS[role] for role in MEMBER_ROLES],
+        "of_keys": [right in rights_of_key(role, None) for role in KEY_ROLES],
+    }
+
+
+def _whom(policy: Open | May) -> dict[str, Any]:
+    placed = policy.placed if isinstance(policy, May) else False
+    return {"whom": policy.whom, "is_right": isinstance(policy, May), "placed": placed}
 
 
 def groups_of(document: dict[str, Any]) -> list[dict[str, Any]]:

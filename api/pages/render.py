@@ -26,7 +26,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from campaigns.missions.models import LocalText
+from api.pages.refusals import MESSAGES, ONWARD
+from campaigns.missions.models import text_in
 
 LANGUAGES = ("fr", "en")
 _MARK = f"\x02{secrets.token_hex(8)}\x03"  # nobody can type it: it is made anew by each process
@@ -107,10 +108,15 @@ class Renderer:
         return f"/static/{name}?v={hashlib.sha256(self.scripts[name]).hexdigest()[:8]}"
 
     def page(self, name: str, language: str, **context: Any) -> str:
-        """A page as HTML. `context` overrides the frame's defaults (brand, js, other_lang_url)."""
+        """A page as HTML. `context` overrides the frame's defaults (brand, owner, notices, js, ...)."""
         other = "en" if language == "fr" else "fr"
-        frame = {"lang": language, "other_lang": other, "other_lang_url": f"?lang={other}", "css": self.css}
-        defaults = {"brand": "", "js": ""}
+        frame: dict[str, Any] = {
+            "lang": language,
+            "other_lang": other,
+            "other_lang_url": f"?lang={other}",
+            "css": self.css,
+        }
+        defaults = {"brand": "", "js": "", "owner": "", "notices": [], "rules_url": ""}
         return self._environments[language].get_template(name).render({**frame, **defaults, **context})
 
     def spliced(self, name: str, language: str, **context: Any) -> Spliced:
@@ -163,7 +169,7 @@ class Renderer:
     ) -> str:
         """The page of a message by its code; unknown ones show the detail. `asked` is a printed code to report."""
         title, message, step = MESSAGES.get(code, ("That did not work", detail, ""))
-        url, label = _ONWARD.get(code, ("/", "Type a code"))
+        url, label = ONWARD.get(code, ("/", "Type a code"))
         return self.page(
             "message.html",
             language,
@@ -176,222 +182,6 @@ class Renderer:
             report_url=f"/report/{quote(asked, safe='', errors='replace')}" if asked else "",
             other_lang_url="",
         )
-
-
-# code -> (where its page leads, what the link says); the others lead to the field for a code.
-_ONWARD = {
-    "not_signed_in": ("/staff", ""),
-    "no_live_code": ("/staff", "Shop console"),
-    "member_not_signed_in": ("/console/sign-in", "Sign in"),
-    **dict.fromkeys(("right_missing", "own_proposal", "decided_already"), ("/console", "To the console")),
-}
-
-# code -> (title, what happened, next step). Plain English is the key of the French catalogue.
-MESSAGES: dict[str, tuple[str, str, str]] = {
-    "unknown_code": (
-        "We do not know this code",
-        "Perhaps a character was misread, or the print is too old.",
-        "Check the characters printed under the code and type them again.",
-    ),
-    "guessing": (
-        "Please wait a minute",
-        "Too many unknown codes were asked for from here.",
-        "Scan a printed code with the camera: known codes still work.",
-    ),
-    "suspended": (
-        "This code is taking a break",
-        "It was switched off for a while.",
-        "Scan it again later, or ask the staff.",
-    ),
-    "replaced": (
-        "This code was replaced",
-        "A new code has taken its place.",
-        "Go on to the new one: it is one tap away.",
-    ),
-    "revoked": (
-        "This code was withdrawn",
-        "It is no longer in use.",
-        "Look for a newer code in the shop, or ask the staff.",
-    ),
-    "expired": (
-        "This code has expired",
-        "It was made for a time that is over.",
-        "Look for a newer code in the shop, or ask the staff.",
-    ),
-    "page_away": (
-        "Your scan is noted",
-        "The page of this mission cannot be shown just now.",
-        "Come back in a few minutes: your scan is kept.",
-    ),
-    "log_unavailable": (
-        "Please try again in a moment",
-        "Too many people are scanning at once, and we do not want to lose your scan.",
-        "Wait a few seconds and reload this page.",
-    ),
-    "receipt_expired": (
-        "This scan is too old",
-        "Too much time has passed since you scanned.",
-        "Scan the code again: it takes a second.",
-    ),
-    "receipt_forged": (
-        "This page is out of date",
-        "What your phone sent does not belong to a scan of ours.",
-        "Scan the code again: it takes a second.",
-    ),
-    "receipt_of_another_code": (
-        "This page belongs to another code",
-        "What your phone sent was made for another code.",
-        "Scan the code in front of you.",
-    ),
-    "already_checked_in": (
-        "This visit was already counted.",
-        "This scan was checked in a moment ago.",
-        "Scan the code again if this was somebody else’s visit.",
-    ),
-    "serial_used": (
-        "This code was used already",
-        "Each of these codes is good once, and this one has been used.",
-        "Take another code, or ask the staff if you have not used this one.",
-    ),
-    "already_posted": ("Thank you, your idea is in.", "This idea arrived a moment ago.", "You need not send it again."),
-    "reported": (
-        "Thank you",
-        "This code was reported many times today already.",
-        "You need not report it again.",
-    ),
-    "report_too_long": ("Your report was not sent", "A report has at most 500 characters; shorten it a little.", ""),
-    "idea_empty": ("Your idea was not sent", "Write your idea first: the text is empty.", ""),
-    "idea_too_long": ("Your idea was not sent", "An idea has at most 500 characters; shorten it a little.", ""),
-    "no_such_step": ("That did not work", "This mission does not ask for ideas.", "See what it asks for on its page."),
-    "conflict": (
-        "That did not work",
-        "It was done already, or something changed meanwhile.",
-        "Reload the page and look again.",
-    ),
-    "too_large": ("That did not work", "What your phone sent is too large.", "Shorten it and try again."),
-    "campaign_closed": (
-        "This campaign takes nothing more just now",
-        "It has not started, is taking a break, or is over.",
-        "Thank you for coming. Nothing you did is lost.",
-    ),
-    "till_code_wrong": (
-        "This is not the code of the moment.",
-        "This is not the code of the moment.",
-        "It changes every 30 seconds: read it again from the shop’s screen.",
-    ),
-    "till_code_tries": (
-        "Too many codes were tried",
-        "For safety, no more till codes are taken here for now.",
-        "Share your position, or ask the staff.",
-    ),
-    "presence_missing": (
-        "First show that you were in the shop",
-        "This step is for people who came: that is what gives it weight.",
-        "Scan a code in a shop and check in, then come back here.",
-    ),
-    "not_found": (
-        "There is nothing at this address",
-        "The link may be cut short or too old.",
-        "Type the code you saw in the shop, or scan it again.",
-    ),
-    "method_not_allowed": ("That did not work", "This address does not take what your phone sent.", "Scan again."),
-    "cross_site": (
-        "This form came from elsewhere",
-        "It was sent from another site, so we did not take it.",
-        "Open the page from the code in the shop and try again.",
-    ),
-    "not_signed_in": (
-        "This phone is not signed in",
-        "The shop console opens with a sign-in link of the shop.",
-        "Ask your manager for a new link.",
-    ),
-    "unknown_link": (
-        "This link is not one of ours",
-        "This sign-in link is not one of ours: perhaps it was cut short.",
-        "Ask your manager for a new link.",
-    ),
-    "link_used": (
-        "This link was used already",
-        "A sign-in link works once, and for 14 days.",
-        "Ask your manager for a new link.",
-    ),
-    "sign_in_link_used": (
-        "This link is used up",
-        "A sign-in link works once, and not for long.",
-        "Ask for a new one.",
-    ),
-    "member_not_signed_in": (
-        "You are not signed in",
-        "A session ends after twelve hours, or after half an hour without you.",
-        "Sign in with a new link.",
-    ),
-    "right_missing": (
-        "That is not for your role",
-        "Your role does not allow this.",
-        "Ask an owner of the organisation.",
-    ),
-    "own_proposal": (
-        "Somebody else decides this",
-        "You proposed it, or issued the key that did.",
-        "Ask another member who may approve.",
-    ),
-    "decided_already": (
-        "That is decided already",
-        "Somebody was faster, or it was taken back.",
-        "Load the page again to see what was decided.",
-    ),
-    "last_owner": (
-        "The last owner stays",
-        "An organisation keeps at least one owner who has signed in.",
-        "Make somebody else an owner first.",
-    ),
-    "member_exists": (
-        "Somebody with this address is a member already",
-        "An address belongs to one member of an organisation.",
-        "Look for it in the list of members.",
-    ),
-    "too_many_links": (
-        "That is enough links for now",
-        "This member was sent five links in half an hour.",
-        "Use one of them, or wait.",
-    ),
-    "wrong_state": (
-        "That does not fit its state",
-        "Its state changed meanwhile, or does not lead there.",
-        "Load the page again and look.",
-    ),
-    "too_many_keys": (
-        "That is enough keys for now",
-        "An organisation has at most 200 live keys.",
-        "Revoke some that nobody uses.",
-    ),
-    "rotation_running": (
-        "Two keys of this line live already",
-        "The key was rotated before, and both still work.",
-        "Revoke the old one first.",
-    ),
-    "no_live_code": (
-        "This screen has no code to show",
-        "No live code stands in this shop just now.",
-        "Ask who runs the campaign to issue one, then open this page again.",
-    ),
-    "internal": (
-        "Something failed on our side",
-        "It was noted, and we will look into it.",
-        "Please try again in a moment.",
-    ),
-    "invalid": (
-        "Something could not be read",
-        "What your phone sent was not complete.",
-        "Go back, check what you typed, and try again.",
-    ),
-    "storage_unavailable": (
-        "Please try again in a moment",
-        "We cannot write anything down just now, and we do not want to lose what you did.",
-        "Wait a few seconds and try again.",
-    ),
-    "busy": ("Please try again in a moment", "Many people are here at once.", "Wait a few seconds and try again."),
-}
 
 
 def language_of(asked: str | None, accept_language: str, default: str = "en") -> str:
@@ -409,15 +199,6 @@ def kept_language(language: str, accept_language: str) -> str:
     return "" if language == language_of(None, accept_language) else language
 
 
-def local(text: str | LocalText | None, language: str) -> str:
-    """A brand's text in a language: that of the language, the one without language, or the first."""
-    if not text:
-        return ""
-    if isinstance(text, str):
-        return text
-    return text.get(language) or text.get("") or next(iter(text.values()))
-
-
 def _environment(language: str, catalogue: NullTranslations) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(str(_PAGES / "templates")),
@@ -429,7 +210,7 @@ def _environment(language: str, catalogue: NullTranslations) -> Environment:
     )
     environment.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
     environment.filters["number"] = lambda value: format_decimal(value, locale=language)
-    environment.filters["local"] = lambda text: local(text, language)
+    environment.filters["local"] = lambda text: text_in(text, language)
     return environment
 
 

@@ -123,14 +123,14 @@ def _page(
 ) -> HTMLResponse:
     language = language_for(request, lang)
     entry = _find(core, code)
-    brand = ""
+    house: dict[str, Any] = {}
     if entry is not None and not core.database.is_away:
         with core.database.snapshot() as session:
-            brand = views.brand(session, entry.campaign.organisation_id)
+            house = views.house(session, entry.campaign.organisation_id)
     page = core.renderer.page(
         "report.html",
         language,
-        brand=brand,
+        **house,
         place=entry.place if entry else None,
         is_known=entry is not None,
         code=_shown(code, entry),

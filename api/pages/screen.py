@@ -1,4 +1,8 @@
-"""The shop's screen: the live code of the moment, large, and the next hour's codes for the page to go on with."""
+"""The shop's screen: the live code of the moment, large, and the next hour's codes for the page to go on with.
+
+It lies open all day with nobody at it, and shows no more than every shopper may see: a locked phone goes on showing
+it, and showing it is no use of the phone.
+"""
 
 import base64
 from datetime import datetime
@@ -12,7 +16,7 @@ from sqlmodel import Session as DbSession
 from api.dependencies import Core, Now, Services
 from api.pages import views
 from api.pages.render import LANGUAGES, language_of
-from api.pages.staff_session import Staff
+from api.pages.staff_session import SignedIn
 from api.policies import STAFF
 from campaigns import ids, missions, tokens
 from campaigns.errors import NotFound
@@ -50,7 +54,7 @@ class Shown(NamedTuple):
 
 
 @router.get("/screen", response_class=HTMLResponse)
-def show_screen(request: Request, core: Core, staff: Staff, now: Now, token: Chosen = None) -> HTMLResponse:
+def show_screen(request: Request, core: Core, staff: SignedIn, now: Now, token: Chosen = None) -> HTMLResponse:
     """The live code of this place, to be left open on a screen; a choice where campaigns have one each.
 
     Without JavaScript it loads itself anew with each window. 404 (`no_live_code`) where no live token stands.
@@ -82,7 +86,7 @@ def show_screen(request: Request, core: Core, staff: Staff, now: Now, token: Cho
 
 
 @router.get("/screen/windows")
-def read_windows(core: Core, staff: Staff, now: Now, token: Chosen = None) -> ScreenWindows:
+def read_windows(core: Core, staff: SignedIn, now: Now, token: Chosen = None) -> ScreenWindows:
     """The next hour of a screen: 120 windows as digits and matrices. The page asks again every minute.
 
     404 (`no_live_code`) once the token was revoked, moved, or its campaign is over.

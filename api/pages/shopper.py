@@ -1,54 +1,59 @@
-"""What a shopper's phone sees beyond the scan: the mission, joining, ideas, and `/me`."""
+"""What a shopper's phone sees beyond the scan: the mission, joining, ideas."""
 
 from datetime import datetime
-from typing import Annotated, Any
-from uuid import uuid4
+from typing import Annotated, Literal
+from uuid import UUID, uuid4
 
-from babel.dates import format_date, format_datetime
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from pydantic import Field
 from sqlmodel import Session as DbSession
-from sqlmodel import col, select
 from starlette.concurrency import run_in_threadpool
 
-from api import schemas
+from api import problems, schemas
 from api.dependencies import Core, Now, ReadSession, Services
-from api.forms import read_fields, require_same_site, wants_json
+from api.forms import read_fields, require_same_site, sent_json, wants_json
 from api.pages import views
 from api.pages.phone import (
     Tongue,
     after_its_twin,
     cookie_of,
+    is_young,
     keep_cookie,
+    keep_young,
     language_for,
     mission_named,
     moved,
+    objected,
     onward,
     participant_shown,
 )
-from api.pages.render import local
 from api.policies import PUBLIC
 from api.problems import status_of
-from campaigns import community, ids, missions, participants
-from campaigns.clock import zone
-from campaigns.errors import CampaignError, NotFound
+from campaigns import community, ids, missions, participants, privacy
+from campaigns.errors import CampaignError, Forbidden, Invalid, NotFound
 from campaigns.missions import Mission
 from campaigns.participants import Participant
-from campaigns.places import Place
 from campaigns.planning import Campaign
-from campaigns.scans import CheckIn
 from campaigns.scans.service import phase_of
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
+UNDER_15 = "under_15"
 ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
 
 
+Age = Annotated[
+    Literal["15_or_older", "under_15"] | None,
+    Field(description="asked once; a JSON post without it says that the person is 15 or older"),
+]
+
+
 class JoinCreate(schemas.Request):
-    """Joining needs nothing but the wish to."""
+    """Joining needs nothing but the wish to; it is open to people under 15."""
 
     client_id: ClientId | None = None
+    age: Age = None
 
 
 class IdeaCreate(schemas.Request):
@@ -56,6 +61,7 @@ class IdeaCreate(schemas.Request):
 
     text: schemas.Text = Field("", max_length=20_000)
     client_id: ClientId | None = None
+    age: Age = None
 
 
 @router.get("/m/{mission}", response_class=HTMLResponse)
@@ -75,32 +81,57 @@ def mission_page(
 
 @router.post("/m/{mission}/join")
 async def join(request: Request, core: Core, mission: MissionName, now: Now) -> Response:
-    """Take part: makes a pseudonymous participant and sets the cookie. Twice is once."""
+    """Take part: makes a pseudonymous participant and sets the cookie. Twice is once.
+
+    Optional `age`: `15_or_older` or `under_15`; asked again at the first idea when it is missing here.
+    """
     require_same_site(request)
-    await read_fields(request, JoinCreate)
-    return await run_in_threadpool(_join, request, core, mission, now)
+    asked = await read_fields(request, JoinCreate)
+    return await run_in_threadpool(_join, request, core, mission, asked, now)
 
 
-def _join(request: Request, core: Services, mission: str, now: datetime) -> Response:
+def _join(request: Request, core: Services, mission: str, asked: JoinCreate, now: datetime) -> Response:
+    rules = _rules_of(core, mission, now)
+    young = asked.age == UNDER_15 or is_young(request)
     with core.database.transaction() as session:
         found = mission_named(session, mission)
         campaign = session.get_one(Campaign, found.campaign_id)
         phase = missions.require_open(campaign, now=now)
-        cookie = cookie_of(request, found.organisation_id)
         person, secret = missions.recognise_or_join(
-            session, campaign, cookie, language=language_for(request, None), now=now
+            session,
+            campaign,
+            cookie_of(request, campaign),
+            language=language_for(request, None),
+            objected=objected(request),
+            is_young=young,
+            now=now,
         )
-        missions.take_part(session, found, person, phase=phase, now=now)
+        if asked.age is not None and not young:
+            person = participants.declare_age(session, person, is_under_15=False, now=now)
+        missions.take_part(session, found, person, phase=phase, rules_version_id=rules, now=now)
     body = {"participant": participant_shown(person)}
     answer = moved(request, f"/m/{found.slug}?just=joined", body)
     if secret:
-        keep_cookie(answer, core, found.organisation_id, secret)
+        keep_cookie(answer, core, person, secret)
+    if person.is_under_15:
+        keep_young(answer, core)
     return answer
+
+
+def _rules_of(core: Services, name: str, now: datetime) -> UUID:
+    """The version of a mission's rules in force, to be recorded with an act."""
+    with core.database.snapshot() as session:
+        mission = mission_named(session, name)
+    return core.rules.version_id(core.database, mission, now=now)
 
 
 @router.post("/m/{mission}/ideas", status_code=201)
 async def post_idea(request: Request, core: Core, mission: MissionName, now: Now) -> Response:
-    """Give an idea. Form or JSON `text` (1 to 500 characters), optional `client_id`: a repeat gets the first answer."""
+    """Give an idea. Form or JSON `text` (1 to 500 characters), optional `client_id`: a repeat gets the first answer.
+
+    `age` is asked once: `15_or_older`, or `under_15`, who may check in but not write (403 `under_age`). A JSON post
+    without it says that the person is 15 or older; a form of somebody who never said so is asked (422 `age_missing`).
+    """
     require_same_site(request)
     asked = await read_fields(request, IdeaCreate)
     return await run_in_threadpool(_post_idea, request, core, mission, asked, now)
@@ -110,23 +141,41 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
     client_id = asked.client_id or str(uuid4())
     language = language_for(request, None)
 
+    rules = _rules_of(core, mission, now)
+
     def act() -> tuple[Mission, Participant, str | None, community.Posted]:
         with core.database.transaction() as session:
             found = mission_named(session, mission)
             campaign = session.get_one(Campaign, found.campaign_id)
-            cookie = cookie_of(request, found.organisation_id)
-            person, secret = missions.recognise_or_join(session, campaign, cookie, language=language, now=now)
+            person, secret = missions.recognise_or_join(
+                session,
+                campaign,
+                cookie_of(request, campaign),
+                language=language,
+                objected=objected(request),
+                now=now,
+            )
+            person = _of_age(request, session, person, asked, now)
             posted = community.post_idea(
-                session, found, campaign, person, text=asked.text, client_id=client_id, language=language, now=now
+                session,
+                found,
+                campaign,
+                person,
+                text=asked.text,
+                client_id=client_id,
+                language=language,
+                rules_version_id=rules,
+                now=now,
             )
             return found, person, secret, posted
 
     try:
+        if asked.age == UNDER_15 or is_young(request):
+            _note_young(request, core, mission, now)
+            raise Forbidden(community.UNDER_AGE, code="under_age")
         found, person, secret, posted = after_its_twin("already_posted", act)
     except CampaignError as error:
-        if wants_json(request) or isinstance(error, NotFound):
-            raise
-        return _idea_again(request, core, mission, asked, error, now)
+        return _refuse_idea(request, core, mission, asked, error, now)
     idea = posted.idea
     body = {
         "id": ids.show("ide", idea.id),
@@ -136,22 +185,43 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
     }
     answer = moved(request, f"/m/{found.slug}?just=idea", body, status=201)
     if secret:
-        keep_cookie(answer, core, found.organisation_id, secret)
+        keep_cookie(answer, core, person, secret)
     return answer
 
 
-@router.get("/me", response_class=HTMLResponse)
-def me(request: Request, core: Core, session: ReadSession, lang: Tongue = None) -> HTMLResponse:
-    """What this phone holds: its missions, visits and ideas."""
-    language = language_for(request, lang)
-    people = [
-        person
-        for name, secret in request.cookies.items()
-        if name.startswith("passerelle_p_") and (person := participants.recognise(session, secret))
-    ]
-    context = _holdings(core, session, people, language)
-    page = core.renderer.page("me.html", language, js=core.renderer.script("shopper.js"), **context)
-    return HTMLResponse(page, headers={"Cache-Control": "no-store"})
+def _of_age(request: Request, session: DbSession, person: Participant, asked: IdeaCreate, now: datetime) -> Participant:
+    """The person with what they say of their age, once. Invalid when a form says nothing and nothing is known."""
+    if person.age_declared_at is not None:
+        return person
+    community.tidy(asked.text)  # what is wrong with the words comes first: it is what the person looks at
+    if asked.age is None and not sent_json(request):
+        raise Invalid("Say whether you are 15 or older.", code="age_missing", pointer="/age")
+    return participants.declare_age(session, person, is_under_15=False, now=now)
+
+
+def _note_young(request: Request, core: Services, mission: str, now: datetime) -> None:
+    """Keep that the person is under 15, whatever becomes of the idea; who is nobody yet stays nobody."""
+    with core.database.erasing() as session:
+        campaign = session.get_one(Campaign, mission_named(session, mission).campaign_id)
+        cookie = cookie_of(request, campaign)
+        person = missions.recognise(session, campaign, cookie, objected=objected(request), to_act=True)
+        is_news = person is not None and not person.is_under_15
+        if person is not None and is_news:
+            privacy.declare_young(session, person, now=now)
+    if is_news:
+        core.database.forget_overwritten()
+
+
+def _refuse_idea(
+    request: Request, core: Services, mission: str, asked: IdeaCreate, error: CampaignError, now: datetime
+) -> Response:
+    if wants_json(request) or isinstance(error, NotFound):
+        answer = problems.refuse(request, error)
+    else:
+        answer = _idea_again(request, core, mission, asked, error, now)
+    if error.code == "under_age":
+        keep_young(answer, core)
+    return answer
 
 
 def _idea_again(
@@ -162,7 +232,16 @@ def _idea_again(
     with core.database.snapshot() as session:
         found = mission_named(session, mission)
         page = _mission_page(
-            request, core, session, found, now, idea_error=text, idea_text=asked.text, client_id=asked.client_id
+            request,
+            core,
+            session,
+            found,
+            now,
+            idea_error=text,
+            idea_text=asked.text,
+            client_id=asked.client_id,
+            age=asked.age or "",
+            age_error=text if error.code == "age_missing" else "",
         )
     page.status_code = status_of(error)
     return page
@@ -180,11 +259,13 @@ def _mission_page(
     idea_error: str = "",
     idea_text: str = "",
     client_id: str | None = None,
+    age: str = "",
+    age_error: str = "",
 ) -> HTMLResponse:
     language = language_for(request, lang)
     campaign = session.get_one(Campaign, mission.campaign_id)
     phase = phase_of(campaign.state)
-    person = participants.recognise(session, cookie_of(request, mission.organisation_id))
+    person = missions.recognise(session, campaign, cookie_of(request, campaign), objected=objected(request))
     steps = list(missions.steps_of(session, mission.id))
     view, standing = views.person_view(session, mission, person, phase=phase) if person else (None, None)
     missing, ways = views.still_missing(core.renderer, language, steps, standing) if standing else ([], [])
@@ -192,7 +273,8 @@ def _mission_page(
     page = core.renderer.page(
         "mission.html",
         language,
-        brand=views.brand(session, mission.organisation_id),
+        **views.house(session, mission.organisation_id),
+        rules_url=f"/m/{mission.slug}/rules",
         js=core.renderer.script("shopper.js"),
         mission=views.mission_view(session, mission, phase=phase, ideas=views.IDEAS_SHOWN),
         campaign_state=campaign.state_at(now).value,
@@ -206,10 +288,17 @@ def _mission_page(
         client_id=client_id or str(uuid4()),
         join_url=onward(request, f"/m/{mission.slug}/join"),
         ideas_url=onward(request, f"/m/{mission.slug}/ideas"),
-        can_write=bool(idea_error) or _can_write(steps, presence),
+        can_write=bool(idea_error) or (_can_write(steps, presence) and not _is_under_15(request, person)),
+        asks_age=not _is_under_15(request, person) and (person is None or person.age_declared_at is None),
+        age=age,
+        age_error=age_error,
         other_lang_url=f"/m/{mission.slug}?lang={'en' if language == 'fr' else 'fr'}",
     )
     return HTMLResponse(page, headers={"Cache-Control": "no-store"})
+
+
+def _is_under_15(request: Request, person: Participant | None) -> bool:
+    return is_young(request) or (person is not None and bool(person.is_under_15))
 
 
 def _can_write(steps: list[missions.Step], presence: int | None) -> bool:
@@ -218,47 +307,3 @@ def _can_write(steps: list[missions.Step], presence: int | None) -> bool:
         and (step.min_presence == 0 or (presence is not None and presence >= step.min_presence))
         for step in steps
     )
-
-
-def _holdings(core: Services, session: DbSession, people: list[Participant], language: str) -> dict[str, Any]:
-    if not people:
-        return {"person": None, "check_ins": [], "ideas": [], "missions": []}
-    wanted = [person.id for person in people]
-    acts = session.exec(
-        select(CheckIn).where(col(CheckIn.participant_id).in_(wanted)).order_by(col(CheckIn.id).desc()).limit(100)
-    ).all()
-    visits = []
-    for act in acts:
-        place = session.get(Place, act.place_id) if act.place_id else None
-        moment = zone(place.time_zone) if place else zone("UTC")
-        visits.append(
-            {
-                "place": place.name if place else "",
-                "when": format_datetime(act.occurred_at, "d MMMM, HH:mm", tzinfo=moment, locale=language),
-                "presence_words": views.presence_words(core.renderer, language, act.presence),
-            }
-        )
-    taking_part = select(missions.Membership.mission_id).where(col(missions.Membership.participant_id).in_(wanted))
-    joined = session.exec(select(Mission).where(col(Mission.id).in_(taking_part))).all()
-    held = []
-    for mission in joined:
-        owner = next(person for person in people if person.organisation_id == mission.organisation_id)
-        phase = phase_of(session.get_one(Campaign, mission.campaign_id).state)
-        done = missions.standing(session, mission, owner, phase=phase).done
-        total = len(missions.steps_of(session, mission.id))
-        held.append(
-            {
-                "title": local(mission.title, language),
-                "url": f"/m/{mission.slug}",
-                "steps_done": len(done),
-                "steps_total": total,
-            }
-        )
-    given = [idea for person in people for idea in community.ideas_of(session, person.id)]
-    first = min(person.created_at for person in people)
-    return {
-        "person": {"pseudonym": people[0].pseudonym, "since": format_date(first, "d MMMM", locale=language)},
-        "check_ins": visits,
-        "ideas": [{"text": i.text, "when": format_date(i.created_at, "d MMMM", locale=language)} for i in given],
-        "missions": held,
-    }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from babel.dates import format_date, format_datetime
@@ -38,7 +39,7 @@ class StepView:
 
 @dataclass(frozen=True)
 class IdeaView:
-    """An idea and who gave it."""
+    """An idea and who gave it; both are empty when its author took it back."""
 
     text: str
     pseudonym: str
@@ -72,6 +73,13 @@ class PersonView:
 def brand(session: Session, organisation_id: UUID) -> str:
     """The name that stands at the top of an organisation's pages."""
     return identity.organisation_by_id(session, organisation_id).name
+
+
+def house(session: Session, organisation_id: UUID) -> dict[str, Any]:
+    """What every page of an organisation shows of it: its name, the notice the law asks for, whose legal pages."""
+    found = identity.organisation_by_id(session, organisation_id)
+    notices = [found.mandatory_notice] if found.mandatory_notice else []
+    return {"brand": found.name, "owner": ids.show("org", found.id), "notices": notices}
 
 
 def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) -> MissionView:
@@ -116,6 +124,19 @@ def presence_words(renderer: Renderer, language: str, presence: int | None) -> s
         3: "witnessed: the staff confirmed it",
     }
     return renderer.word(language, words[presence]) if presence is not None else ""
+
+
+def verdict_words(renderer: Renderer, language: str, verdict: str, *, counted: bool) -> str:
+    """What a visit is worth, in plain words, for the person who made it."""
+    further = "a further visit of the day, or without the proof the mission asks for"
+    words = {
+        Verdict.HELD.value: "it is being checked",
+        Verdict.TEST.value: "a test, before the campaign began",
+        Verdict.VALID.value: further,
+        Verdict.PROVISIONAL.value: further,
+    }
+    text = "it counts" if counted else words.get(verdict, "it does not count")
+    return renderer.word(language, text)
 
 
 def still_missing(

@@ -103,15 +103,18 @@ def list_reports(
     *,
     campaign_id: UUID | None = None,
     place_id: UUID | None = None,
+    among: frozenset[UUID] | None = None,
     before: UUID | None,
     limit: int,
 ) -> Sequence[CodeReport]:
-    """Newest first, older than `before`."""
+    """Newest first, older than `before`; of certain places alone if asked."""
     query = select(CodeReport).where(CodeReport.organisation_id == organisation_id)
     if campaign_id is not None:
         query = query.where(CodeReport.campaign_id == campaign_id)
     if place_id is not None:
         query = query.where(CodeReport.place_id == place_id)
+    if among is not None:
+        query = query.where(col(CodeReport.place_id).in_(among))
     return newest(session, query, CodeReport, before=before, limit=limit)
 
 
@@ -135,16 +138,19 @@ def list_alerts(
     *,
     campaign_id: UUID | None = None,
     is_open: bool | None = None,
+    among: frozenset[UUID] | None = None,
     before: UUID | None,
     limit: int,
 ) -> Sequence[Alert]:
-    """Newest first, older than `before`; the open ones, the closed ones, or both."""
+    """Newest first, older than `before`; the open ones, the closed ones, or both; of certain places alone if asked."""
     query = select(Alert).where(Alert.organisation_id == organisation_id)
     if campaign_id is not None:
         query = query.where(Alert.campaign_id == campaign_id)
     if is_open is not None:
         closed_at = col(Alert.closed_at)
         query = query.where(closed_at.is_(None) if is_open else closed_at.is_not(None))
+    if among is not None:
+        query = query.where(col(Alert.place_id).in_(among))
     return newest(session, query, Alert, before=before, limit=limit)
 
 

@@ -13,6 +13,7 @@ class IdeaState(StrEnum):
     """Published at once; shortlists, selections and hiding join with the ballots."""
 
     PUBLISHED = "published"
+    ERASED = "erased"  # taken back by its author: counted, never shown
 
 
 class Idea(Row, table=True):
@@ -32,3 +33,4 @@ class Idea(Row, table=True):
     state: str = IdeaState.PUBLISHED
     phase: str
     created_at: datetime
+    rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")

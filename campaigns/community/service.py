@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import Text, cast, func, literal, update
 from sqlmodel import Session, col, select
 
 from campaigns import missions
@@ -17,9 +17,14 @@ from campaigns.missions import Mission, Step, StepKind
 from campaigns.missions.models import CompletionState
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.storage import insert_once
+from campaigns.storage import hand_over, insert_once
 
 TEXT_LIMIT = 500  # characters of an idea
+PERSON_COLUMNS = (col(Idea.participant_id),)
+_SHOWN = (IdeaState.PUBLISHED, IdeaState.ERASED)
+
+
+UNDER_AGE = "Ideas can be given from 15 years on. You can go on checking in. If this is a mistake, ask us to mend it."
 
 
 @dataclass(frozen=True)
@@ -39,23 +44,26 @@ def post_idea(
     text: str,
     client_id: str,
     language: str,
+    rules_version_id: UUID | None = None,
     now: datetime,
 ) -> Posted:
     """Publish an idea and complete the mission's idea step. A repeat of `client_id` returns the first idea.
 
-    Invalid for an empty or too long text, Forbidden when the step asks for a presence the person has not shown,
-    Conflict when the campaign takes no acts.
+    Invalid for an empty or too long text, Forbidden for who is under 15 or has not shown the presence that the step
+    asks for, Conflict when the campaign takes no acts.
     """
     first = session.exec(select(Idea).where(Idea.participant_id == person.id, Idea.client_id == client_id)).first()
     if first is not None:
         return Posted(first, True)
+    if person.is_under_15:
+        raise Forbidden(UNDER_AGE, code="under_age")
     phase = missions.require_open(campaign, now=now)
     words = tidy(text)
     step = next((s for s in missions.steps_of(session, mission.id) if s.kind == StepKind.IDEA), None)
     if step is None:
         raise Conflict("This mission does not ask for ideas.", code="no_such_step")
     presence = _require_standing(session, mission, step, person, phase=phase)
-    missions.take_part(session, mission, person, phase=phase, now=now)
+    missions.take_part(session, mission, person, phase=phase, rules_version_id=rules_version_id, now=now)
     id = uuid7_at(now)
     is_new = insert_once(
         session,
@@ -69,6 +77,7 @@ def post_idea(
         state=IdeaState.PUBLISHED.value,
         phase=phase,
         created_at=now,
+        rules_version_id=rules_version_id,
     )
     if not is_new:
         raise Conflict("This idea arrived a moment ago.", code="already_posted")
@@ -107,11 +116,11 @@ def tidy(text: str) -> str:
 def list_ideas(
     session: Session, mission_id: UUID, *, phase: str = "live", before: UUID | None = None, limit: int
 ) -> Sequence[tuple[Idea, str]]:
-    """Published ideas with their author's pseudonym, newest first."""
+    """Ideas with their author's pseudonym, newest first. Both are empty where the author took theirs back."""
     query = (
         select(Idea, Participant.pseudonym)
         .join(Participant, col(Participant.id) == Idea.participant_id)
-        .where(Idea.mission_id == mission_id, Idea.phase == phase, Idea.state == IdeaState.PUBLISHED)
+        .where(Idea.mission_id == mission_id, Idea.phase == phase, col(Idea.state).in_(_SHOWN))
     )
     if before is not None:
         query = query.where(Idea.id < before)
@@ -121,6 +130,22 @@ def list_ideas(
 def ideas_of(session: Session, participant_id: UUID) -> Sequence[Idea]:
     """A person's own ideas, newest first."""
     return session.exec(select(Idea).where(Idea.participant_id == participant_id).order_by(col(Idea.id).desc())).all()
+
+
+def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
+    """Blank what a person wrote, and what their phone called it; the ideas stay counted, by nobody."""
+    session.execute(
+        update(Idea)
+        .where(col(Idea.participant_id) == participant_id)
+        .values(
+            text="",
+            language="und",
+            state=IdeaState.ERASED.value,
+            client_id=literal("erased-") + cast(col(Idea.id), Text),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    hand_over(session, PERSON_COLUMNS, participant_id, surrogate)
 
 
 def recount(session: Session) -> list[str]:

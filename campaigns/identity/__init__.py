@@ -11,6 +11,7 @@ from campaigns.identity.keys import (
     rotate_key,
     twin_of,
 )
+from campaigns.identity.legal_data import LegalData
 from campaigns.identity.members import (
     SignedIn,
     change_role,
@@ -29,10 +30,12 @@ from campaigns.identity.members import (
     sign_in_member,
 )
 from campaigns.identity.models import ApiKey, Member, MemberSession, Organisation, SignInLink
-from campaigns.identity.rights import MEANING, MEMBER_ROLES, RIGHTS, Right, Role
+from campaigns.identity.rights import KEY_ROLES, MEANING, MEMBER_ROLES, RIGHTS, Right, Role, rights_of_key
 from campaigns.identity.service import (
     change_organisation,
+    describe,
     found_organisation,
+    list_organisations,
     mark_of_database,
     organisation_by_id,
     recognise_secret_key,
@@ -40,10 +43,12 @@ from campaigns.identity.service import (
 )
 
 __all__ = [
+    "KEY_ROLES",
     "MEANING",
     "MEMBER_ROLES",
     "RIGHTS",
     "ApiKey",
+    "LegalData",
     "Member",
     "MemberSession",
     "Organisation",
@@ -53,6 +58,7 @@ __all__ = [
     "SignedIn",
     "change_organisation",
     "change_role",
+    "describe",
     "find_members",
     "found_organisation",
     "invite_member",
@@ -64,6 +70,7 @@ __all__ = [
     "link_by_secret",
     "list_keys",
     "list_members",
+    "list_organisations",
     "list_sessions",
     "mark_of_database",
     "member_by_id",
@@ -76,6 +83,7 @@ __all__ = [
     "remove_member",
     "revoke_key",
     "revoke_session",
+    "rights_of_key",
     "rotate_key",
     "sign_in_member",
     "twin_of",

@@ -122,8 +122,9 @@ def note_use(session: Session, key_id: UUID, *, now: datetime) -> None:
 
 def key_by_id(session: Session, organisation_id: UUID, key_id: UUID) -> ApiKey:
     """A key of the organisation or of its twin; NotFound for any other."""
+    family = _family(session, organisation_id)  # first, so that another's key takes as long as one of nobody
     found = session.get(ApiKey, key_id)
-    if found is None or found.organisation_id not in _family(session, organisation_id):
+    if found is None or found.organisation_id not in family:
         raise NotFound("There is no such key.")
     return found
 
@@ -159,6 +160,7 @@ def _well_formed(key: str) -> bool:
 
 
 def _make(session: Session, organisation_id: UUID, fields: dict[str, Any], *, now: datetime) -> tuple[ApiKey, str]:
+    session.get(Organisation, organisation_id, with_for_update=True, populate_existing=True)  # counted one by one
     live = select(ApiKey.id).where(ApiKey.organisation_id == organisation_id, col(ApiKey.revoked_at).is_(None))
     if len(session.exec(live.limit(MOST_KEYS)).all()) >= MOST_KEYS:
         raise Conflict(f"An organisation has at most {MOST_KEYS} live keys: revoke some first.", code="too_many_keys")

@@ -63,7 +63,8 @@ def invite_member(
 
 
 def new_sign_in_link(session: Session, member: Member, *, now: datetime) -> tuple[SignInLink, str]:
-    """A further link for a member. Conflict after five in half an hour."""
+    """A further link for a member. Conflict after five in half an hour. Locks the member: those who ask are counted."""
+    session.refresh(member, with_for_update=True)
     recent = select(SignInLink.id).where(SignInLink.member_id == member.id, SignInLink.created_at > now - LINK_LIFE)
     if len(session.exec(recent).all()) >= MOST_LINKS:
         raise Conflict("This member was sent five links in half an hour: use one, or wait.", code="too_many_links")

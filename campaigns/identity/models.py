@@ -1,12 +1,14 @@
 """Organisations, the members who act for them, and the keys that act for members."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Index, false
 from sqlmodel import Field, UniqueConstraint
 
 from campaigns.audit import Audit
+from campaigns.identity.legal_data import NEEDED
 from campaigns.identity.rights import RIGHTS, Right, Role, rights_of_key
 from campaigns.storage import Row, json_column
 
@@ -31,6 +33,23 @@ class Organisation(Row, table=True):
     test_of_id: UUID | None = Field(
         default=None, foreign_key="organisations.id", description="of a twin: whose test keys it is for"
     )
+    legal_name: str | None = None
+    legal_form: str | None = None
+    address: str | None = None
+    registration: str | None = None
+    publication_director: str | None = None
+    contact_email: str | None = None
+    contact_phone: str | None = None
+    privacy_contact: str | None = None
+    hosting: dict[str, Any] | None = json_column(nullable=True)
+    mandatory_notice: dict[str, str] | None = json_column(nullable=True)
+    changed_at: datetime | None = None
+
+    @property
+    def missing_legal_data(self) -> list[str]:
+        """The fields that the legal pages cannot do without and nobody gave yet."""
+        missing = [name for name in NEEDED if not getattr(self, name)]
+        return missing + ["hosting.address"] * (self.hosting is not None and not self.hosting.get("address"))
 
 
 class Member(Row, table=True):

@@ -1,12 +1,14 @@
 """Organisations, and the secret key their database was made with."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
+from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.identity.models import KeyFingerprint, Organisation
 from campaigns.ids import NIL, uuid7_at
@@ -43,6 +45,19 @@ def change_organisation(session: Session, organisation: Organisation, **fields: 
     session.add(organisation)
     session.flush()
     return organisation
+
+
+def describe(session: Session, organisation: Organisation, *, now: datetime, **fields: Any) -> Organisation:
+    """Change what the organisation says of itself for the law; its pages follow at once, in every process."""
+    change_organisation(session, organisation, changed_at=now, **fields)
+    announce(session, "organisation", organisation.id)
+    return organisation
+
+
+def list_organisations(session: Session, *, limit: int) -> Sequence[Organisation]:
+    """Every organisation of the installation, by name; the twins of test keys are none."""
+    brands = select(Organisation).where(col(Organisation.test_of_id).is_(None))
+    return session.exec(brands.order_by(Organisation.name, col(Organisation.id)).limit(limit)).all()
 
 
 def recognise_secret_key(session: Session, fingerprint: str, *, now: datetime) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from campaigns import clock
 from campaigns.errors import Conflict
+from campaigns.migrations import unfinished
 from campaigns.scans import partitions
 from campaigns.storage import Database
 
@@ -21,14 +22,17 @@ if TYPE_CHECKING:
 _LOCK = 0x5053524D  # "PSRM": the advisory lock of migrations on PostgreSQL
 
 
-def upgrade(database: Database) -> None:
+def upgrade(database: Database, *, unfinished_too: bool = False) -> None:
     """Bring the schema to the newest version; nothing happens when it is there already.
 
     On PostgreSQL the months of the scan log are made ahead.
 
     A SQLite file that holds data is copied to `<file>.before-<version>` first. Conflict when a foreign key is
-    broken afterwards: nothing is kept then.
+    broken afterwards: nothing is kept then; and when a restore
+    has not finished, unless it is that restore which asks.
     """
+    if not unfinished_too:
+        unfinished.require_finished(database)
     if database.is_sqlite:
         _upgrade_sqlite(database)
     else:
@@ -50,6 +54,13 @@ def newest_version() -> str | None:
     from alembic.script import ScriptDirectory
 
     return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def is_known(version: str) -> bool:
+    """Whether this code knows a version of the schema: one it does not is newer."""
+    from alembic.script import ScriptDirectory
+
+    return version in {one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 def _upgrade_sqlite(database: Database) -> None:

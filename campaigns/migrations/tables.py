@@ -8,10 +8,12 @@ import campaigns.events
 import campaigns.idempotency
 import campaigns.identity.models
 import campaigns.jobs
+import campaigns.legal.models
 import campaigns.missions.models
 import campaigns.participants.models
 import campaigns.places.models
 import campaigns.planning.models
+import campaigns.privacy.models
 import campaigns.scans.models
 import campaigns.tokens.models
 from campaigns.scans import partitions

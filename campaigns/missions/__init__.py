@@ -1,6 +1,7 @@
 """Missions: a shared goal, its steps, and who did them."""
 
 from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, Step, StepKind
+from campaigns.missions.people import PERSON_COLUMNS, forget, recognise, recognise_or_join
 from campaigns.missions.service import (
     CheckedIn,
     Ground,
@@ -20,7 +21,6 @@ from campaigns.missions.service import (
     mission_by_name,
     mission_of,
     period_of,
-    recognise_or_join,
     recount,
     require_open,
     set_steps,
@@ -32,6 +32,7 @@ from campaigns.missions.service import (
 
 __all__ = [
     "MODES",
+    "PERSON_COLUMNS",
     "CheckedIn",
     "GoalMetric",
     "Ground",
@@ -51,12 +52,14 @@ __all__ = [
     "counters",
     "differences",
     "find_mission",
+    "forget",
     "ground_of",
     "list_missions",
     "mission_by_id",
     "mission_by_name",
     "mission_of",
     "period_of",
+    "recognise",
     "recognise_or_join",
     "recount",
     "require_open",

@@ -14,6 +14,15 @@ from campaigns.storage import Row, json_column
 LocalText = dict[str, str]  # language -> text; "" holds a text given in one language only
 
 
+def text_in(text: LocalText | str | None, language: str) -> str:
+    """A brand's text in a language: that of the language, the one without language, or the first."""
+    if not text:
+        return ""
+    if isinstance(text, str):
+        return text
+    return text.get(language) or text.get("") or next(iter(text.values()))
+
+
 class GoalMetric(StrEnum):
     """What a mission counts towards. Votes and money join with them."""
 
@@ -120,6 +129,7 @@ class Membership(SQLModel, table=True):
     participant_id: UUID = Field(foreign_key="participants.id", primary_key=True)
     phase: str = Field(primary_key=True)
     joined_at: datetime
+    rules_version_id: UUID | None = Field(default=None, description="the rules in force when they joined")
 
 
 class MissionCounter(SQLModel, table=True):

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
-from campaigns import participants, scans
+from campaigns import scans
 from campaigns.announcements import announce
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict, Invalid, NotFound
@@ -29,6 +29,7 @@ from campaigns.missions.models import (
     StepCompletion,
     StepKind,
 )
+from campaigns.missions.people import first_person, recognise_or_join
 from campaigns.participants import Participant
 from campaigns.planning import Campaign, State
 from campaigns.scans import CheckIn, Position, Receipt, SealedFix
@@ -108,7 +109,6 @@ def start_mission(
     session.add(mission)
     session.flush()
     set_steps(session, mission, steps, now=now)
-    announce(session, "campaign", campaign.id)
     return mission
 
 
@@ -136,6 +136,7 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
             )
         )
     session.flush()
+    announce(session, "campaign", mission.campaign_id)
 
 
 def change_mission(session: Session, mission: Mission, *, now: datetime, **fields: Any) -> Mission:
@@ -194,17 +195,24 @@ def check_in(
     seal: Callable[[Position], SealedFix],
     till_window: int | None,
     occurred_at: datetime | None,
+    rules_version_id: UUID | None = None,
+    objected: bool = False,
+    is_young: bool = False,
     now: datetime,
 ) -> CheckedIn:
     """Check in on a scan: joins the mission if need be and completes the step the act is worth.
 
-    A replay returns the first answer. The participant is the cookie's, else a new one.
+    A replay returns the first answer; Gone when its person was erased. The participant is the cookie's, else a new
+    one, known in this campaign alone when they object. Of who is under 15 no position is kept or used.
     """
     mission, steps, first = ground.mission, ground.steps, ground.first
     if first is not None:
-        person = session.get_one(Participant, first.participant_id)
+        person = first_person(session, receipt)
         return CheckedIn(first, person, None, mission, first_outcomes(session, first, mission), True)
-    person, secret = recognise_or_join(session, entry.campaign, cookie, language=language, now=now)
+    person, secret = recognise_or_join(
+        session, entry.campaign, cookie, language=language, objected=objected, is_young=is_young, now=now
+    )
+    position = None if person.is_under_15 else position
     done = scans.check_in(
         session,
         receipt,
@@ -217,30 +225,35 @@ def check_in(
         till_window=till_window,
         occurred_at=occurred_at,
         least_presence=min((step.min_presence for step in steps), default=0),
+        rules_version_id=rules_version_id,
         now=now,
     )
     if mission is not None and done.verdict in _TAKING_PART:
-        take_part(session, mission, person, phase=done.phase, now=now)
+        take_part(session, mission, person, phase=done.phase, rules_version_id=rules_version_id, now=now)
         if done.counted:
             add_up(session, MissionCounter, _counter(mission, done.phase, "check_ins"), total=1)
     outcomes = [_offline(session, mission, step, person, done, entry, now=now) for step in steps if mission]
     return CheckedIn(done, person, secret, mission, outcomes, False)
 
 
-def recognise_or_join(
-    session: Session, campaign: Campaign, cookie: str | None, *, language: str, now: datetime
-) -> tuple[Participant, str | None]:
-    """The cookie's participant of this organisation, else a new one with the secret for its cookie."""
-    person = participants.recognise(session, cookie)
-    if person is not None and person.organisation_id == campaign.organisation_id:
-        return person, None
-    return participants.join(session, campaign.organisation_id, language=language, now=now)
-
-
-def take_part(session: Session, mission: Mission, person: Participant, *, phase: str, now: datetime) -> bool:
-    """Make the person a member of the mission; whether they were not before."""
+def take_part(
+    session: Session,
+    mission: Mission,
+    person: Participant,
+    *,
+    phase: str,
+    rules_version_id: UUID | None = None,
+    now: datetime,
+) -> bool:
+    """Make the person a member of the mission, under its rules in force; whether they were not before."""
     is_new = insert_once(
-        session, Membership, mission_id=mission.id, participant_id=person.id, phase=phase, joined_at=now
+        session,
+        Membership,
+        mission_id=mission.id,
+        participant_id=person.id,
+        phase=phase,
+        joined_at=now,
+        rules_version_id=rules_version_id,
     )
     if is_new:
         add_up(session, MissionCounter, _counter(mission, phase, "participants"), total=1)

@@ -8,6 +8,8 @@ from sqlmodel import Field
 
 from campaigns.storage import Row
 
+ERASED = "erased:"  # begins what stands in the place of an erased person's hash: no cookie has it
+
 
 class Cohort(StrEnum):
     """Who a participant is to the brand; employees' acts are shown apart (insider share)."""
@@ -18,7 +20,10 @@ class Cohort(StrEnum):
 
 
 class Participant(Row, table=True):
-    """A pseudonymous person of one organisation. The cookie's secret is kept as a hash."""
+    """A pseudonymous person of one organisation. The cookie's secret is kept as a hash.
+
+    An erased person leaves a surrogate: a row under a random id, without name, language, birth or cookie.
+    """
 
     __tablename__ = "participants"
 
@@ -28,3 +33,13 @@ class Participant(Row, table=True):
     cohort: str = Cohort.PUBLIC
     secret_hash: str = Field(unique=True)
     created_at: datetime
+    campaign_id: UUID | None = Field(
+        default=None, foreign_key="campaigns.id", description="of whom objected (Sec-GPC, DNT): known in it alone"
+    )
+    age_declared_at: datetime | None = None
+    is_under_15: bool | None = Field(default=None, description="as the person said; None while nobody asked")
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether this row is what an erased person left."""
+        return self.secret_hash.startswith(ERASED)

@@ -1,15 +1,19 @@
 """Joining without an account: a pseudonym and a secret that only the phone's cookie holds."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlmodel import Session, select
+from sqlalchemy import ColumnElement, delete, or_, update
+from sqlmodel import Session, col, select
 
 from campaigns.ids import uuid7_at
-from campaigns.participants.models import Cohort, Participant
+from campaigns.participants.models import ERASED, Cohort, Participant
 from campaigns.sealing import hash_secret, new_secret
-from campaigns.storage import store
+from campaigns.storage import changed, store
+
+# What stands for the instant at which an erased person joined: the real one would tell them apart.
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 # Birds of French towns and gardens: the same word serves on French and English pages.
 _NAMES = [
@@ -54,8 +58,13 @@ def pseudonym_of(id: UUID) -> str:
     return f"{_NAMES[number % len(_NAMES)]} {number // len(_NAMES) % 10_000:04d}"
 
 
-def join(session: Session, organisation_id: UUID, *, language: str, now: datetime) -> tuple[Participant, str]:
-    """Make a participant: the person and the secret for the cookie, known only now."""
+def join(
+    session: Session, organisation_id: UUID, *, language: str, now: datetime, campaign_id: UUID | None = None
+) -> tuple[Participant, str]:
+    """Make a participant: the person and the secret for the cookie, known only now.
+
+    With a campaign the person is known in that one alone: who objects is never linked across two.
+    """
     secret = new_secret()
     id = uuid7_at(now)
     values: dict[str, Any] = {
@@ -66,13 +75,60 @@ def join(session: Session, organisation_id: UUID, *, language: str, now: datetim
         "cohort": Cohort.PUBLIC.value,
         "secret_hash": hash_secret(secret),
         "created_at": now,
+        "campaign_id": campaign_id,
     }
     store(session, Participant, **values)
     return Participant(**values), secret
 
 
-def recognise(session: Session, secret: str | None) -> Participant | None:
-    """The participant behind a cookie, or None: a cleared or forged cookie is simply nobody yet."""
+def recognise(session: Session, secret: str | None, *, to_act: bool = False) -> Participant | None:
+    """The participant behind a cookie, or None: a cleared or forged cookie is simply nobody yet.
+
+    Before an act say so (`to_act`): the row is held, so that an erasure comes before the act or after it, and no act
+    is left to somebody who is not there any more.
+    """
     if not secret or len(secret) > 100:
         return None
-    return session.exec(select(Participant).where(Participant.secret_hash == hash_secret(secret))).first()
+    query = select(Participant).where(Participant.secret_hash == hash_secret(secret))
+    if to_act:
+        query = query.with_for_update(read=True, key_share=True)
+    return session.exec(query).first()
+
+
+def declare_age(session: Session, person: Participant, *, is_under_15: bool, now: datetime) -> Participant:
+    """Keep what a person says of their age, once: later only that they are younger than they said."""
+    mine = col(Participant.id) == person.id
+    may: ColumnElement[bool] = col(Participant.age_declared_at).is_(None)
+    if is_under_15:
+        may = or_(may, col(Participant.is_under_15).is_(False))
+    changed(session, update(Participant).where(mine, may).values(age_declared_at=now, is_under_15=is_under_15))
+    return session.exec(select(Participant).where(mine).execution_options(populate_existing=True)).one()
+
+
+def take_hold(session: Session, participant_id: UUID) -> Participant | None:
+    """The person, held until the transaction ends: acts of theirs wait, and then find nobody. None when gone."""
+    query = select(Participant).where(Participant.id == participant_id).with_for_update()
+    person = session.exec(query).first()
+    return None if person is None or person.is_erased else person
+
+
+def stand_in(session: Session, person: Participant, *, surrogate: UUID) -> None:
+    """Make the row that stands for a person who is erased. Their cohort stays: the figures tell it apart."""
+    store(
+        session,
+        Participant,
+        id=surrogate,
+        organisation_id=person.organisation_id,
+        pseudonym="",
+        language="und",
+        cohort=person.cohort,
+        secret_hash=f"{ERASED}{surrogate.hex}",
+        created_at=_LONG_AGO,
+    )
+
+
+def forget(session: Session, participant_id: UUID) -> None:
+    """Drop the person themselves, when nothing refers to them any more."""
+    session.execute(
+        delete(Participant).where(col(Participant.id) == participant_id).execution_options(synchronize_session=False)
+    )

@@ -1,6 +1,6 @@
 """Places, the staff who stand in them, and the tries at their till code."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -10,6 +10,8 @@ from campaigns.audit import Audit
 from campaigns.clock import zone
 from campaigns.storage import Row, json_column
 
+IDLE = timedelta(minutes=10)  # as last noted: a phone locks after nine to ten idle minutes, never later
+NOTED_EVERY = timedelta(minutes=1)
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -45,9 +47,10 @@ class Place(Row, table=True):
 
 
 class StaffRole(StrEnum):
-    """What a shop's phone may do. Manager joins with rollbacks and cases."""
+    """What a shop's phone may do: a manager's also signs other phones of its place in and out."""
 
     STAFF = "staff"
+    MANAGER = "manager"
 
 
 class StaffLink(Row, table=True):
@@ -65,10 +68,17 @@ class StaffLink(Row, table=True):
 
 
 class StaffSession(Row, table=True):
-    """A shop's phone that signed in. Listed and revocable."""
+    """A shop's phone that signed in. Listed and revocable; locked after ten idle minutes, until its PIN is typed.
+
+    `pin_hash` is none on phones that signed in before there were PINs: the upgrade signed them out.
+    """
 
     __tablename__ = "staff_sessions"
-    __audit__ = Audit("staff_session", silent=frozenset({"secret_hash"}), path=("place_id",))
+    __audit__ = Audit(
+        "staff_session",
+        silent=frozenset({"secret_hash", "pin_hash", "wrong_pins", "last_seen_at"}),
+        path=("place_id",),
+    )
 
     place_id: UUID = Field(foreign_key="places.id", index=True)
     secret_hash: str = Field(unique=True)
@@ -77,6 +87,25 @@ class StaffSession(Row, table=True):
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None = None
+    pin_hash: str | None = None
+    wrong_pins: int = 0
+    last_seen_at: datetime
+
+    def is_standing(self, now: datetime) -> bool:
+        """Whether the phone is signed in, locked or not."""
+        return self.revoked_at is None and self.expires_at > now
+
+    def is_locked(self, now: datetime) -> bool:
+        """Whether it must show its PIN before it may do anything but be the shop's screen."""
+        return now - self.last_seen_at >= IDLE
+
+    def is_to_note(self, now: datetime) -> bool:
+        """Whether an act of its person moves `last_seen_at`: once a minute is enough."""
+        return now - self.last_seen_at >= NOTED_EVERY
+
+    @property
+    def is_manager(self) -> bool:
+        return self.role == StaffRole.MANAGER
 
 
 class TillCodeTries(SQLModel, table=True):

@@ -1,26 +1,22 @@
-"""Places of an organisation, and the staff links and sessions of their phones."""
+"""Places of an organisation, and the tries at their till codes."""
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from campaigns import clock
 from campaigns.announcements import announce
-from campaigns.errors import Conflict, Forbidden, Gone, Invalid, NotFound, TooMany
+from campaigns.errors import Conflict, Invalid, NotFound, TooMany
 from campaigns.ids import external, parse, uuid7_at
 from campaigns.places import till
-from campaigns.places.models import DAYS, Place, StaffLink, StaffSession, TillCodeTries
-from campaigns.sealing import hash_secret, new_secret
+from campaigns.places.models import DAYS, Place, TillCodeTries
 from campaigns.storage import add_up, changed, newest, upsert
 
 RADIUS_M = range(10, 50_001)
-LINK_LIFE = timedelta(days=14)
-SESSION_LIFE = timedelta(days=90)
 _HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z|24:00\Z")
 
 Geocode = Callable[[str], tuple[float, float] | None]
@@ -112,88 +108,19 @@ def place_by_name(session: Session, organisation_id: UUID, name: str) -> Place:
     return found if found is not None else place_by_id(session, organisation_id, parse("plc", name))
 
 
-def list_places(session: Session, organisation_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Place]:
-    """Newest first, older than `before`."""
+def list_places(
+    session: Session,
+    organisation_id: UUID,
+    *,
+    among: frozenset[UUID] | None = None,
+    before: UUID | None,
+    limit: int,
+) -> Sequence[Place]:
+    """Newest first, older than `before`; of certain places alone if asked."""
     query = select(Place).where(Place.organisation_id == organisation_id)
+    if among is not None:
+        query = query.where(col(Place.id).in_(among))
     return newest(session, query, Place, before=before, limit=limit)
-
-
-def issue_staff_link(session: Session, place: Place, *, secret: str | None = None, now: datetime) -> str:
-    """Make a one-time link's secret, good for 14 days. A caller that draws it first passes its own."""
-    secret = secret or new_secret()
-    session.add(
-        StaffLink(
-            id=uuid7_at(now),
-            place_id=place.id,
-            secret_hash=hash_secret(secret),
-            created_at=now,
-            expires_at=now + LINK_LIFE,
-        )
-    )
-    return secret
-
-
-def link_by_secret(session: Session, secret: str, *, now: datetime) -> StaffLink:
-    """The unused link. NotFound for none, Gone for a used or expired one."""
-    link = session.exec(select(StaffLink).where(StaffLink.secret_hash == hash_secret(secret))).first()
-    if link is None:
-        raise NotFound("This sign-in link is not one of ours. Ask for a new one.", code="unknown_link")
-    if link.used_at is not None or link.expires_at <= now:
-        raise Gone("This sign-in link was used already or is too old. Ask for a new one.", code="link_used")
-    return link
-
-
-def sign_in(session: Session, secret: str, *, label: str, now: datetime) -> tuple[StaffSession, str]:
-    """Use a staff link once: the session and its secret, for the cookie. Two phones at once: one gets in."""
-    link = link_by_secret(session, secret, now=now)
-    used = changed(
-        session,
-        update(StaffLink).where(col(StaffLink.id) == link.id, col(StaffLink.used_at).is_(None)).values(used_at=now),
-    )
-    if not used:
-        raise Gone("This sign-in link was used already. Ask for a new one.", code="link_used")
-    fresh = new_secret()
-    staff = StaffSession(
-        id=uuid7_at(now),
-        place_id=link.place_id,
-        secret_hash=hash_secret(fresh),
-        role=link.role,
-        label=label[:80],
-        created_at=now,
-        expires_at=now + SESSION_LIFE,
-    )
-    session.add(staff)
-    return staff, fresh
-
-
-def staff_session_by_secret(session: Session, secret: str, *, now: datetime) -> StaffSession:
-    """The live session behind a cookie; Forbidden for none, a revoked or an expired one."""
-    found = session.exec(select(StaffSession).where(StaffSession.secret_hash == hash_secret(secret))).first()
-    if found is None or found.revoked_at is not None or found.expires_at <= now:
-        raise Forbidden("This phone is not signed in. Open a staff link of your shop.", code="not_signed_in")
-    return found
-
-
-def list_staff_sessions(session: Session, place_id: UUID, *, now: datetime) -> Sequence[StaffSession]:
-    """Live sessions of a place, newest first."""
-    return session.exec(
-        select(StaffSession)
-        .where(
-            StaffSession.place_id == place_id,
-            col(StaffSession.revoked_at).is_(None),
-            StaffSession.expires_at > now,
-        )
-        .order_by(col(StaffSession.id).desc())
-    ).all()
-
-
-def revoke_staff_session(session: Session, place_id: UUID, session_id: UUID, *, now: datetime) -> None:
-    """End one session of this place; NotFound for another place's."""
-    staff = session.get(StaffSession, session_id)
-    if staff is None or staff.place_id != place_id:
-        raise NotFound("There is no such session.")
-    staff.revoked_at = staff.revoked_at or now
-    session.add(staff)
 
 
 def reserve_till_try(session: Session, place: Place, *, now: datetime) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from campaigns import clock
+from campaigns import clock, identity
 from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
@@ -92,11 +92,12 @@ def launch(session: Session, campaign: Campaign, facts: LaunchFacts, *, now: dat
     for target in list_targets(session, campaign.id):
         target.locked_at = now
         session.add(target)
-    return checklist(campaign, facts)
+    organisation = identity.organisation_by_id(session, campaign.organisation_id)
+    return checklist(campaign, facts, organisation.missing_legal_data)
 
 
-def checklist(campaign: Campaign, facts: LaunchFacts) -> list[ChecklistItem]:
-    """What a campaign should have before the first shopper scans."""
+def checklist(campaign: Campaign, facts: LaunchFacts, legal_missing: Sequence[str]) -> list[ChecklistItem]:
+    """What a campaign should have before the first shopper scans; `legal_missing`: what its legal pages lack."""
 
     def item(name: str, ok: bool, warning: str) -> ChecklistItem:
         return ChecklistItem(name, ok, None if ok else warning)
@@ -124,8 +125,8 @@ def checklist(campaign: Campaign, facts: LaunchFacts) -> list[ChecklistItem]:
         item("reward", True, ""),
         item(
             "legal_pages",
-            False,
-            "Passerelle cannot make the legal pages yet: link your own legal notice and privacy page in print.",
+            not legal_missing,
+            f"The legal pages do not name {', '.join(legal_missing)} yet: give them with PATCH /v1/organisation.",
         ),
     ]
 

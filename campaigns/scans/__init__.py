@@ -2,7 +2,9 @@
 
 from campaigns.scans.check_ins import check_in, find_check_in, reasons_of, try_till_code
 from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique_visitors
+from campaigns.scans.forgetting import PERSON_COLUMNS, forget, forget_positions
 from campaigns.scans.judge import judge, rejudge
+from campaigns.scans.log_start import move_log_start
 from campaigns.scans.models import CheckIn, Scan
 from campaigns.scans.positions import Position, SealedFix, accuracy_up, best_fix
 from campaigns.scans.receipt import Receipt, ReceiptBook
@@ -14,6 +16,7 @@ from campaigns.scans.service import (
     list_scans,
     photographed,
     scan_by_id,
+    scan_of,
     sight,
     standing_judgements,
     take_writer_number,
@@ -23,6 +26,7 @@ from campaigns.scans.verdict import EARNING, Judgement, Reason, Verdict
 
 __all__ = [
     "EARNING",
+    "PERSON_COLUMNS",
     "CheckIn",
     "Figures",
     "Judgement",
@@ -41,14 +45,18 @@ __all__ = [
     "confirm_by_key",
     "confirmed_among",
     "find_check_in",
+    "forget",
+    "forget_positions",
     "judge",
     "last_hours",
     "list_scans",
+    "move_log_start",
     "photographed",
     "reasons_of",
     "recount",
     "rejudge",
     "scan_by_id",
+    "scan_of",
     "sight",
     "standing_judgements",
     "take_writer_number",

@@ -87,6 +87,7 @@ def check_in(
     till_window: int | None,
     occurred_at: datetime | None,
     least_presence: int = 0,
+    rules_version_id: UUID | None = None,
     now: datetime,
 ) -> CheckIn:
     """The offline act on a scan, once per scan; Conflict when its twin was first.
@@ -133,6 +134,7 @@ def check_in(
         "counted": counted,
         "occurred_at": at,
         "checked_in_at": now,
+        "rules_version_id": rules_version_id,
     }
     if not insert_once(session, CheckIn, **values):
         raise Conflict("This scan was checked in a moment ago.", code="already_checked_in")

@@ -162,6 +162,7 @@ class CheckIn(Row, table=True):
     counted: bool = Field(description="the first of this person, token and civil day")
     occurred_at: datetime
     checked_in_at: datetime
+    rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
 
 
 class Visit(SQLModel, table=True):
@@ -207,6 +208,15 @@ class ScanWriter(SQLModel, table=True):
 
     number: int = Field(primary_key=True)
     started_at: datetime
+
+
+class LogStart(SQLModel, table=True):
+    """From when on the log holds every scan: older ones reached their term and only their counters are left."""
+
+    __tablename__ = "log_starts"
+
+    id: int = Field(default=1, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    whole_from: datetime
 
 
 class VisitorSalt(SQLModel, table=True):

@@ -87,6 +87,19 @@ def detach(dsn: str, before: date) -> list[str]:
     return done
 
 
+def drop_detached(dsn: str, before: date) -> list[str]:
+    """Drop the months before one that are part of the log no more; their names."""
+    with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+        part_of = {name for name, _ in connection.execute(_ATTACHED).fetchall()}
+        tables = connection.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+        ).fetchall()
+        gone = [name for (name,) in tables if is_month(name) and name not in part_of and _month_named(name) < before]
+        for name in gone:
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
+    return gone
+
+
 def parse_month(text: str) -> date:
     """`2026-01` -> its first day. Invalid for anything else."""
     try:

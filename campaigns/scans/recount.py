@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import datetime
 from heapq import nsmallest
 from uuid import UUID
 
@@ -10,8 +10,8 @@ from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns import ids
-from campaigns.scans import partitions
 from campaigns.scans.log import VISITOR_SAMPLE
+from campaigns.scans.log_start import whole_from
 from campaigns.scans.models import (
     CheckIn,
     Scan,
@@ -29,27 +29,31 @@ _SHOWN = 5  # differences spelled out of each kind
 def recount(session: Session) -> list[str]:
     """What does not add up, in words; an empty list when all does. Reads one snapshot.
 
-    On PostgreSQL what is older than the oldest attached month is left out: its scans are elsewhere.
+    What is older than the log is whole is left out: those scans reached their term, or their month was detached.
     """
-    since = _oldest_month(session)
+    since = whole_from(session)
+    first = ids.first_of(since)
     verdicts: dict[UUID, str] = {}
     for scan_id, verdict in session.execute(
-        select(col(ScanJudgement.scan_id), col(ScanJudgement.verdict)).order_by(col(ScanJudgement.id))
+        select(col(ScanJudgement.scan_id), col(ScanJudgement.verdict))
+        .where(col(ScanJudgement.scan_id) >= first)
+        .order_by(col(ScanJudgement.id))
     ):
         verdicts[scan_id] = verdict
-    confirmed = set(session.exec(select(ScanConfirmation.scan_id).where(col(ScanConfirmation.is_judged))).all())
+    judged = select(ScanConfirmation.scan_id).where(col(ScanConfirmation.is_judged), ScanConfirmation.scan_id >= first)
+    confirmed = set(session.exec(judged).all())
     scans: Counter[_Key] = Counter()
     proven: Counter[_Key] = Counter()
     keys: dict[tuple[UUID, int], set[int]] = defaultdict(set)
     known: set[UUID] = set()
-    for id, token_id, phase, first, visitor_key in _scans(session):
+    for id, token_id, phase, was, visitor_key in _scans(session, first):
         at_ms = id.int >> 80
-        key = (token_id or ids.NIL, at_ms // 3_600_000, phase, verdicts.get(id, first))
+        key = (token_id or ids.NIL, at_ms // 3_600_000, phase, verdicts.get(id, was))
         scans[key] += 1
         if id in confirmed:
             proven[key] += 1
             known.add(id)
-        if token_id is not None and first not in ("bot", "test"):
+        if token_id is not None and was not in ("bot", "test"):
             keys[(token_id, at_ms // 86_400_000)].add(visitor_key)
     return [
         *_counter_problems(session, scans, proven, since),
@@ -58,20 +62,11 @@ def recount(session: Session) -> list[str]:
     ]
 
 
-def _oldest_month(session: Session) -> datetime:
-    connection = session.connection()
-    months: list[date] = []
-    if connection.dialect.name == "postgresql":
-        months = partitions.attached(connection.exec_driver_sql)
-    first = months[0] if months else date(1970, 1, 1)
-    return datetime(first.year, first.month, 1, tzinfo=UTC)
-
-
-def _scans(session: Session) -> Iterator[tuple[UUID, UUID | None, str, str, int]]:
+def _scans(session: Session, first: UUID) -> Iterator[tuple[UUID, UUID | None, str, str, int]]:
     rows = session.execute(
-        columns(
-            col(Scan.id), col(Scan.token_id), col(Scan.phase), col(Scan.verdict), col(Scan.visitor_key)
-        ).execution_options(yield_per=5000)
+        columns(col(Scan.id), col(Scan.token_id), col(Scan.phase), col(Scan.verdict), col(Scan.visitor_key))
+        .where(col(Scan.id) >= first)
+        .execution_options(yield_per=5000)
     )
     yield from rows.all()
 

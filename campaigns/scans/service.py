@@ -14,7 +14,7 @@ from campaigns.errors import Conflict, Gone, NotFound
 from campaigns.events import record_event
 from campaigns.places.geofence import Geofence
 from campaigns.places.network import NOWHERE, Whereabouts
-from campaigns.planning import State
+from campaigns.planning import Campaign, State
 from campaigns.scans.agents import Agent
 from campaigns.scans.log import ScanRow, TappedScan
 from campaigns.scans.models import (
@@ -145,6 +145,15 @@ def _note_confirmed(session: Session, scan_id: UUID, token_id: UUID, visitor_key
 def scan_by_id(session: Session, scan_id: UUID) -> Scan:
     """A scan, whoever's it is: the caller checks its campaign. NotFound for none."""
     scan = session.get(Scan, scan_id)
+    if scan is None:
+        raise NotFound("There is no such scan.")
+    return scan
+
+
+def scan_of(session: Session, organisation_id: UUID, scan_id: UUID) -> Scan:
+    """The organisation's scan. NotFound, after the same one statement, for another's and for none."""
+    campaign = select(Campaign.id).where(Campaign.organisation_id == organisation_id)
+    scan = session.exec(select(Scan).where(Scan.id == scan_id, col(Scan.campaign_id).in_(campaign))).first()
     if scan is None:
         raise NotFound("There is no such scan.")
     return scan

@@ -29,9 +29,11 @@ from campaigns.tokens.models import (
     url_of,
 )
 from campaigns.tokens.service import (
+    PERSON_COLUMNS,
     change_token,
     find_tag,
     find_token,
+    forget,
     forget_taps,
     has_spent,
     ids_of_campaign,
@@ -60,6 +62,7 @@ from campaigns.tokens.writings import (
 
 __all__ = [
     "LEADING",
+    "PERSON_COLUMNS",
     "Good",
     "Kind",
     "Medium",
@@ -79,6 +82,7 @@ __all__ = [
     "find_binding",
     "find_tag",
     "find_token",
+    "forget",
     "forget_taps",
     "has_spent",
     "ids_of_campaign",

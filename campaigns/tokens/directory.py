@@ -148,7 +148,8 @@ class Directory:
     def hear(self, kind: str, id: UUID) -> None:
         """Drop what a committed change touched.
 
-        `kind` is campaign, place, token, code (a new one), or everything, when changes may have been missed.
+        `kind` is campaign, place, token, code (a new one), or everything, when changes may have been missed. Nothing
+        here is of an organisation.
         """
         with self._lock:
             self._generation += 1
@@ -159,7 +160,7 @@ class Directory:
                     kept.clear()
             elif kind == "token":
                 self._entries.pop(self._codes.pop(id, ""), None)
-            elif kind != "code":
+            elif kind not in ("code", "organisation"):
                 self._drop_all_of(id)
 
     def _drop_all_of(self, id: UUID) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from campaigns.ids import plain_name
-from campaigns.tokens import sheets
+from campaigns.tokens import notices, sheets
 from campaigns.tokens.layouts import Layout, Paper, Sheet, Spot, Words
 from campaigns.tokens.lettering import printable
 from campaigns.tokens.paper import A5, GREY, Ink, Pen, Press
@@ -16,6 +16,7 @@ from campaigns.tokens.typesetting import LEADING, PT, fit, width
 LONGEST_CONTACT: Final = 120  # characters
 _MARGIN: Final = 16.0
 _ACROSS: Final = A5[0] - 2 * _MARGIN
+_NOTICE: Final = 194.5  # where it begins, on the pages of a kit
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def sign_in_page(kit: Kit, words: Words, said: KitWords, url: str) -> bytes:
         y = pen.block(fit(said.sign_in_scan, _ACROSS, most=12 * PT, least=9 * PT, lines=2, bold=True), _MARGIN, 164)
         y = pen.block(fit(said.sign_in_until, _ACROSS, most=10 * PT, least=7 * PT, lines=2), _MARGIN, y + 6)
         pen.block(fit(said.sign_in_secret, _ACROSS, most=8.5 * PT, least=7 * PT, lines=3), _MARGIN, y + 5, tint=GREY)
+        notices.strip(pen, words.notice, _MARGIN, _NOTICE, _ACROSS)
     return press.finish().pdf
 
 
@@ -86,9 +88,10 @@ def how_to_page(kit: Kit, words: Words, said: KitWords) -> bytes:
         pen.rule(_MARGIN, 172, _ACROSS, 0)
         pen.line(said.question, _MARGIN, 180, 9 * PT, tint=GREY)
         if said.contact:
-            pen.block(fit(said.contact, _ACROSS, most=13 * PT, least=7 * PT, lines=3, bold=True), _MARGIN, 184)
+            pen.block(fit(said.contact, _ACROSS, most=12 * PT, least=7 * PT, lines=2, bold=True), _MARGIN, 184)
         else:
             pen.rule(_MARGIN, 194, _ACROSS, 0, thick=0.2, dash=(0.3, 1.2))
+        notices.strip(pen, words.notice, _MARGIN, _NOTICE, _ACROSS)
     return press.finish().pdf
 
 

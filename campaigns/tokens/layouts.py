@@ -137,7 +137,10 @@ class Spot:
 
 @dataclass(frozen=True)
 class Words:
-    """What a sheet says, finished in one language. `reads` has `%(mm)s` and `%(cm)s`, the code and its distance."""
+    """What a sheet says, finished in one language. `reads` has `%(mm)s` and `%(cm)s`, the code and its distance.
+
+    `notice` is what the law asks of the organisation: each sheet shows all of it.
+    """
 
     brand: str
     title: str
@@ -155,6 +158,7 @@ class Words:
     look: str
     figure: str = ""
     goal: str = ""
+    notice: str = ""
     share: float | None = None
 
     def printable(self) -> "Words":

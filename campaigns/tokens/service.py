@@ -17,11 +17,12 @@ from campaigns.events import record_event
 from campaigns.ids import uuid7_at
 from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts, State
-from campaigns.storage import insert_once, newest, store
+from campaigns.storage import hand_over, insert_once, newest, store
 from campaigns.tokens import codes
-from campaigns.tokens.models import Kind, Medium, SpentTap, SunTag, TagPlan, Token, TokenChange, TokenState
+from campaigns.tokens.models import Kind, Medium, SerialUse, SpentTap, SunTag, TagPlan, Token, TokenChange, TokenState
 
 TAPS_KEPT = timedelta(days=3)  # a receipt carries an act for two
+PERSON_COLUMNS = (col(SerialUse.person_id),)
 _ATTEMPTS = 5  # of a free code: with a million tokens one try in 35 million collides
 
 
@@ -89,6 +90,11 @@ def has_spent(session: Session, token_id: UUID, scan_id: UUID) -> bool:
 def forget_taps(session: Session, *, now: datetime) -> None:
     """Drop what was kept of taps for their reload and their check-in."""
     session.execute(delete(SpentTap).where(col(SpentTap.tapped_at) < now - TAPS_KEPT))
+
+
+def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
+    """Leave the codes a person used up used, by nobody."""
+    hand_over(session, PERSON_COLUMNS, participant_id, surrogate)
 
 
 def find_tag(session: Session, token_id: UUID) -> SunTag | None:

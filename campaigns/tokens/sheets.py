@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from campaigns.tokens import labels, posters
+from campaigns.tokens import labels, notices, posters
 from campaigns.tokens.layouts import GRIDS, Grid, Layout, Sheet, Spot, Words, sticker_grid
 from campaigns.tokens.paper import A4, Pen, Press, Printed
 
@@ -39,15 +39,23 @@ def draw(layout: Layout, spots: Sequence[Spot], words: Words, *, every: int = 1)
 def _in_cells(layout: Layout, spots: Sequence[Spot], words: Words, grid: Grid, every: int) -> Printed:
     ink = replace(layout.ink, mask=_MASK) if len(spots) > _MANY else layout.ink
     press = Press(words.title, A4, ink, pointer=layout.pointer)
-    for start in range(0, len(spots), grid.cells):
+    is_cut = layout.sheet is Sheet.STICKERS
+    last_is_notice = notices.takes_a_cell(words.notice, grid, is_cut=is_cut)
+    cells = grid.cells - last_is_notice
+    for start in range(0, len(spots), cells):
         with press.page() as pen:
-            for number, spot in enumerate(spots[start : start + grid.cells]):
+            for number, spot in enumerate(spots[start : start + cells]):
                 with pen.panel(*grid.corner(number), grid.across, grid.down) as cell:
-                    if layout.sheet is Sheet.LABELS:
-                        labels.label(cell, spot, words, grid)
-                    else:
+                    if is_cut:
                         labels.sticker(cell, spot, words, layout.shape)
-            _tell_printer(pen, words, grid, is_cut=layout.sheet is Sheet.STICKERS)
+                    else:
+                        labels.label(cell, spot, words, grid)
+            if last_is_notice:
+                with pen.panel(*grid.corner(cells), grid.across, grid.down) as cell:
+                    notices.in_cell(cell, words.notice, max(3.0, *grid.inset))
+            elif words.notice:
+                notices.in_margin(pen, words.notice, grid, is_cut=is_cut)
+            _tell_printer(pen, words, grid, is_cut=is_cut)
     return press.finish(every=every)
 
 

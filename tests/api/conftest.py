@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.desk import Desk
 from tests.api.helpers import Shop, make_shop, two_brands
+from tests.api.peers import Peers, make_peers
 from tests.conftest import SECRET, Server, found, new_postgres_url, running_server
 
 
@@ -35,6 +36,17 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     console_key = found(url, SECRET, "Maison Croix-Rousse")  # before the server starts: a SQLite file has one writer
     with two_brands(url) as (server, other_key):
         yield House(server, other_key, console_key, url, make_shop(server))
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def peers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
+    """The application in this process with organisations that have one of everything, once on each database."""
+    folder = tmp_path_factory.mktemp("peers")
+    if request.param == "sqlite":
+        url = f"sqlite:///{folder}/passerelle.db"
+    else:
+        url = new_postgres_url(request.getfixturevalue("postgres"))
+    yield from make_peers(url, folder)
 
 
 @pytest.fixture

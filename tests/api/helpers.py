@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from tests.conftest import SECRET, Server, client, free_port, run_passerelle, running_server
+from tests.conftest import PIN, SECRET, Server, client, free_port, run_passerelle, running_server
 
 BELLECOUR = {"lat": 45.7578, "lon": 4.8320}
 PLACE: dict[str, Any] = {"name": "Bellecour", **BELLECOUR, "radius_m": 100, "time_zone": "Europe/Paris"}
@@ -67,6 +67,16 @@ def made(answer: httpx2.Response) -> dict[str, Any]:
     assert answer.status_code == 201, answer.text
     body: dict[str, Any] = answer.json()
     return body
+
+
+@contextmanager
+def signed_in(shop: Shop, *, role: str = "staff", **headers: str) -> Iterator[httpx2.Client]:
+    """A phone of the shop, signed in by a staff link of that role, its PIN chosen."""
+    with shop.server.api() as api:
+        link = made(api.post(f"/v1/places/{shop.place}/staff-links", json={"role": role}))["url"]
+    with shop.server.phone(**headers) as phone:
+        assert phone.post(link, data={"pin": PIN}).status_code == 303
+        yield phone
 
 
 def raw(server: Server, request: bytes) -> tuple[int, bytes]:

@@ -3,7 +3,6 @@
 import base64
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,7 @@ from campaigns import ids
 from campaigns.places import till
 from campaigns.sealing import Keyring
 from campaigns.tokens import live
-from tests.api.helpers import Shop, made, make_shop, problem
+from tests.api.helpers import Shop, made, make_shop, problem, signed_in
 from tests.conftest import SECRET, Server
 
 LIVE = Keyring(SECRET).derive("live-code")
@@ -60,16 +59,6 @@ def issue(shop: Shop, **fields: Any) -> httpx2.Response:
     with shop.server.api() as api:
         wanted = {"medium": "qr", "kind": "live", "place_id": shop.place, **fields}
         return api.post(f"/v1/campaigns/{shop.campaign}/tokens", json=wanted)
-
-
-@contextmanager
-def signed_in(shop: Shop) -> Iterator[httpx2.Client]:
-    """A phone of the shop, signed in by a staff link."""
-    with shop.server.api() as api:
-        link = made(api.post(f"/v1/places/{shop.place}/staff-links"))["url"]
-    with shop.server.phone() as phone:
-        assert phone.post(link.removeprefix(shop.server.url)).status_code == 303
-        yield phone
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from api import printing
 from campaigns.errors import TooMany
 from tests.api.conftest import House
 from tests.api.helpers import CAMPAIGN, PLACE, Shop, made, make_shop, owner, problem
-from tests.conftest import Server
+from tests.conftest import PIN, Server
 from tests.printed import codes_on, pages, words_in
 
 FORMATS = ["a4", "thanks", "labels", "tent", "stickers"]
@@ -311,7 +311,7 @@ def test_the_sign_in_of_a_kit_works_once_and_each_download_has_its_own(shop: Sho
         path = link.removeprefix(shop.server.url)
         with shop.server.phone(Accept="text/html") as phone:
             assert phone.get(path).status_code == 200
-            assert phone.post(path, headers={"Origin": shop.server.url}).status_code == 303
+            assert phone.post(path, data={"pin": PIN}, headers={"Origin": shop.server.url}).status_code == 303
             assert "Bellecour" in phone.get("/staff").text
         with shop.server.phone(Accept="text/html") as late:
             assert late.post(path, headers={"Origin": shop.server.url}).status_code == 410

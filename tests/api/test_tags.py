@@ -4,14 +4,13 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx2
 import pytest
 
 from tests.api.conftest import House
-from tests.api.helpers import Shop, made, make_shop, owner, problem
+from tests.api.helpers import Shop, made, make_shop, owner, problem, signed_in
 from tests.conftest import Server
 
 OTHER_PHONE = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Mobile"
@@ -28,15 +27,7 @@ def fresh(server: Server) -> Shop:
 @pytest.fixture
 def till(fresh: Shop) -> Iterator[httpx2.Client]:
     """Its phone, signed in."""
-    with signed_in(fresh) as phone:
-        yield phone
-
-
-@contextmanager
-def signed_in(shop: Shop) -> Iterator[httpx2.Client]:
-    with shop.server.api() as api, shop.server.phone(Accept="application/json") as phone:
-        link = made(api.post(f"/v1/places/{shop.place}/staff-links"))["url"]
-        assert phone.post(link).status_code == 303
+    with signed_in(fresh, Accept="application/json") as phone:
         yield phone
 
 

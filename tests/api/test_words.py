@@ -11,7 +11,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from api.pages.render import MESSAGES
+from api.pages.refusals import MESSAGES
 from tests.api.test_contract import raised_codes
 from tests.conftest import ROOT
 

@@ -15,7 +15,7 @@ import zxingcpp
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Geolocation, Page, expect, sync_playwright
 
-from tests.conftest import Server, client, running_server
+from tests.conftest import PIN, Server, client, running_server
 
 BELLECOUR: Geolocation = {"latitude": 45.7578, "longitude": 4.8320, "accuracy": 12}
 ANDROID = (
@@ -110,9 +110,9 @@ class Shop:
             rows = api.get(f"/v1/missions/{self.mission['id']}/ideas", params={"limit": 200}).json()["data"]
             return [row["text"] for row in rows]
 
-    def staff_link(self) -> str:
+    def staff_link(self, role: str = "staff") -> str:
         """A new one-time sign-in link of the shop."""
-        return str(self.post(f"/v1/places/{self.place_id}/staff-links")["url"])
+        return str(self.post(f"/v1/places/{self.place_id}/staff-links", {"role": role})["url"])
 
     def scan(self, *, agent: str = ANDROID, confirm: bool = True, check_in: bool = False) -> None:
         """Another client's scan, over HTTP."""
@@ -246,9 +246,10 @@ def read_qr(page: Page) -> str:
     return str(found[0])
 
 
-def sign_in(page: Page, shop: Shop) -> None:
+def sign_in(page: Page, shop: Shop, role: str = "staff") -> None:
     """Open a staff link and use it: the page is the staff page then."""
-    page.goto(shop.staff_link())
+    page.goto(shop.staff_link(role))
+    page.locator("#pin").fill(PIN)
     page.locator("main form button").click()
     expect(page.locator(".digits")).to_be_visible()
 

@@ -51,6 +51,7 @@ def with_proof(page: Page, shop: Shop) -> None:
 def with_an_idea_error(page: Page, shop: Shop) -> None:
     with_proof(page, shop)
     page.locator("#text").fill("  ")
+    page.locator("#age-15").check()
     page.locator("#text ~ button").click()
     page.locator("#errors").wait_for()
 
@@ -65,6 +66,7 @@ def with_a_till_error(page: Page, shop: Shop) -> None:
 def with_an_idea(page: Page, shop: Shop) -> None:
     with_proof(page, shop)
     page.locator("#text").fill("Un pommier")
+    page.locator("#age-15").check()
     page.locator("#text ~ button").click()
     page.locator(".ideas").wait_for()
 
@@ -80,8 +82,12 @@ def staff_link(page: Page, shop: Shop) -> None:
 
 def staff_page(page: Page, shop: Shop) -> None:
     shop.scan()
-    sign_in(page.context.new_page(), shop)  # another session, to be signed out
-    sign_in(page, shop)
+    browser = page.context.browser
+    assert browser is not None
+    other = browser.new_context()  # another phone, to be signed out
+    sign_in(other.new_page(), shop)
+    other.close()
+    sign_in(page, shop, "manager")
     page.locator("summary").click()
 
 
@@ -105,6 +111,29 @@ def bytes_of_a_tag(page: Page, shop: Shop) -> None:
         summary.click()
 
 
+def older_rules(page: Page, shop: Shop) -> None:
+    for name in ("Ancienne Halle", "La Halle SAS"):
+        with shop.server.api() as api:
+            api.patch("/v1/organisation", json={"legal_name": name, "mandatory_notice": {"fr": "Mangez, bougez."}})
+        open_path(page, shop, "/m/{slug}/rules")
+    open_path(page, shop, "/m/{slug}/rules?version=1")
+    page.locator(".band").wait_for()
+
+
+def erasing(page: Page, shop: Shop) -> None:
+    my_page(page, shop)
+    page.get_by_role("button", name="M’effacer").click()
+    page.get_by_role("button", name="Oui, m’effacer").wait_for()
+
+
+def too_young(page: Page, shop: Shop) -> None:
+    with_proof(page, shop)
+    page.locator("#text").fill("Un pommier")
+    page.locator("#age-young").check()
+    page.locator("form .go").last.click()
+    page.locator("#errors").wait_for()
+
+
 PAGES: dict[str, Show] = {
     "home": at("/"),
     "home with an error": at("/find?code=7K3Q"),
@@ -117,6 +146,8 @@ PAGES: dict[str, Show] = {
     "mission, idea given": with_an_idea,
     "me, empty": at("/me"),
     "me": my_page,
+    "me, erasing": erasing,
+    "mission, idea refused for the age": too_young,
     "message, unknown code": at("/t/7K3Q9XABZZ"),
     "message, no page": at("/nothing/here"),
     "staff, not signed in": at("/staff"),
@@ -128,10 +159,16 @@ PAGES: dict[str, Show] = {
     "tag, its bytes": bytes_of_a_tag,
     "poster": at("/posters/{code}"),
     "docs": at("/docs"),
+    "docs, rights": at("/docs/rights"),
     "report": at("/report/{code}"),
     "report, thanked": at("/report/{code}?just=reported"),
     "report, of no code of ours": at("/report/7K3Q9XABZZ?just=reported"),
     "problem": at("/problems/not_found"),
+    "legal notice": at("/legal"),
+    "privacy": at("/privacy"),
+    "rules": at("/m/{slug}/rules"),
+    "rules, an older version": older_rules,
+    "scan, with a notice": at("/t/{code}"),
 }
 STATES = ("draft", "paused", "ended")
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")  # contrast may pass in one and fail in the other

@@ -139,6 +139,7 @@ def test_an_idea_of_blanks_is_refused_and_may_be_mended(phone: Phone, shop: Shop
     page.locator("#till").fill(till_code(console))
     page.locator("#till").press("Enter")
     page.locator("#text").fill("   ")
+    page.get_by_label("J’ai 15 ans ou plus").check()
     page.get_by_role("button", name="Envoyer mon idée").click()
     expect(page.locator("#errors")).to_contain_text("le texte est vide")
     give(page, WORDS["fr-FR"], new_idea("Un banc sous le cerisier"), shop)
@@ -147,6 +148,8 @@ def test_an_idea_of_blanks_is_refused_and_may_be_mended(phone: Phone, shop: Shop
 def give(page: Page, words: dict[str, str], idea: str, shop: Shop) -> None:
     """Write an idea on the mission page and see it there."""
     page.locator("#text").fill(idea)
+    if not page.locator("#age-15").is_checked():  # what was said once stays said
+        page.locator("#age-15").check()
     page.get_by_role("button", name=words["send"]).click()
     expect(page.locator("#just")).to_contain_text(words["thanks"])
     expect(page.locator(".ideas li").first).to_contain_text(idea)

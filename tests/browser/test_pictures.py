@@ -18,7 +18,7 @@ from campaigns.scans.log import ScanRow
 from campaigns.storage import Database
 from campaigns.tokens import Medium
 from tests.browser.conftest import ANDROID, BELLECOUR, TITLE, Phone, afternoon_zone
-from tests.conftest import PHONE, ROOT, Server, running_server
+from tests.conftest import PHONE, PIN, ROOT, Server, running_server
 from tests.factories import make_scan, make_token, write
 from tests.scene import Scene, confirmation, set_scene
 
@@ -65,6 +65,7 @@ def test_the_staff_page_shows_the_day(busy: tuple[Server, str, str], phone: Phon
     _, _, link = busy
     page = phone(width=900, height=900)
     page.goto(link)
+    page.locator("#pin").fill(PIN)
     page.locator("main form button").click()
     expect(page.locator("#link")).to_have_text("En direct")
     figures = [int(text) for text in page.locator("dd").all_inner_texts()[:2]]

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Phone, Shop, open_shop, sign_in, till_code
-from tests.conftest import PHONE, Server, wait_until
+from tests.conftest import PHONE, PIN, Server, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -21,6 +21,7 @@ def test_a_staff_link_signs_one_phone_in(phone: Phone, quiet: Shop) -> None:
     link = quiet.staff_link()
     page = phone()
     page.goto(link)
+    page.get_by_label("Choisissez un code PIN").fill(PIN)
     page.get_by_role("button").click()
     expect(page).to_have_url(f"{quiet.server.url}/staff")
     expect(page.get_by_role("heading", level=1)).to_have_text("Halle de Bellecour")
@@ -80,7 +81,7 @@ def test_another_phone_is_signed_out_from_this_one(phone: Phone, quiet: Shop) ->
     lost = phone(agent=PHONE)
     sign_in(lost, quiet)
     page = phone()
-    sign_in(page, quiet)
+    sign_in(page, quiet, "manager")
     rows = page.locator("#phones ~ ul li")
     expect(rows).to_have_count(2)
     page.get_by_role("button", name="Déconnecter iOS").click()

@@ -47,13 +47,18 @@ def test_an_announcement_is_heard_after_its_commit(postgres_database: Database, 
     assert ("campaign", never) not in heard
 
 
-@pytest.mark.parametrize("table", ["campaigns", "places", "tokens"])
+@pytest.mark.parametrize("table", ["campaigns", "places", "tokens", "organisations"])
 def test_a_change_that_nobody_announced_is_found_by_the_sweep_and_told_once(
     postgres_database: Database, heard: Heard, table: str
 ) -> None:
     scene = set_scene(postgres_database)
     assert scene.entry.place is not None
-    id = {"campaigns": scene.campaign.id, "places": scene.entry.place.id, "tokens": scene.token.id}[table]
+    id = {
+        "campaigns": scene.campaign.id,
+        "places": scene.entry.place.id,
+        "tokens": scene.token.id,
+        "organisations": scene.campaign.organisation_id,
+    }[table]
     kind = table.removesuffix("s")
     wait_until(lambda: ("code", scene.token.id) in heard)  # the last of what the scene told
     heard.clear()

@@ -21,7 +21,7 @@ class Caller:
 
     def begin(self, body: bytes = b"{}", *, hours: float = 0) -> bytes | None:
         """The stored body, or None to go ahead."""
-        print_ = idempotency.fingerprint("POST", "/api/v1/campaigns", body)
+        print_ = idempotency.fingerprint("POST", "/api/v1/campaigns", body, self.id)
         with self.database.transaction() as session:
             kept = idempotency.begin(session, self.id, "key-1", print_, now=NOON + timedelta(hours=hours))
             return kept.body if kept else None

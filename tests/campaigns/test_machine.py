@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from campaigns import planning
+from campaigns import planning, privacy
+from campaigns.errors import Gone
 from campaigns.missions import Repeat, StepKind, StepPlan
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
@@ -116,6 +117,7 @@ class Acts(RuleBasedStateMachine):
         self.done: set[tuple[str, str]] = set()
         self.members: set[str] = set()
         self.ideas: set[tuple[str, int]] = set()
+        self.erased: set[str] = set()
         self.paused = False
 
     @rule(target=scans, key=st.integers(1, 2), bot=st.integers(0, 5), gap=st.integers(0, 50))
@@ -144,12 +146,16 @@ class Acts(RuleBasedStateMachine):
             assert taken.geofence == fact.best()
 
     def _check_in(self, fact: Fact, person: Person | None, position: Position | None) -> Person:
+        if fact.person is not None and str(fact.person.participant.id) in self.erased:
+            with pytest.raises(Gone):
+                self.scene.check_in(fact.row, cookie=person.cookie if person else None, now=self.now)
+            return fact.person
         done = self.scene.check_in(fact.row, cookie=person.cookie if person else None, position=position, now=self.now)
         assert done.is_replay is (fact.person is not None)
         if fact.person is not None:
             assert done.person.id == fact.person.participant.id
             return fact.person
-        if person is None:
+        if person is None or str(person.participant.id) in self.erased:
             assert done.secret is not None
             person = Person(done.person, done.secret)
         fact.confirmed, fact.person = True, person
@@ -182,12 +188,22 @@ class Acts(RuleBasedStateMachine):
     @precondition(lambda self: not self.paused)
     @rule(person=people, client=st.integers(1, 3))
     def post_an_idea(self, person: Person, client: int) -> None:
+        if str(person.participant.id) in self.erased:
+            return
         who = str(person.participant.id)
         posted = self.scene.post_idea(person.participant, client_id=f"phone-{client}", now=self.now)
         assert posted.is_replay is ((who, client) in self.ideas)
         self.ideas.add((who, client))
         self.members.add(who)
         self.done.add((who, "idea"))
+
+    @rule(person=people)
+    def erase(self, person: Person) -> None:
+        """Nothing the model counts may change; the next act with that cookie is somebody new's."""
+        with self.scene.database.erasing() as session:
+            gone = privacy.erase(session, person.participant.id, note=lambda *_: None, now=self.now)
+        assert gone is (str(person.participant.id) not in self.erased)
+        self.erased.add(str(person.participant.id))
 
     @rule()
     def judge(self) -> None:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sqlmodel import Session, select
 
 from campaigns import places, scans
-from campaigns.errors import Conflict, Forbidden, Gone, Invalid, NotFound, TooMany
+from campaigns.errors import Conflict, Gone, Invalid, NotFound, TooMany
 from campaigns.ids import show, uuid7_at
 from campaigns.places import Place, till
-from campaigns.places.models import StaffLink, StaffSession, TillCodeTries
+from campaigns.places.models import TillCodeTries
 from campaigns.scans import Receipt, Verdict
 from campaigns.storage import Database
 from tests.factories import NOON, make_organisation, make_place
@@ -153,65 +153,6 @@ def test_a_receipt_older_than_ten_minutes_takes_no_till_code(database: Database)
 def test_a_code_that_stands_nowhere_has_no_till_code(database: Database) -> None:
     with pytest.raises(Invalid):
         try_code(database, receipt(committed_place(database)), None, "123456")
-
-
-# Staff phones ----------------------------------------------------------------------------------------------------
-
-
-def test_a_staff_link_signs_one_phone_in_once(session: Session) -> None:
-    place = make_place(session, make_organisation(session))
-    secret = places.issue_staff_link(session, place, now=NOON)
-    staff, cookie = places.sign_in(session, secret, label="Till", now=NOON)
-    assert places.staff_session_by_secret(session, cookie, now=NOON).id == staff.id
-    with pytest.raises(Gone):
-        places.sign_in(session, secret, label="Another", now=NOON)
-    with pytest.raises(NotFound):
-        places.sign_in(session, "made up", label="Another", now=NOON)
-    assert {secret, cookie}.isdisjoint({row.secret_hash for row in session.exec(select(StaffLink))})
-    assert cookie not in {row.secret_hash for row in session.exec(select(StaffSession))}
-
-
-def test_two_phones_that_race_for_a_staff_link_get_one_session(database: Database) -> None:
-    for _ in range(4):
-        with database.transaction() as session:
-            place = make_place(session, make_organisation(session))
-            secret = places.issue_staff_link(session, place, now=NOON)
-
-        def sign_in(_: int, secret: str = secret) -> UUID:
-            with database.transaction() as session:
-                return places.sign_in(session, secret, label="Till", now=NOON)[0].id
-
-        outcomes = race(6, sign_in)
-        assert sum(isinstance(one, UUID) for one in outcomes) == 1
-        assert sum(isinstance(one, Gone) for one in outcomes) == 5
-        with database.snapshot() as session:
-            assert len(places.list_staff_sessions(session, place.id, now=NOON)) == 1
-
-
-def test_a_staff_link_lasts_fourteen_days_and_a_session_ninety(session: Session) -> None:
-    place = make_place(session, make_organisation(session))
-    secret = places.issue_staff_link(session, place, now=NOON)
-    with pytest.raises(Gone):
-        places.sign_in(session, secret, label="Till", now=NOON + timedelta(days=14))
-    almost = NOON + timedelta(days=14, seconds=-1)
-    _, cookie = places.sign_in(session, secret, label="Till", now=almost)
-    assert places.staff_session_by_secret(session, cookie, now=almost + timedelta(days=89))
-    with pytest.raises(Forbidden):
-        places.staff_session_by_secret(session, cookie, now=almost + timedelta(days=90))
-    assert places.list_staff_sessions(session, place.id, now=almost + timedelta(days=90)) == []
-
-
-def test_a_revoked_session_is_signed_out_and_listed_no_more(session: Session) -> None:
-    organisation = make_organisation(session)
-    place, other = make_place(session, organisation), make_place(session, organisation, name="Croix-Rousse")
-    staff, cookie = places.sign_in(session, places.issue_staff_link(session, place, now=NOON), label="Till", now=NOON)
-    with pytest.raises(NotFound):
-        places.revoke_staff_session(session, other.id, staff.id, now=NOON)
-    assert places.staff_session_by_secret(session, cookie, now=NOON)
-    places.revoke_staff_session(session, place.id, staff.id, now=NOON)
-    with pytest.raises(Forbidden):
-        places.staff_session_by_secret(session, cookie, now=NOON)
-    assert places.list_staff_sessions(session, place.id, now=NOON) == []
 
 
 # Opening hours ---------------------------------------------------------------------------------------------------

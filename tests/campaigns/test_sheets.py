@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from campaigns.errors import Invalid
+from campaigns.identity.legal_data import LONGEST_NOTICE
 from campaigns.tokens import codes, sheets
 from campaigns.tokens.layouts import (
     GRIDS,
@@ -22,6 +23,7 @@ from campaigns.tokens.layouts import (
     printable_spots,
     sticker_grid,
 )
+from campaigns.tokens.notices import require_printable
 from campaigns.tokens.paper import A4, Ink, Press, Printed
 from campaigns.tokens.qr import ErrorCorrection, Style
 from tests.printed import box_of, codes_on, corners, cut_out, from_afar, images_in, pages, streams, text_boxes, words_in
@@ -57,6 +59,9 @@ WORDY = replace(
     promise="Pour chaque passage confirmé dans l’un de nos magasins, La Halle verse dix centimes à l’association des "
     "parents d’élèves, dans la limite de cinq mille euros, du premier octobre au trente novembre.",
     type_at="Ou saisissez ce code sur un-nom-de-domaine-qui-est-vraiment-long.magasins.example.fr",
+    notice=("Pour votre santé, évitez de manger trop gras, trop sucré, trop salé, et bougez. " * 4)[
+        :LONGEST_NOTICE
+    ].strip(),
 )
 LAYOUTS = {
     "poster": Layout(Sheet.A4),
@@ -152,6 +157,27 @@ def test_words_stay_on_their_page_and_out_of_the_quiet_zones(layout: Layout, wor
         around = np.asarray(page.convert("L"))[top - free : bottom + free, left - free : right + free].copy()
         around[free - 6 : -free + 6, free - 6 : -free + 6] = 255
         assert (around > 200).all(), "something stands in the quiet zone"
+
+
+@every_layout
+@pytest.mark.parametrize("notice", ["Mangez bien.", WORDY.notice], ids=["short", "long"])
+def test_a_notice_stands_whole_on_every_page(layout: Layout, notice: str) -> None:
+    words = replace(WORDS, notice=notice)
+    number = cells(layout) + 1
+    printed = draw(layout, spots(number), words)
+    each = 2 if layout.sheet is Sheet.TENT else 1
+    assert (printed.pages, printed.codes) == (2, number * each)
+    assert words_in(printed.pdf).count(notice) == printed.pages * each
+    assert words_in(draw(layout, spots(1)).pdf).count(notice) == 0
+
+
+@pytest.mark.parametrize("text", ["健康", "🍎", "W" * LONGEST_NOTICE])
+def test_a_notice_that_paper_cannot_show_is_refused(text: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        require_printable({"fr": "Mangez bien.", "en": text})
+    assert refusal.value.context["pointer"] == "/mandatory_notice"
+    require_printable({"fr": WORDY.notice})
+    require_printable(None)
 
 
 def test_both_faces_of_a_card_stand_upright_once_it_is_folded() -> None:

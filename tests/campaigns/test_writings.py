@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlmodel import Session, select
 
-from campaigns import places, tokens
+from campaigns import tokens
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.identity import Organisation
 from campaigns.ids import uuid7
@@ -15,7 +15,7 @@ from campaigns.places import Place, StaffSession
 from campaigns.planning import Campaign
 from campaigns.storage import Database
 from campaigns.tokens import Kind, Medium, TagPlan, TagWriting, Token, Was
-from tests.factories import NOON, make_campaign, make_organisation, make_place, make_token
+from tests.factories import NOON, make_campaign, make_organisation, make_phone, make_place, make_token
 from tests.racing import race
 
 UID, OTHER_UID = "04A21B5C7D8E90", "04DE5F1EACC040"
@@ -34,7 +34,7 @@ class Shop(NamedTuple):
 def open_shop(session: Session, organisation: Organisation | None = None) -> Shop:
     organisation = organisation or make_organisation(session)
     campaign, place = make_campaign(session, organisation), make_place(session, organisation)
-    staff, _ = places.sign_in(session, places.issue_staff_link(session, place, now=NOON), label="Till", now=NOON)
+    staff, _ = make_phone(session, place)
     session.flush()
     poster, counter = (make_nfc(session, campaign, place, label=label) for label in ("Poster", "Counter"))
     return Shop(organisation, campaign, place, staff, poster, counter)

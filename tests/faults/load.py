@@ -1,6 +1,7 @@
 """Phones that scan one code over and over, each on its own connection, and remember what they were answered."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ class Load:
     statuses: "Counter[int]" = field(default_factory=Counter)
     answered: list[str] = field(default_factory=list)
     refusals: list[httpx2.Response] = field(default_factory=list)
+    took: list[tuple[float, float]] = field(default_factory=list)  # when a scan began, and its seconds
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -35,8 +37,10 @@ def load(server: Server, code: str, phones: int) -> Iterator[Load]:
         headers = {"User-Agent": PHONE, "Accept": "application/json"}
         with httpx2.Client(base_url=server.url, headers=headers, timeout=60) as phone:
             while not told.stopping.is_set():
+                begun = time.monotonic()
                 answer = phone.get(f"/t/{code}")
                 with lock:
+                    told.took.append((begun, time.monotonic() - begun))
                     told.statuses[answer.status_code] += 1
                     if answer.status_code == 200:
                         told.answered.append(answer.json()["scan_id"])

@@ -119,6 +119,7 @@ def test_what_a_person_typed_outlives_a_503(house: House) -> None:
             assert form.shown == ["till_code"]
             held[language, "check-in"] = form
             typed = {"text": IDEA.replace("\n", "\r\n"), "client_id": f"made-on-the-phone-{language}"}
+            typed |= {"age": "15_or_older"}
             form = form_of(phone.post(f"/m/{shop.slug}/ideas", data=typed), language)
             assert {name: value.replace("\r\n", "\n") for name, value in form.fields.items()} == {**typed, "text": IDEA}
             assert form.shown == ["text"]

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 
 from tests.api.helpers import made, owner, two_brands
-from tests.conftest import Server, wait_until
+from tests.conftest import PIN, Server, wait_until
 
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 INSIDE = {"lat": 45.7579, "lon": 4.8321, "accuracy_m": 12}
@@ -166,7 +166,7 @@ def test_a_printed_code_leads_a_shopper_to_an_idea_and_the_shop_sees_it(server: 
         long = phone.post(ideas, data={"text": "x" * 501, "client_id": "a1"}, headers={"Accept": "text/html"})
         assert long.status_code == 422
         assert "x" * 501 in long.text
-        sent = phone.post(ideas, data={"text": "Des cerisiers <b>!</b>", "client_id": "a1"})
+        sent = phone.post(ideas, data={"text": "Des cerisiers <b>!</b>", "client_id": "a1", "age": "15_or_older"})
         assert (sent.status_code, sent.headers["location"]) == (303, f"/m/{mission['slug']}?just=idea")
         twin = phone.post(ideas, json={"text": "Something else", "client_id": "a1"})
         assert twin.status_code == 201
@@ -396,7 +396,7 @@ def sign_in(server: Server, api: httpx2.Client, place_id: str) -> httpx2.Client:
     assert staff.get("/staff").status_code == 401
     for _ in range(2):
         assert "Bellecour" in staff.get(url).text
-    signed = staff.post(url)
+    signed = staff.post(url, data={"pin": PIN})
     assert (signed.status_code, signed.headers["location"]) == (303, "/staff")
     assert "HttpOnly" in signed.headers["set-cookie"]
     with server.phone(Accept="text/html") as late:

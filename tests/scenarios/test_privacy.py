@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from sqlmodel import select
 
-from campaigns import clock, worker
+from campaigns import clock, ids, worker
 from campaigns.places.geofence import cell
 from campaigns.scans.models import ScanPosition
-from campaigns.sealing import Keyring
+from campaigns.sealing import Keyring, hash_secret
 from campaigns.storage import Database
 from tests.api.helpers import make_shop
 from tests.conftest import SECRET, Server, running_server
@@ -182,3 +182,51 @@ def test_a_corrupt_file_of_addresses_is_said_at_the_start_and_costs_no_scan(
     ) as server:
         assert make_shop(server).scan()["verdict"] == "valid"
     assert "broken.mmdb cannot be read" in "".join(capfd.readouterr())
+
+
+WORDS = "Quetsches-Zwetschgen-1871"
+
+
+def test_what_a_person_left_is_nowhere_after_they_erased_themselves(
+    database_url: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A name, an idea, a position and a cookie are looked for in files, rows, logs and what others may take away."""
+    with running_server(database_url, PASSERELLE_ERASURE_DIR=str(tmp_path / "noted")) as server:
+        shop = make_shop(server)
+        with server.phone(Accept="application/json") as phone, server.phone(Accept="application/json") as other:
+            for one, words in ((phone, WORDS), (other, "Des poires")):
+                receipt = one.get(f"/t/{shop.code}").json()["receipt"]
+                act = {"receipt": receipt, "lat": LAT, "lon": LON, "accuracy_m": 12.5}
+                one.post(f"/t/{shop.code}/check-in", json=act).raise_for_status()
+                one.post(f"/m/{shop.slug}/ideas", json={"text": words}).raise_for_status()
+            held = phone.get("/me/export").json()["people"][0]["participant"]
+            (cookie,) = (value for name, value in phone.cookies.items() if name.startswith("passerelle_p_"))
+            sealed = kept_once(database_url)
+            assert phone.post("/me/erasure", json={}).json() == {"erased": 1}
+            shown = [other.get(path).content for path in ("/me/export", "/me", f"/m/{shop.slug}")]
+        with server.api() as api:
+            shown.append(api.get(f"/v1/missions/{shop.mission}/ideas").content)
+        assert server.passerelle("verify").returncode == 0
+    said = "".join(capfd.readouterr())
+    database = Database(database_url)
+    left = [one for one in sealed if one in kept(database)]
+    worker.purge(database, now=clock.utc_now())
+    database.close()
+    assert len(left) == 1, "the other person's position is still needed"
+    (gone,) = (one for one in sealed if one not in left)
+    id = ids.parse("par", held["id"])
+    traces = [WORDS.encode(), held["pseudonym"].encode(), hash_secret(cookie).encode(), cookie.encode(), gone]
+    traces += [gone.hex().encode(), *([id.bytes] if database_url.startswith("sqlite") else [])]
+    places = [("the log", said.encode()), *(("an answer", content) for content in shown)]
+    places += [one for one in everything(database_url) if one[0] != "erasures"]
+    assert [(name, trace) for name, content in places for trace in traces if trace in content] == []
+    (noted,) = (tmp_path / "noted").iterdir()
+    assert id.hex in noted.read_text()
+
+
+def kept_once(database_url: str) -> list[bytes]:
+    database = Database(database_url)
+    try:
+        return kept(database)
+    finally:
+        database.close()

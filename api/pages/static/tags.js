@@ -111,6 +111,7 @@ const record = async (row, fields) => {
   const { status, body } = await post(`${path}/writings`, fields);
   if (status === 201) return body;
   if (status === 401) throw new Trouble("signedOut");
+  if (body.code === "locked") throw new Trouble("asleep");
   if (status >= 500 || status === 429) throw new Trouble("unsaved");
   if (body.code !== "tag_taken") throw new Trouble("refused");
   say("taken", { name, found: body.label });
@@ -125,7 +126,8 @@ const lock = async (row, written, tag) => {
     await new NDEFReader().makeReadOnly({ signal: control.signal });
     written.locked_at = "now"; // whatever the server says next, the tag is locked
   }
-  if ((await post(written.lock_url, {})).status !== 200) throw new Trouble("unsaved");
+  const { status, body } = await post(written.lock_url, {});
+  if (status !== 200) throw new Trouble(body.code === "locked" ? "asleep" : "unsaved");
   row.querySelector(".state").textContent += ` · ${panel.dataset.lockedstate}`;
   return true;
 };

@@ -1,0 +1,44 @@
+"""Asking a server for the command line, with a key; refusals are the server's own words."""
+
+from typing import Annotated, Any
+
+import typer
+
+from api.terminal import refuse
+
+ServerUrl = Annotated[str, typer.Option(help="The server's address.", envvar="PASSERELLE_BASE_URL")]
+ServerKey = Annotated[str, typer.Option(help="An API key.", envvar="PASSERELLE_API_KEY")]
+
+
+def ask(
+    method: str,
+    server: str,
+    path: str,
+    key: str,
+    *,
+    content: bytes | None = None,
+    kind: str = "application/json",
+    **query: str,
+) -> dict[str, Any]:
+    """Send a request; the JSON of the answer, empty for none. Exits 1 with the reason when it is refused."""
+    import httpx2
+
+    if not key or not key.isascii():
+        refuse("Give a key: --key psr_live_... or PASSERELLE_API_KEY.")
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": kind}
+    try:
+        answer = httpx2.request(
+            method, f"{server.rstrip('/')}{path}", params=query, headers=headers, content=content, timeout=60
+        )
+    except httpx2.HTTPError as error:
+        refuse(f"The server at {server} does not answer: {error}")
+    if answer.status_code == 204:
+        return {}
+    try:
+        body: dict[str, Any] = answer.json()
+    except ValueError:
+        refuse(f"{server} answered {answer.status_code}, and not as Passerelle does. Is it the right address?")
+    if not answer.is_success:
+        faults = "".join(f"\n  {one['pointer']}: {one['detail']}" for one in body.get("errors", []))
+        refuse(f"{body.get('detail', answer.text)}{faults}")
+    return body

@@ -1,0 +1,196 @@
+"""Everything held about a person, in the order a page shows it: for them alone, so nothing is left out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from campaigns import community, identity, ids
+from campaigns.missions import Membership, Mission, Step
+from campaigns.missions.models import StepCompletion
+from campaigns.participants import Participant
+from campaigns.places import Place
+from campaigns.planning import Campaign
+from campaigns.privacy.retention import POSITION_LIFE
+from campaigns.privacy.service import PERSON_LIFE
+from campaigns.scans import CheckIn, Scan
+from campaigns.scans.models import LiveWindowUse, ScanPosition
+from campaigns.tokens import Token
+from campaigns.tokens.models import SerialUse
+
+Record = dict[str, Any]
+OpenFix = Callable[[bytes], tuple[float, float]]  # a sealed position -> degrees, for whom they are
+
+
+def holdings(session: Session, person: Participant, *, open_fix: OpenFix) -> dict[str, Any]:
+    """What is held of a participant: `participant`, then lists of records, newest first."""
+    return {
+        "participant": _participant(session, person),
+        "missions": _missions(session, person.id),
+        "check_ins": list(_check_ins(session, person.id, open_fix)),
+        "live_codes": _live_codes(session, person.id),
+        "serials": _serials(session, person.id),
+        "steps": _steps(session, person.id),
+        "ideas": _ideas(session, person.id),
+    }
+
+
+def kept_until(session: Session, person: Participant) -> datetime | None:
+    """When a person is erased by the clock: 90 days after the last of their campaigns; None while one has no end."""
+    acted = select(CheckIn.campaign_id).where(CheckIn.participant_id == person.id)
+    joined = (
+        select(Mission.campaign_id)
+        .join(Membership, col(Membership.mission_id) == Mission.id)
+        .where(Membership.participant_id == person.id)
+    )
+    ends = session.execute(
+        select(func.coalesce(Campaign.ended_at, Campaign.ends_at, type_=Campaign.__table__.c.ends_at.type)).where(  # type: ignore[attr-defined]  # SQLModel does not type it
+            col(Campaign.id).in_(acted.union(joined))
+        )
+    ).scalars()
+    instants = list(ends)
+    if None in instants:
+        return None
+    return max(instants, default=person.created_at) + PERSON_LIFE
+
+
+def _participant(session: Session, person: Participant) -> Record:
+    only = session.get(Campaign, person.campaign_id) if person.campaign_id else None
+    age = None if person.is_under_15 is None else ("under_15" if person.is_under_15 else "15_or_older")
+    return {
+        "id": ids.show("par", person.id),
+        "organisation": identity.organisation_by_id(session, person.organisation_id).name,
+        "organisation_id": ids.show("org", person.organisation_id),
+        "pseudonym": person.pseudonym,
+        "since": person.created_at,
+        "language": person.language,
+        "cohort": person.cohort,
+        "age": age,
+        "age_declared_at": person.age_declared_at,
+        "known_only_in": only.name if only else None,
+        "kept_until": kept_until(session, person),
+    }
+
+
+def _missions(session: Session, participant_id: UUID) -> list[Record]:
+    rows = session.execute(
+        select(Membership, Mission)
+        .join(Mission, col(Mission.id) == Membership.mission_id)
+        .where(Membership.participant_id == participant_id)
+        .order_by(col(Membership.joined_at).desc())
+    ).all()
+    return [
+        {"id": ids.show("mis", mission.id), "title": mission.title, "slug": mission.slug, "phase": row.phase}
+        | {"joined_at": row.joined_at}
+        for row, mission in rows
+    ]
+
+
+def _check_ins(session: Session, participant_id: UUID, open_fix: OpenFix) -> Iterator[Record]:
+    rows = session.execute(
+        select(CheckIn, Place.name, Place.time_zone, Scan)
+        .outerjoin(Place, col(Place.id) == CheckIn.place_id)
+        .outerjoin(Scan, col(Scan.id) == CheckIn.scan_id)
+        .where(CheckIn.participant_id == participant_id)
+        .order_by(col(CheckIn.id).desc())
+    ).all()
+    fixes = _positions(session, [row[0].scan_id for row in rows], open_fix)
+    for act, place, time_zone, scan in rows:
+        yield {
+            "id": ids.show("chk", act.id),
+            "scan_id": ids.show("scn", act.scan_id),
+            "place": place,
+            "time_zone": time_zone,
+            "scanned_at": ids.instant_of(act.scan_id),
+            "checked_in_at": act.checked_in_at,
+            "occurred_at": act.occurred_at,
+            "presence": act.presence,
+            "geofence": act.geofence,
+            "by_till_code": act.by_till_code,
+            "verdict": act.verdict,
+            "reasons": act.reasons,
+            "counted": act.counted,
+            "phase": act.phase,
+            **{name: getattr(scan, name, None) for name in ("device", "language", "country", "city", "objected")},
+            "positions": fixes.get(act.scan_id, []),
+        }
+
+
+def _positions(session: Session, scan_ids: Sequence[UUID], open_fix: OpenFix) -> dict[UUID, list[Record]]:
+    found: dict[UUID, list[Record]] = {}
+    rows = session.exec(select(ScanPosition).where(col(ScanPosition.scan_id).in_(scan_ids))).all()
+    for row in sorted(rows, key=lambda one: one.slot):
+        record = {
+            "located_at": row.located_at,
+            "geofence": row.geofence,
+            "distance_m": row.distance_m,
+            "accuracy_m": row.accuracy_m,
+            "cell": row.cell,
+        }
+        if row.sealed is not None:
+            lat, lon = open_fix(row.sealed)
+            record |= {"lat": lat, "lon": lon, "precise_until": row.located_at + POSITION_LIFE}
+        found.setdefault(row.scan_id, []).append(record)
+    return found
+
+
+def _live_codes(session: Session, participant_id: UUID) -> list[Record]:
+    rows = session.execute(
+        select(LiveWindowUse, Place.name)
+        .join(Place, col(Place.id) == LiveWindowUse.place_id)
+        .where(LiveWindowUse.person_id == participant_id)
+        .order_by(col(LiveWindowUse.used_at).desc())
+    ).all()
+    return [{"place": place, "used_at": row.used_at, "scan_id": ids.show("scn", row.scan_id)} for row, place in rows]
+
+
+def _serials(session: Session, participant_id: UUID) -> list[Record]:
+    rows = session.execute(
+        select(SerialUse, Token.code)
+        .join(Token, col(Token.id) == SerialUse.token_id)
+        .where(SerialUse.person_id == participant_id)
+        .order_by(col(SerialUse.used_at).desc())
+    ).all()
+    return [{"code": code, "used_at": row.used_at} for row, code in rows]
+
+
+def _steps(session: Session, participant_id: UUID) -> list[Record]:
+    rows = session.execute(
+        select(StepCompletion, Step, Mission)
+        .join(Step, col(Step.id) == StepCompletion.step_id)
+        .join(Mission, col(Mission.id) == StepCompletion.mission_id)
+        .where(StepCompletion.participant_id == participant_id)
+        .order_by(col(StepCompletion.completed_at).desc())
+    ).all()
+    return [
+        {
+            "mission": mission.title,
+            "kind": step.kind,
+            "title": step.title,
+            "period": done.period,
+            "state": done.state,
+            "presence": done.presence,
+            "phase": done.phase,
+            "completed_at": done.completed_at,
+        }
+        for done, step, mission in rows
+    ]
+
+
+def _ideas(session: Session, participant_id: UUID) -> list[Record]:
+    return [
+        {
+            "id": ids.show("ide", idea.id),
+            "mission_id": ids.show("mis", idea.mission_id),
+            "text": idea.text,
+            "language": idea.language,
+            "state": idea.state,
+            "phase": idea.phase,
+            "client_id": idea.client_id,
+            "created_at": idea.created_at,
+        }
+        for idea in community.ideas_of(session, participant_id)
+    ]

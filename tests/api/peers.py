@@ -1,0 +1,338 @@
+"""Organisations with one of everything in one application, and an example request for every route of the API.
+
+The proofs of rights walk the application's own routes. A route they have no example for fails with the words of
+`missing`: what a new route needs is added here, in EXAMPLES, BODIES or Peer.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+from fastapi import FastAPI
+from fastapi.routing import RouteContext
+from PIL import Image
+from sqlmodel import Session
+from starlette.testclient import TestClient
+
+from api.app import make_services, prepare, wire
+from api.dependencies import Services
+from api.policies import each_route
+from campaigns import approvals, care, clock, identity, ids, jobs, places, tokens
+from campaigns.approvals import ApprovalKind
+from campaigns.care import Alert, AlertKind, ReportKind
+from campaigns.identity import RIGHTS, ApiKey, Role
+from campaigns.identity.rights import KEY_ROLES, rights_of_key
+from campaigns.ids import uuid7_at
+from campaigns.settings import Settings
+from campaigns.tokens import TagPlan, sun
+from tests.api.helpers import CAMPAIGN, MISSION, PLACE
+from tests.conftest import PHONE, PIN, SECRET
+from tests.factories import make_campaign, make_entry, make_mission, make_place, make_scan, make_token, write
+
+NEVER = "0" * 12 + "7" + "0" * 3 + "8" + "0" * 15  # digits of a UUIDv7 that nobody has
+KEYS = {"meta_read_key": "00" * 16, "file_read_key": "11" * 16}
+
+
+@dataclass
+class Peer:
+    """One organisation: `ids` by the name of the parameter that takes them, `keys` by what is the matter with them.
+
+    `further` are ids of another place than that its bound keys are bound to.
+    """
+
+    id: UUID
+    mark: str
+    ids: dict[str, str] = field(default_factory=dict)
+    further: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    rows: set[str] = field(default_factory=set)  # the digits of every id it has
+
+    def name(self, parameter: str, prefix: str, id: UUID, *, further: bool = False) -> None:
+        (self.further if further else self.ids)[parameter] = ids.show(prefix, id)
+        self.rows.add(id.hex)
+
+
+@dataclass
+class Peers:
+    """The application in this process, with a clock that stands; a client; two organisations, and one to change."""
+
+    services: Services
+    inner: FastAPI
+    client: TestClient
+    one: Peer
+    other: Peer
+    changing: Peer
+
+    def routes(self) -> list[RouteContext]:
+        """Every route of ours, in the order they are found."""
+        return list(each_route(self.inner.routes))
+
+    def api(self) -> list[RouteContext]:
+        """Those under /v1."""
+        return [one for one in self.routes() if path_of(one).startswith("/v1")]
+
+    def ask(self, route: RouteContext, peer: Peer, key: str | None, **changes: Any) -> Any:
+        """Send the example of a route as a peer, with one of its keys.
+
+        `changes` are of `path`, `query` or `body`, or a `whole` other body.
+        """
+        path = filled(route, peer.ids | changes.get("path", {}))
+        query = QUERIES.get(name_of(route), lambda _: {})(peer) | changes.get("query", {})
+        body = changes.get("whole") or body_of(route, peer)
+        sent: dict[str, Any] = {} if body is None else {"json": body | changes.get("body", {})}
+        headers = {} if key is None else {"Authorization": f"Bearer {peer.keys.get(key, key)}"}
+        if isinstance(body, File):
+            sent, headers = {"content": body.content}, headers | {"Content-Type": body.kind}
+        return self.client.request(method_of(route), path, params=query, headers=headers, **sent)
+
+
+@dataclass(frozen=True)
+class File:
+    """A body that is a file."""
+
+    kind: str
+    content: bytes
+
+    def __or__(self, _: object) -> "File":
+        return self
+
+
+def method_of(route: RouteContext) -> str:
+    (method,) = sorted((route.methods or set()) - {"HEAD", "OPTIONS"})
+    return method
+
+
+def path_of(route: RouteContext) -> str:
+    return route.path or ""
+
+
+def name_of(route: RouteContext) -> str:
+    return f"{method_of(route)} {path_of(route)}"
+
+
+def missing(what: str, route: RouteContext) -> AssertionError:
+    return AssertionError(f"tests/api/peers.py has no example of {what} for {name_of(route)}: add one")
+
+
+def parameters(route: RouteContext) -> list[str]:
+    """The names in a route's path."""
+    return [one.name for one in route.dependant.path_params]
+
+
+def filled(route: RouteContext, known: dict[str, str]) -> str:
+    """The path of a route with examples in it."""
+    path = path_of(route)
+    for name in parameters(route):
+        where = f"{route.path} {name}"
+        if where not in known and name not in known:
+            raise missing(f"the parameter {name!r}", route)
+        path = path.replace("{" + name + "}", known.get(where, known.get(name, "")))
+    return path
+
+
+def body_of(route: RouteContext, peer: Peer) -> Any:
+    """The body of a route's example; None for a route that takes none."""
+    made = BODIES.get(name_of(route))
+    if made is None and route.body_field is not None:
+        raise missing("a body", route)
+    return made(peer) if made is not None else None
+
+
+def a_logo() -> File:
+    """A green square."""
+    file = BytesIO()
+    Image.new("RGB", (32, 32), "green").save(file, "PNG")
+    return File("image/png", file.getvalue())
+
+
+QUERIES: dict[str, Any] = {
+    "GET /v1/scans": lambda peer: {"campaign_id": peer.ids["campaign_id"], "place_id": peer.ids["place_id"]},
+    "GET /v1/campaigns/{campaign_id}/sheet.pdf": lambda peer: {"format": "labels"},
+    "GET /v1/token-batches/{batch_id}/sheet.pdf": lambda peer: {"format": "labels"},
+}
+
+# Every route that takes a body. The ids in them are the peer's own.
+BODIES: dict[str, Any] = {
+    "POST /v1/places": lambda peer: PLACE,
+    "PATCH /v1/places/{place_id}": lambda peer: {"radius_m": 120},
+    "POST /v1/places/import": lambda peer: File("text/csv", b"name,lat,lon,time_zone\nA,45,4,Europe/Paris\n"),
+    "POST /v1/campaigns": lambda peer: CAMPAIGN,
+    "PATCH /v1/campaigns/{campaign_id}": lambda peer: {"name": "Verger 2"},
+    "PUT /v1/campaign-files/{external_id}": lambda peer: CAMPAIGN | {"external_id": peer.ids["external_id"]},
+    "POST /v1/campaigns/{campaign_id}/missions": lambda peer: MISSION,
+    "POST /v1/campaigns/{campaign_id}/tokens": lambda peer: {"medium": "qr", "place_id": peer.ids["place_id"]},
+    "POST /v1/campaigns/{campaign_id}/token-batches": lambda peer: {
+        "kind": "static",
+        "media": ["qr"],
+        "place_ids": [peer.ids["place_id"]],
+    },
+    "PATCH /v1/tokens/{token_id}": lambda peer: {"label": "by the till"},
+    "POST /v1/tokens/{token_id}/replacement": lambda peer: {"label": "new"},
+    "POST /v1/tokens/{token_id}/qr.{format}": lambda peer: a_logo(),
+    "POST /v1/tag-key-sets": lambda peer: {"label": "lot", **KEYS},
+    "PATCH /v1/organisation": lambda peer: {"verified_hosts": []},
+    "POST /v1/members": lambda peer: {"email": f"{NEVER}@example.org", "name": "Ana", "role": "analyst"},
+    "PATCH /v1/members/{member_id}": lambda peer: {"role": "moderator"},
+    "POST /v1/api-keys": lambda peer: {"name": "till", "role": "staff", "place_ids": [peer.ids["place_id"]]},
+}
+# Names in a path that are no ids of ours: nothing of another organisation can be named by them.
+NAMES = {"format": "svg", "external_id": "example"}
+
+
+def routes_of(app: Any) -> FastAPI:
+    """The FastAPI application inside its callables."""
+    while not isinstance(app, FastAPI):
+        app = getattr(app, "_app", None) or app.app
+    return app
+
+
+def make_peers(database_url: str, tmp: Any) -> Iterator[Peers]:
+    """The application on a database, with the organisations made in it.
+
+    Its clock stands: a key's use is noted once, and what two requests ask of the database can be compared.
+    """
+    now = clock.utc_now()
+    settings = Settings(
+        _env_file=None,
+        database_url=database_url,
+        secret_key=SECRET,
+        worker=False,
+        spool_dir=tmp / "spool",
+        base_url="http://testserver",
+    )
+    services = make_services(settings, lambda: now)
+    prepare(services)
+    made = []
+    for mark in ("Pommeraie", "Vigneron", "Cerisaie"):
+        with services.database.transaction() as session:
+            organisation = identity.found_organisation(session, mark, now=now)
+            made.append(Peer(organisation.id, mark))
+        furnish(services, made[-1], now)
+    app = wire(services)
+    with TestClient(app, raise_server_exceptions=False, headers={"User-Agent": PHONE}) as client:
+        yield Peers(services, routes_of(app), client, *made)
+
+
+def furnish(services: Services, peer: Peer, now: datetime) -> None:
+    """Give an organisation one of everything."""
+    with services.database.transaction() as session:
+        _give_keys(session, peer, now)
+        entries = _give_campaign(session, services, peer, now)
+        _give_people(session, peer, now)
+    scans = [make_scan(one, at=now) for one in entries]
+    write(services.database, *scans, number=90, now=now)
+    for scan, is_further in zip(scans, (False, True), strict=True):
+        peer.name("scan_id", "scn", UUID(scan.id), further=is_further)
+    peer.ids |= NAMES | {"subject_id": peer.ids["campaign_id"], "author_id": peer.ids["key_id"]}
+
+
+def _give_keys(session: Session, peer: Peer, now: datetime) -> None:
+    where = identity.organisation_by_id(session, peer.id)
+    place = make_place(session, where, name=f"{peer.mark} place", now=now, external_id=f"{peer.mark}-place")
+    further = make_place(session, where, name=f"{peer.mark} further", now=now)
+    peer.name("place_id", "plc", place.id)
+    peer.name("place_id", "plc", further.id, further=True)
+
+    def issue(name: str, role: Role, **fields: Any) -> ApiKey:
+        key, peer.keys[name] = identity.issue_key(
+            session, peer.id, role=role, name=f"{peer.mark} {name}", now=fields.pop("now", now), **fields
+        )
+        peer.rows.add(key.id.hex)
+        return key
+
+    for role in KEY_ROLES:
+        issue(role.value, role, place_ids=[place.id] if role is Role.STAFF else None)
+    issue("placed", Role.OWNER, place_ids=[place.id])
+    for right in sorted(rights_of_key(Role.OWNER, None)):
+        issue(right.value, Role.OWNER, scopes=[right.value])
+    issue("expired", Role.OWNER, expires_at=now - timedelta(hours=1), now=now - timedelta(days=1))
+    identity.revoke_key(session, issue("revoked", Role.OWNER), now=now)
+    peer.name("key_id", "key", issue("spare", Role.ANALYST).id)
+
+
+def _give_campaign(session: Session, services: Services, peer: Peer, now: datetime) -> Any:
+    where = identity.organisation_by_id(session, peer.id)
+    place = places.place_by_name(session, peer.id, peer.ids["place_id"])
+    campaign = make_campaign(session, where, name=f"{peer.mark} campaign", now=now, external_id=f"{peer.mark}-campaign")
+    draft = make_campaign(session, where, name=f"{peer.mark} draft", now=now, live=False)
+    mission = make_mission(session, campaign, title={"fr": f"{peer.mark} mission"}, now=now)
+    token = make_token(session, campaign, place, label=f"{peer.mark} token", now=now)
+    batch = tokens.issue_statics(
+        session, campaign, media=[tokens.Medium.QR], places=[place], label=f"{peer.mark} batch", channel=None, now=now
+    )
+    plan = TagPlan(services.keyring.seal_tag_keys(bytes(32)), sun.Mode.AES, sun.MacInput.EMPTY, diversifier=None)
+    tag_keys = tokens.keep_key_set(session, peer.id, plan, label=f"{peer.mark} set", now=now)
+    job = jobs.enqueue(session, peer.id, "nothing", total=1, now=now)
+    approval = approvals.propose(
+        session,
+        peer.id,
+        kind=ApprovalKind.LAUNCH,
+        subject_id=draft.id,
+        subject_name=draft.name,
+        key_id=None,
+        member_id=None,
+        now=now,
+    )
+    for parameter, prefix, row in (
+        ("campaign_id", "cmp", campaign),
+        ("mission_id", "mis", mission),
+        ("token_id", "tok", token),
+        ("batch_id", "tbt", batch),
+        ("key_set_id", "tks", tag_keys),
+        ("job_id", "job", job),
+        ("approval_id", "apr", approval),
+    ):
+        peer.name(parameter, prefix, row.id)
+    peer.rows |= {draft.id.hex, token.code}
+    peer.ids["/v1/campaigns/{campaign_id}/launch campaign_id"] = ids.show("cmp", draft.id)
+    away = make_token(session, campaign, places.place_by_name(session, peer.id, peer.further["place_id"]), now=now)
+    entries = [make_entry(session, token), make_entry(session, away)]
+    for entry, is_further in zip(entries, (False, True), strict=True):
+        _give_care(session, peer, entry, now, further=is_further)
+    return entries
+
+
+def _give_care(session: Session, peer: Peer, entry: Any, now: datetime, *, further: bool) -> None:
+    said = care.report_code(
+        session, entry, code=entry.code, kind=ReportKind.ODD, text=f"{peer.mark} report", reporter_key=1, now=now
+    )
+    peer.name("report_id", "rpt", said.report.id, further=further)
+    alert = Alert(
+        id=uuid7_at(now),
+        organisation_id=peer.id,
+        campaign_id=entry.campaign.id,
+        token_id=entry.token_id,
+        place_id=entry.place_id,
+        kind=AlertKind.SCANS_FELL_OFF.value,
+        since=now,
+        open_days=3,
+        expected=30.0,
+        seen=0,
+        opened_at=now,
+    )
+    session.add(alert)
+    peer.name("alert_id", "alr", alert.id, further=further)
+
+
+def _give_people(session: Session, peer: Peer, now: datetime) -> None:
+    member, _, secret = identity.invite_member(
+        session,
+        peer.id,
+        email=f"{peer.mark}@example.org".lower(),
+        name=f"Ana {peer.mark}",
+        role=Role.ANALYST,
+        most=RIGHTS[Role.OWNER],
+        now=now,
+    )
+    signed, _ = identity.sign_in_member(session, secret, label=f"{peer.mark} browser", replaces=None, now=now)
+    place = places.place_by_name(session, peer.id, peer.ids["place_id"])
+    link = places.issue_staff_link(session, place, now=now)
+    phone, _ = places.sign_in(session, link, pin=PIN, pin_key=b"p" * 32, label=peer.mark, now=now)
+    session.flush()
+    peer.name("member_id", "mbr", member.id)
+    peer.name("session_id", "mse", signed.id)
+    staff_session = "/v1/places/{place_id}/staff-sessions/{session_id}/revocation session_id"
+    peer.name(staff_session, "ses", phone.id)

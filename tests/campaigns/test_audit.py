@@ -1,0 +1,169 @@
+"""The audit log on both databases: what it notes by itself, what it leaves out, and that it only grows."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DatabaseError
+from sqlmodel import Session, SQLModel, select
+
+from campaigns import audit, clock, identity, migrations, places, planning
+from campaigns.audit import Audit, AuditEntry, Author, AuthorKind
+from campaigns.identity import RIGHTS, Role
+from campaigns.storage import Database
+from tests.factories import NOON, make_campaign, make_organisation, make_place
+
+# Every other table, and why members' changes of it are not noted one by one.
+NOT_AUDITED = {
+    "alerts": "made and closed by the figures, never by a person",
+    "audit_entries": "the log itself",
+    "check_ins": "an act of a shopper",
+    "code_report_days": "a count, to keep a most",
+    "events": "the outbox: drained",
+    "idempotent_answers": "answers kept for a day",
+    "ideas": "an act of a shopper",
+    "jobs": "moves by itself; that one was cancelled is noted by hand",
+    "key_fingerprints": "one row, made at the first start",
+    "live_window_uses": "an act of a shopper",
+    "memberships": "an act of a shopper",
+    "mirror_counters": "taps",
+    "mission_counters": "figures",
+    "participants": "shoppers",
+    "receipt_tries": "a count, to keep a most",
+    "scan_confirmations": "the scan log",
+    "scan_counters": "figures",
+    "scan_judgements": "the scan log; append-only by itself",
+    "scan_positions": "the scan log",
+    "scan_visitors": "figures",
+    "scan_writers": "numbers of processes",
+    "scans": "the scan log",
+    "serial_uses": "an act of a shopper",
+    "spent_taps": "taps",
+    "step_completions": "an act of a shopper",
+    "sun_tags": "comes with its token, which is noted; its counter is of taps",
+    "till_code_tries": "a count, to keep a most",
+    "token_changes": "a history of its own; the token is noted",
+    "visitor_salts": "gone after two days",
+    "visits": "an act of a shopper",
+}
+
+
+def test_every_table_is_audited_or_says_why_not() -> None:
+    assert migrations  # which knows every table
+    audited = {
+        one.class_.__tablename__
+        for one in SQLModel._sa_registry.mappers
+        if isinstance(getattr(one.class_, "__audit__", None), Audit)
+    }
+    tables = set(SQLModel.metadata.tables)
+    assert tables - audited - NOT_AUDITED.keys() == set(), "give it __audit__, or a reason here"
+    assert NOT_AUDITED.keys() - tables == set()
+    assert audited & NOT_AUDITED.keys() == set()
+
+
+def entries(session: Session, **wanted: Any) -> list[AuditEntry]:
+    session.flush()
+    return list(session.exec(select(AuditEntry).filter_by(**wanted).order_by(AuditEntry.id)))  # type: ignore[arg-type]  # a column
+
+
+def test_a_change_is_noted_with_its_author_from_what_to_what(session: Session) -> None:
+    author = Author(AuthorKind.MEMBER, uuid4())
+    place = make_place(session, make_organisation(session), address="1 rue Neuve")
+    session.info["author"] = lambda: author
+    places.change_place(session, place, radius_m=250, address=None, now=NOON)
+    (entry,) = entries(session, action="place.changed")
+    assert (entry.author_kind, entry.author_id, entry.subject_id) == ("member", author.id, place.id)
+    assert entry.organisation_id == place.organisation_id
+    assert entry.changes == {"radius_m": [100, 250], "address": ["1 rue Neuve", None]}
+
+
+def test_nothing_is_noted_of_a_change_that_changes_nothing(session: Session) -> None:
+    place = make_place(session, make_organisation(session))
+    places.change_place(session, place, radius_m=100, now=NOON + timedelta(hours=1))
+    assert entries(session, action="place.changed") == []
+
+
+def test_what_hangs_on_something_else_is_noted_for_its_organisation(session: Session) -> None:
+    campaign = make_campaign(session, make_organisation(session), live=False)
+    planning.set_targets(session, campaign, {"check_ins": 500.0}, now=NOON)
+    made = entries(session, action="target.created")
+    assert made
+    assert {one.organisation_id for one in made} == {campaign.organisation_id}
+
+
+def test_a_change_that_is_rolled_back_leaves_no_entry(database: Database) -> None:
+    with database.transaction() as session:
+        organisation = make_organisation(session)
+
+    def fail() -> None:
+        with database.transaction() as session:
+            make_place(session, organisation)
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fail()
+    with database.snapshot() as session:
+        assert entries(session, action="place.created") == []
+
+
+def test_no_name_address_secret_or_hash_of_a_member_is_noted(session: Session) -> None:
+    organisation = make_organisation(session)
+    key, secret = identity.issue_key(session, organisation.id, role=Role.OWNER, now=NOON)
+    member, link, link_secret = identity.invite_member(
+        session,
+        organisation.id,
+        email="ana.martin@example.org",
+        name="Ana Martin",
+        role=Role.OWNER,
+        most=RIGHTS[Role.OWNER],
+        now=NOON,
+    )
+    signed, cookie = identity.sign_in_member(session, link_secret, label="Firefox", replaces=None, now=NOON)
+    identity.invite_member(
+        session, organisation.id, email="b@example.org", name="B", role=Role.OWNER, most=RIGHTS[Role.OWNER], now=NOON
+    )
+    log = str([one.model_dump(mode="json") for one in entries(session)])
+    hashes = [key.secret_hash, link.secret_hash, signed.secret_hash]
+    assert [one for one in (secret, link_secret, cookie, *hashes, "ana.martin", "Ana Martin") if one in log] == []
+    (made, other) = entries(session, action="member.created")
+    assert made.changes["email"] == ["(hidden)"]
+    assert {made.subject_id, other.subject_id} > {member.id}
+
+
+def test_long_values_are_cut(session: Session) -> None:
+    make_place(session, make_organisation(session), address="x" * 400)
+    (entry,) = entries(session, action="place.created")
+    assert entry.changes["address"] == ["x" * audit.LONGEST + "…"]
+
+
+def entry_of(database: Database, age: timedelta) -> None:
+    """An entry that old, alone in its organisation."""
+    with database.transaction() as session:
+        organisation = make_organisation(session)
+        now = clock.utc_now() - age
+        audit.note(session, "place.changed", uuid4(), organisation_id=organisation.id, now=now)
+
+
+def change_log(database: Database, statement: str) -> int:
+    with database.transaction() as session:
+        done = session.connection().execute(text(statement))
+        return int(done.rowcount)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE audit_entries SET action = 'x' WHERE action = 'place.changed'", "DELETE FROM audit_entries"],
+)
+def test_an_entry_is_never_changed_and_not_deleted_before_its_term(database: Database, statement: str) -> None:
+    entry_of(database, audit.KEPT - timedelta(days=1))
+    with pytest.raises(DatabaseError, match="audit_entries only grows"):
+        change_log(database, statement)
+
+
+def test_an_entry_may_be_deleted_after_its_term_and_still_not_be_changed(database: Database) -> None:
+    entry_of(database, audit.KEPT + timedelta(days=1))
+    with pytest.raises(DatabaseError, match="audit_entries only grows"):
+        change_log(database, "UPDATE audit_entries SET action = 'x' WHERE action = 'place.changed'")
+    assert change_log(database, "DELETE FROM audit_entries WHERE action = 'place.changed'") == 1
