@@ -119,7 +119,7 @@ def found_town(database: Database, *, now: datetime) -> Town:
     plan = Blueprint.model_validate(example_file())
     with database.transaction(author=audit.OPERATOR) as session:
         organisation = identity.found_organisation(session, BRAND, now=began_at)
-        _, key = identity.issue_key(session, organisation.id, role=Role.OWNER, now=began_at)
+        _, key = identity.issue_key(session, organisation.id, role=Role.OWNER, name="Demo", now=began_at)
         done = blueprint.apply(session, organisation.id, plan, geocode=None, now=began_at)
         assert done.campaign_id is not None  # noqa: S101  # apply sets it
         campaign = planning.campaign_by_id(session, organisation.id, done.campaign_id)
