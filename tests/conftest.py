@@ -152,13 +152,13 @@ def client(url: str, **options: Any) -> httpx2.Client:
     return httpx2.Client(**{"base_url": url, "timeout": 30, "verify": TLS, **options})
 
 
-def found(database_url: str, secret: str) -> str:
+def found(database_url: str, secret: str, name: str = "La Halle") -> str:
     """What `passerelle init` does, without the second that a process takes: an organisation, and its owner key."""
     database, now = Database(database_url), clock.utc_now()
     migrations.upgrade(database)
     with database.transaction() as session:
         identity.recognise_secret_key(session, Keyring(secret).fingerprint(), now=now)
-        organisation = identity.found_organisation(session, "La Halle", now=now)
+        organisation = identity.found_organisation(session, name, now=now)
         _, key = identity.issue_key(session, organisation.id, role=Role.OWNER, now=now)
     database.close()
     return key

@@ -29,11 +29,6 @@ REPORTS_LOOKED_AT = 100
 REASON_LIMIT = 500
 Launcher = Annotated[Seat, member_may(Right.CAMPAIGNS_LAUNCH)]
 Decider = Annotated[Seat, member_may(Right.APPROVALS_DECIDE)]
-_VERBS: dict[str, Callable[..., None]] = {
-    "pause": planning.pause,
-    "resumption": planning.resume,
-    "end": planning.end,
-}
 
 
 @dataclass(frozen=True)
@@ -118,18 +113,22 @@ def show_end(seat: Launcher, campaign_id: str) -> HTMLResponse:
     )
 
 
-@router.post("/campaigns/{campaign_id}/{verb}")
-def change_state(seat: Launcher, form: Form, campaign_id: str, verb: str) -> Response:
-    """Pause, resume or end a campaign."""
-    try:
-        with seat.writing() as session:
-            campaign = _campaign(session, seat, campaign_id, lock=True)
-            if verb not in _VERBS:
-                raise Invalid("A campaign is launched, paused, resumed or ended.")
-            _VERBS[verb](session, campaign, now=seat.now)
-    except CampaignError as error:
-        return _overview(seat, error=_shown_if_ours(error))
-    return seat.see("/console", done=verb)
+@router.post("/campaigns/{campaign_id}/pause")
+def pause(seat: Launcher, form: Form, campaign_id: str) -> Response:
+    """Live to paused."""
+    return _advance(seat, campaign_id, planning.pause, "pause")
+
+
+@router.post("/campaigns/{campaign_id}/resumption")
+def resume(seat: Launcher, form: Form, campaign_id: str) -> Response:
+    """Paused to live."""
+    return _advance(seat, campaign_id, planning.resume, "resumption")
+
+
+@router.post("/campaigns/{campaign_id}/end")
+def end(seat: Launcher, form: Form, campaign_id: str) -> Response:
+    """Live or paused to ended, for good."""
+    return _advance(seat, campaign_id, planning.end, "end")
 
 
 @router.post("/approvals/{approval_id}/approval")
@@ -166,6 +165,15 @@ def withdraw(seat: Launcher, form: Form, approval_id: str) -> Response:
         approvals.withdraw(session, approval, now=seat.now)
 
     return _decide(seat, approval_id, "withdrawn", act)
+
+
+def _advance(seat: Seat, campaign_id: str, move: Callable[..., None], done: str) -> Response:
+    try:
+        with seat.writing() as session:
+            move(session, _campaign(session, seat, campaign_id, lock=True), now=seat.now)
+    except CampaignError as error:
+        return _overview(seat, error=_shown_if_ours(error))
+    return seat.see("/console", done=done)
 
 
 def _decide(

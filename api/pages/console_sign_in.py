@@ -21,7 +21,7 @@ from api.problems import status_of
 from api.sign_in_links import url_of
 from campaigns import identity
 from campaigns.audit import Author, AuthorKind
-from campaigns.errors import CampaignError, Conflict, Forbidden
+from campaigns.errors import CampaignError, Conflict, Forbidden, NotFound
 from campaigns.scans.agents import classify
 
 router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[PUBLIC])
@@ -98,11 +98,14 @@ def send_links(core: Services, email: str) -> None:
     now = core.clock()
     with core.database.snapshot() as session:
         found = identity.find_members(session, email)
-    for member in found:
+    for one in found:
         try:
             with core.database.transaction() as session:
+                member = identity.member_by_id(session, one.organisation_id, one.id)
                 link, secret = identity.new_sign_in_link(session, member, now=now)
                 brand = views.brand(session, member.organisation_id)
+        except NotFound:  # removed meanwhile
+            continue
         except Conflict:
             log.warning("a member was sent five sign-in links in half an hour, and gets no more for now")
             continue

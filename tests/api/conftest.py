@@ -9,15 +9,19 @@ import pytest
 from tests.api.desk import Desk
 from tests.api.helpers import Shop, make_shop, two_brands
 from tests.api.peers import Peers, make_peers
-from tests.conftest import Server, new_postgres_url, running_server
+from tests.conftest import SECRET, Server, found, new_postgres_url, running_server
 
 
 @dataclass(frozen=True)
 class House:
-    """A server with two organisations, its database's address, and a live shop of the first one."""
+    """A server with its database's address, and a live shop of its first organisation.
+
+    The second one has nothing but its key; the third is for the console's tests.
+    """
 
     server: Server
     other_key: str
+    console_key: str
     database_url: str
     shop: Shop
 
@@ -29,8 +33,9 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         url = f"sqlite:///{tmp_path_factory.mktemp('house')}/passerelle.db"
     else:
         url = new_postgres_url(request.getfixturevalue("postgres"))
+    console_key = found(url, SECRET, "Maison Croix-Rousse")  # before the server starts: a SQLite file has one writer
     with two_brands(url) as (server, other_key):
-        yield House(server, other_key, url, make_shop(server))
+        yield House(server, other_key, console_key, url, make_shop(server))
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
@@ -66,8 +71,8 @@ def https_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def desk(house: House) -> Iterator[Desk]:
-    """The other organisation: what its tests switch on does not reach the shop of the others."""
-    desk = Desk(replace(house.server, key=house.other_key), house.server)
+    """The organisation of these tests: what they make and switch on, no other test meets."""
+    desk = Desk(replace(house.server, key=house.console_key), house.server)
     yield desk
     with desk.server.api() as api:
         api.patch("/v1/organisation", json={"launch_needs_approval": False})

@@ -1,4 +1,4 @@
-"""The console of the house's second organisation: its members, their browsers, what there is to decide."""
+"""The console of the house's third organisation: its members, their browsers, what there is to decide."""
 
 import re
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Desk:
-    """The second organisation of the house, whose console these tests use; `first` has the key of the first one."""
+    """The organisation whose console these tests use; `first` has the key of the house's first one."""
 
     server: Server
     first: Server
