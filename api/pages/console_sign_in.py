@@ -101,7 +101,7 @@ def send_links(core: Services, email: str) -> None:
     for member in found:
         try:
             with core.database.transaction() as session:
-                link, secret = identity.new_sign_in_link(session, member, now=now)
+                link, secret = identity.new_sign_in_link(session, member, most=member.rights, now=now)
                 brand = views.brand(session, member.organisation_id)
         except Conflict:
             log.warning("a member was sent five sign-in links in half an hour, and gets no more for now")

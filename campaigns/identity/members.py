@@ -62,9 +62,15 @@ def invite_member(
     return member, link, secret
 
 
-def new_sign_in_link(session: Session, member: Member, *, now: datetime) -> tuple[SignInLink, str]:
-    """A further link for a member. Conflict after five in half an hour. Locks the member: those who ask are counted."""
+def new_sign_in_link(
+    session: Session, member: Member, *, most: frozenset[Right], now: datetime
+) -> tuple[SignInLink, str]:
+    """A further link for a member, which is as good as their rights: Forbidden for more than `most`, of who makes it.
+
+    Conflict after five in half an hour. Locks the member: those who ask are counted.
+    """
     session.refresh(member, with_for_update=True)
+    _require_within(member.rights, most)
     recent = select(SignInLink.id).where(SignInLink.member_id == member.id, SignInLink.created_at > now - LINK_LIFE)
     if len(session.exec(recent).all()) >= MOST_LINKS:
         raise Conflict("This member was sent five links in half an hour: use one, or wait.", code="too_many_links")
@@ -236,7 +242,12 @@ def require_another_owner(session: Session, member: Member) -> None:
 def _require_role(role: Role, most: frozenset[Right]) -> None:
     if role not in MEMBER_ROLES:
         raise Invalid(f"Members have the roles {', '.join(MEMBER_ROLES)}.", pointer="/role")
-    if not RIGHTS[role] - {Right.APPROVALS_DECIDE} <= most:
+    _require_within(RIGHTS[role], most)
+
+
+def _require_within(rights: frozenset[Right], most: frozenset[Right]) -> None:
+    """Forbidden for more rights than `most`; no key may decide, and an owner's invites approvers all the same."""
+    if not rights - {Right.APPROVALS_DECIDE} <= most:
         raise Forbidden("Nobody can be given more rights than you have.", code="right_missing")
 
 
