@@ -69,6 +69,34 @@ def test_a_key_ends_when_it_says_so(session: Session) -> None:
     assert refusal.value.code == "unauthenticated"
 
 
+def test_a_key_that_ends_makes_none_that_outlasts_it(session: Session) -> None:
+    organisation = make_organisation(session)
+    issuer = issue(session, organisation, Role.OWNER, expires_at=NOON + HOUR)
+    for late in (None, NOON + 2 * HOUR):
+        with pytest.raises(Invalid) as refusal:
+            issue(session, organisation, expires_at=late, issued_by=issuer)
+        assert refusal.value.context["pointer"] == "/expires_at"
+        with pytest.raises(Forbidden):
+            identity.rotate_key(session, issue(session, organisation, expires_at=late), most=ALL, by=issuer, now=NOON)
+    assert issue(session, organisation, expires_at=NOON + HOUR, issued_by=issuer)
+    assert identity.rotate_key(session, issuer, most=ALL, by=issuer, now=NOON)
+
+
+def test_a_successor_is_of_who_was_shown_it(session: Session) -> None:
+    organisation = make_organisation(session)
+    ana, ben = (
+        identity.invite_member(
+            session, organisation.id, email=f"{name}@x.example", name=name, role=Role.OWNER, most=ALL, now=NOON
+        )[0].id
+        for name in ("ana", "ben")
+    )
+    of_ana = issue(session, organisation, Role.OWNER, member_id=ana)
+    of_ben, _ = identity.rotate_key(session, of_ana, most=ALL, member_id=ben, now=NOON)
+    assert (of_ben.issued_by_member_id, of_ben.issued_by_key_id) == (ben, None)
+    by_key, _ = identity.rotate_key(session, issue(session, organisation, member_id=ana), most=ALL, by=of_ben, now=NOON)
+    assert (by_key.issued_by_member_id, by_key.issued_by_key_id) == (ben, of_ben.id)
+
+
 def test_a_staff_key_is_bound_to_places(session: Session) -> None:
     organisation = make_organisation(session)
     place = make_place(session, organisation)
