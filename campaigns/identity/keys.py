@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import or_, update
 from sqlmodel import Session, col, select
 
+from campaigns import audit
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.identity.models import ApiKey, Organisation
 from campaigns.identity.rights import KEY_ROLES, Right, Role, checked_scopes, rights_of_key
@@ -108,6 +109,7 @@ def revoke_key(session: Session, key: ApiKey, *, now: datetime) -> ApiKey:
         key.revoked_at = now
         session.add(key)
         session.flush()
+        _tell_owner(session, key, "api_key.changed", {"revoked_at": [None, now]}, now=now)
     return key
 
 
@@ -191,6 +193,8 @@ def _make(session: Session, organisation_id: UUID, fields: dict[str, Any], *, no
     )
     session.add(key)
     session.flush()
+    given = {name: [value] for name, value in fields.items() if value is not None}
+    _tell_owner(session, key, "api_key.created", given, now=now)
     return key, whole
 
 
@@ -205,6 +209,13 @@ def _issued(by: ApiKey | None, member_id: UUID | None) -> dict[str, Any]:
 def _outlasts(expires_at: datetime | None, by: ApiKey | None) -> bool:
     """Whether a key would live on when the one that makes it has ended."""
     return by is not None and by.expires_at is not None and (expires_at is None or expires_at > by.expires_at)
+
+
+def _tell_owner(session: Session, key: ApiKey, action: str, changes: dict[str, list[Any]], *, now: datetime) -> None:
+    """Note what becomes of a test key in the log of the organisation itself: its owners do not see the twin's."""
+    owner = session.get_one(Organisation, key.organisation_id).test_of_id
+    if owner is not None:
+        audit.note(session, action, key.id, organisation_id=owner, changes=changes, now=now)
 
 
 def _family(session: Session, organisation_id: UUID) -> list[UUID]:

@@ -8,6 +8,7 @@ import pytest
 from sqlmodel import Session, col, select
 
 from campaigns import identity, places, planning, scans
+from campaigns.audit import AuditEntry
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.identity import RIGHTS, ApiKey, Organisation, Right, Role
 from campaigns.identity.rights import KEY_ROLES, MEMBERS_ONLY
@@ -201,6 +202,23 @@ def test_what_a_test_key_makes_is_in_no_list_of_the_organisation_itself(session:
         places.place_by_id(session, organisation.id, place.id)
     with pytest.raises(NotFound):
         scans.scan_of(session, organisation.id, campaign.id)
+
+
+def test_the_log_of_the_organisation_tells_of_its_test_keys(session: Session) -> None:
+    organisation = make_organisation(session)
+    key = issue(session, organisation, is_test=True, name="try")
+    new, _ = identity.rotate_key(session, key, most=ALL, now=NOON)
+    identity.revoke_key(session, key, now=NOON)
+    identity.revoke_key(session, key, now=NOON + HOUR)
+    told = [
+        (one.action, one.subject_id, one.organisation_id)
+        for one in session.exec(select(AuditEntry).where(col(AuditEntry.action).startswith("api_key")))
+    ]
+    for owner in (organisation.id, key.organisation_id):
+        assert sorted(one for one in told if one[2] == owner) == sorted(
+            [("api_key.created", key.id, owner), ("api_key.created", new.id, owner), ("api_key.changed", key.id, owner)]
+        )
+    assert new.secret_hash not in str([one.changes for one in session.exec(select(AuditEntry))])
 
 
 def test_an_owner_sees_and_ends_test_keys_and_a_test_key_sees_only_its_like(session: Session) -> None:
