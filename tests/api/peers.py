@@ -158,6 +158,7 @@ QUERIES: dict[str, Any] = {
 BODIES: dict[str, Any] = {
     "POST /v1/places": lambda peer: PLACE,
     "PATCH /v1/places/{place_id}": lambda peer: {"radius_m": 120},
+    "POST /v1/places/{place_id}/staff-links": lambda peer: {"role": "staff"},
     "POST /v1/places/import": lambda peer: File("text/csv", b"name,lat,lon,time_zone\nA,45,4,Europe/Paris\n"),
     "POST /v1/campaigns": lambda peer: CAMPAIGN,
     "PATCH /v1/campaigns/{campaign_id}": lambda peer: {"name": "Verger 2"},
