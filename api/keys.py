@@ -84,6 +84,8 @@ def show_made(made: tuple[ApiKey, str]) -> KeyMade:
 def issue_key(body: KeyCreate, actor: Actor, session: Session, now: Now) -> KeyMade:
     """Issue a key. 403 for more rights than your own; 422 for a scope its role does not have or an end in the past.
 
+    A key that ends issues keys that end no later: 422 without such an `expires_at`.
+
     A `psr_test_` key works in a twin of the organisation, empty at first: places, campaigns, scans and figures of test
     keys are seen by test keys alone.
     """
@@ -122,9 +124,10 @@ def read_key(key_id: str, actor: Actor, session: ReadSession, tags: Tagged) -> A
 def rotate_key(key_id: str, actor: Actor, session: Session, now: Now) -> KeyMade:
     """Make a key's successor, with the same rights and end. Both live until you revoke the old one.
 
-    409 while two of the line live already, and for a key that lives no more.
+    409 while two of the line live already, and for a key that lives no more; 403 for one that outlasts your own.
     """
-    return show_made(identity.rotate_key(session, _key(session, actor, key_id), most=actor.rights, now=now))
+    key = _key(session, actor, key_id)
+    return show_made(identity.rotate_key(session, key, most=actor.rights, by=actor.key, now=now))
 
 
 @router.post("/{key_id}/revocation", dependencies=[may(Right.KEYS_WRITE)])

@@ -131,9 +131,12 @@ def remove_member(member_id: str, actor: Actor, session: Session, now: Now, tags
 def make_sign_in_link(
     member_id: str, actor: Actor, session: Session, core: Core, now: Now, after: BackgroundTasks
 ) -> SignInLinkRead:
-    """A one-time link for a member, for half an hour. With SMTP set it goes to their address and nowhere else."""
+    """A one-time link for a member, for half an hour. With SMTP set it goes to their address and nowhere else.
+
+    403 for a member with more rights than your own.
+    """
     member = _member(session, actor, member_id)
-    link, secret = identity.new_sign_in_link(session, member, now=now)
+    link, secret = identity.new_sign_in_link(session, member, most=actor.rights, now=now)
     return hand_over(session, core, after, member, link, secret)
 
 

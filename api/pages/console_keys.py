@@ -108,7 +108,9 @@ def rotate_key(seat: Writer, form: Form, key_id: str) -> Response:
     try:
         with seat.writing() as session:
             key = _key(session, seat, key_id)
-            _, whole = identity.rotate_key(session, key, most=seat.member.rights, now=seat.now)
+            _, whole = identity.rotate_key(
+                session, key, most=seat.member.rights, member_id=seat.member.id, now=seat.now
+            )
     except _REFUSALS as error:
         return _list(seat, error=error)
     return show_once(seat, "key", whole, key.name)

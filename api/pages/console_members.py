@@ -124,7 +124,7 @@ def make_link(seat: Writer, form: Form, member_id: str, after: BackgroundTasks) 
     try:
         with seat.writing() as session:
             member = _member(session, seat, member_id)
-            link, secret = identity.new_sign_in_link(session, member, now=seat.now)
+            link, secret = identity.new_sign_in_link(session, member, most=seat.member.rights, now=seat.now)
     except _REFUSALS as error:
         return _member_page(seat, member_id, error=error)
     url = post_or_show(seat.core, after, seat.organisation.name, member, link, secret)

@@ -102,7 +102,7 @@ def send_links(core: Services, email: str) -> None:
         try:
             with core.database.transaction() as session:
                 member = identity.member_by_id(session, one.organisation_id, one.id)
-                link, secret = identity.new_sign_in_link(session, member, now=now)
+                link, secret = identity.new_sign_in_link(session, member, most=member.rights, now=now)
                 brand = views.brand(session, member.organisation_id)
         except NotFound:  # removed meanwhile
             continue

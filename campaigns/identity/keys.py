@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import or_, update
 from sqlmodel import Session, col, select
 
+from campaigns import audit
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.identity.models import ApiKey, Organisation
 from campaigns.identity.rights import KEY_ROLES, Right, Role, checked_scopes, rights_of_key
@@ -20,6 +21,7 @@ KEY_PREFIX = "psr_live_"
 TEST_PREFIX = "psr_test_"
 USE_NOTED = timedelta(minutes=1)  # `last_used_at` is as exact as this: a write a request would cost every scan
 MOST_KEYS = 200  # live ones of an organisation
+_TOO_LONG = "A key that ends makes no key that outlasts it."
 _TOO_MUCH = "A key cannot be given more rights than you have."
 _REFUSED = "This key is not valid. Send `Authorization: Bearer psr_live_...` with a key that is live."
 
@@ -42,7 +44,8 @@ def issue_key(
     """Make a key: the row, and the key itself, which is known in full only now.
 
     Invalid for a role keys do not have, a scope the role does not have, a `staff` key without places, an end that is
-    past. Forbidden for more rights than `most`, those of who issues it. A test key works in the organisation's twin.
+    past or later than that of the key that issues it. Forbidden for more rights than `most`, those of who issues it. A
+    test key works in the organisation's twin.
     """
     if role not in KEY_ROLES:
         raise Invalid(f"Keys have the roles {', '.join(KEY_ROLES)}; {role} is for members.", pointer="/role")
@@ -53,6 +56,8 @@ def issue_key(
         raise Invalid("A staff key is bound to places: name them.", pointer="/place_ids")
     if expires_at is not None and expires_at <= now:
         raise Invalid("A key ends in the future.", pointer="/expires_at")
+    if _outlasts(expires_at, issued_by):
+        raise Invalid(f"{_TOO_LONG} Name an `expires_at` as early as that.", pointer="/expires_at")
     fields: dict[str, Any] = {
         "name": name,
         "role": role.value,
@@ -60,21 +65,31 @@ def issue_key(
         "place_ids": None if place_ids is None else sorted({one.hex for one in place_ids}),
         "expires_at": expires_at,
         "is_test": is_test,
-        "issued_by_key_id": issued_by.id if issued_by else None,
-        "issued_by_member_id": member_id or (issued_by.issued_by_member_id if issued_by else None),
+        **_issued(issued_by, member_id),
     }
     where = twin_of(session, organisation_id, now=now).id if is_test else organisation_id
     return _make(session, where, fields, now=now)
 
 
-def rotate_key(session: Session, key: ApiKey, *, most: frozenset[Right], now: datetime) -> tuple[ApiKey, str]:
+def rotate_key(
+    session: Session,
+    key: ApiKey,
+    *,
+    most: frozenset[Right],
+    by: ApiKey | None = None,
+    member_id: UUID | None = None,
+    now: datetime,
+) -> tuple[ApiKey, str]:
     """Make the successor of a key, with the same rights; both live until the old one is revoked.
 
+    It is of the key `by` or the member who asks, for they are shown it: what it proposes, they do not approve.
     Conflict while two of the line live already, or for a key that lives no more; Forbidden for one with more rights
-    than `most`, those of who asks.
+    than `most`, those of who asks, or with a later end than `by`.
     """
     if not key.rights <= most:
         raise Forbidden(_TOO_MUCH, code="right_missing")
+    if _outlasts(key.expires_at, by):
+        raise Forbidden(_TOO_LONG, code="right_missing")
     before = session.get(ApiKey, key.rotated_from_id, with_for_update=True) if key.rotated_from_id else None
     session.refresh(key, with_for_update=True)
     after = session.exec(select(ApiKey).where(ApiKey.rotated_from_id == key.id)).first()
@@ -82,17 +97,19 @@ def rotate_key(session: Session, key: ApiKey, *, most: frozenset[Right], now: da
         raise Conflict("This key lives no more: issue a new one.", code="wrong_state")
     if after is not None or (before is not None and before.is_live(now)):
         raise Conflict("Two keys of this line live already: revoke the old one first.", code="rotation_running")
-    kept = ("name", "role", "scopes", "place_ids", "expires_at", "is_test", "issued_by_key_id", "issued_by_member_id")
-    fields = {name: getattr(key, name) for name in kept} | {"rotated_from_id": key.id}
+    kept = ("name", "role", "scopes", "place_ids", "expires_at", "is_test")
+    fields = {name: getattr(key, name) for name in kept} | _issued(by, member_id) | {"rotated_from_id": key.id}
     return _make(session, key.organisation_id, fields, now=now)
 
 
 def revoke_key(session: Session, key: ApiKey, *, now: datetime) -> ApiKey:
     """End a key, from the next request on. Twice is once; the first time stands."""
     session.refresh(key, with_for_update=True)
-    key.revoked_at = key.revoked_at or now
-    session.add(key)
-    session.flush()
+    if key.revoked_at is None:
+        key.revoked_at = now
+        session.add(key)
+        session.flush()
+        _tell_owner(session, key, "api_key.changed", {"revoked_at": [None, now]}, now=now)
     return key
 
 
@@ -176,7 +193,29 @@ def _make(session: Session, organisation_id: UUID, fields: dict[str, Any], *, no
     )
     session.add(key)
     session.flush()
+    given = {name: [value] for name, value in fields.items() if value is not None}
+    _tell_owner(session, key, "api_key.created", given, now=now)
     return key, whole
+
+
+def _issued(by: ApiKey | None, member_id: UUID | None) -> dict[str, Any]:
+    """Who was shown a key: a member, or the key of one."""
+    return {
+        "issued_by_key_id": by.id if by else None,
+        "issued_by_member_id": member_id or (by.issued_by_member_id if by else None),
+    }
+
+
+def _outlasts(expires_at: datetime | None, by: ApiKey | None) -> bool:
+    """Whether a key would live on when the one that makes it has ended."""
+    return by is not None and by.expires_at is not None and (expires_at is None or expires_at > by.expires_at)
+
+
+def _tell_owner(session: Session, key: ApiKey, action: str, changes: dict[str, list[Any]], *, now: datetime) -> None:
+    """Note what becomes of a test key in the log of the organisation itself: its owners do not see the twin's."""
+    owner = session.get_one(Organisation, key.organisation_id).test_of_id
+    if owner is not None:
+        audit.note(session, action, key.id, organisation_id=owner, changes=changes, now=now)
 
 
 def _family(session: Session, organisation_id: UUID) -> list[UUID]:

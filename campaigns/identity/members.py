@@ -1,5 +1,6 @@
 """Members: invited and signed in by a one-time link, with a session of 12 hours that rests after 30 minutes."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,9 @@ INVITATION_LIFE = timedelta(days=7)
 LINK_LIFE = timedelta(minutes=30)
 SESSION_LIFE = timedelta(hours=12)
 SEEN_NOTED = timedelta(minutes=1)  # `last_seen_at` is as exact as this
+# One plain address: what else a mail's header may hold (RFC 5322, RFC 2047) would lead a link to somebody else.
+_ATOM = r"[^\s\x00-\x1f\x7f.@,:;<>()\[\]\\\"]+"
+_ADDRESS = re.compile(rf"(?!.*=\?){_ATOM}(\.{_ATOM})*@[\w-]+(\.[\w-]+)+")
 MOST_LINKS = 5  # of a member within LINK_LIFE: a form that asks for links is open to everybody
 _NOT_SIGNED_IN = "You are not signed in, or were away for half an hour. Sign in with a new link."
 
@@ -41,8 +45,7 @@ def invite_member(
     """
     _require_role(role, most)
     address = email.strip()
-    local, at, domain = address.rpartition("@")
-    if not (local and at and "." in domain) or len(address) > 254 or any(one.isspace() for one in address):
+    if not _ADDRESS.fullmatch(address) or len(address) > 254:
         raise Invalid("This is not an e-mail address.", pointer="/email")
     twins = select(Member.id).where(Member.organisation_id == organisation_id, Member.email_key == address.casefold())
     if session.exec(twins).first() is not None:
@@ -62,9 +65,15 @@ def invite_member(
     return member, link, secret
 
 
-def new_sign_in_link(session: Session, member: Member, *, now: datetime) -> tuple[SignInLink, str]:
-    """A further link for a member. Conflict after five in half an hour. Locks the member: those who ask are counted."""
+def new_sign_in_link(
+    session: Session, member: Member, *, most: frozenset[Right], now: datetime
+) -> tuple[SignInLink, str]:
+    """A further link for a member, which is as good as their rights: Forbidden for more than `most`, of who makes it.
+
+    Conflict after five in half an hour. Locks the member: those who ask are counted.
+    """
     session.refresh(member, with_for_update=True)
+    _require_within(member.rights, most)
     recent = select(SignInLink.id).where(SignInLink.member_id == member.id, SignInLink.created_at > now - LINK_LIFE)
     if len(session.exec(recent).all()) >= MOST_LINKS:
         raise Conflict("This member was sent five links in half an hour: use one, or wait.", code="too_many_links")
@@ -236,7 +245,12 @@ def require_another_owner(session: Session, member: Member) -> None:
 def _require_role(role: Role, most: frozenset[Right]) -> None:
     if role not in MEMBER_ROLES:
         raise Invalid(f"Members have the roles {', '.join(MEMBER_ROLES)}.", pointer="/role")
-    if not RIGHTS[role] - {Right.APPROVALS_DECIDE} <= most:
+    _require_within(RIGHTS[role], most)
+
+
+def _require_within(rights: frozenset[Right], most: frozenset[Right]) -> None:
+    """Forbidden for more rights than `most`; no key may decide, and an owner's invites approvers all the same."""
+    if not rights - {Right.APPROVALS_DECIDE} <= most:
         raise Forbidden("Nobody can be given more rights than you have.", code="right_missing")
 
 

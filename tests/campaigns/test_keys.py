@@ -8,6 +8,7 @@ import pytest
 from sqlmodel import Session, col, select
 
 from campaigns import identity, places, planning, scans
+from campaigns.audit import AuditEntry
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.identity import RIGHTS, ApiKey, Organisation, Right, Role
 from campaigns.identity.rights import KEY_ROLES, MEMBERS_ONLY
@@ -67,6 +68,34 @@ def test_a_key_ends_when_it_says_so(session: Session) -> None:
     with pytest.raises(Forbidden) as refusal:
         identity.key_by_secret(session, secret, now=NOON + HOUR)
     assert refusal.value.code == "unauthenticated"
+
+
+def test_a_key_that_ends_makes_none_that_outlasts_it(session: Session) -> None:
+    organisation = make_organisation(session)
+    issuer = issue(session, organisation, Role.OWNER, expires_at=NOON + HOUR)
+    for late in (None, NOON + 2 * HOUR):
+        with pytest.raises(Invalid) as refusal:
+            issue(session, organisation, expires_at=late, issued_by=issuer)
+        assert refusal.value.context["pointer"] == "/expires_at"
+        with pytest.raises(Forbidden):
+            identity.rotate_key(session, issue(session, organisation, expires_at=late), most=ALL, by=issuer, now=NOON)
+    assert issue(session, organisation, expires_at=NOON + HOUR, issued_by=issuer)
+    assert identity.rotate_key(session, issuer, most=ALL, by=issuer, now=NOON)
+
+
+def test_a_successor_is_of_who_was_shown_it(session: Session) -> None:
+    organisation = make_organisation(session)
+    ana, ben = (
+        identity.invite_member(
+            session, organisation.id, email=f"{name}@x.example", name=name, role=Role.OWNER, most=ALL, now=NOON
+        )[0].id
+        for name in ("ana", "ben")
+    )
+    of_ana = issue(session, organisation, Role.OWNER, member_id=ana)
+    of_ben, _ = identity.rotate_key(session, of_ana, most=ALL, member_id=ben, now=NOON)
+    assert (of_ben.issued_by_member_id, of_ben.issued_by_key_id) == (ben, None)
+    by_key, _ = identity.rotate_key(session, issue(session, organisation, member_id=ana), most=ALL, by=of_ben, now=NOON)
+    assert (by_key.issued_by_member_id, by_key.issued_by_key_id) == (ben, of_ben.id)
 
 
 def test_a_staff_key_is_bound_to_places(session: Session) -> None:
@@ -173,6 +202,23 @@ def test_what_a_test_key_makes_is_in_no_list_of_the_organisation_itself(session:
         places.place_by_id(session, organisation.id, place.id)
     with pytest.raises(NotFound):
         scans.scan_of(session, organisation.id, campaign.id)
+
+
+def test_the_log_of_the_organisation_tells_of_its_test_keys(session: Session) -> None:
+    organisation = make_organisation(session)
+    key = issue(session, organisation, is_test=True, name="try")
+    new, _ = identity.rotate_key(session, key, most=ALL, now=NOON)
+    identity.revoke_key(session, key, now=NOON)
+    identity.revoke_key(session, key, now=NOON + HOUR)
+    told = [
+        (one.action, one.subject_id, one.organisation_id)
+        for one in session.exec(select(AuditEntry).where(col(AuditEntry.action).startswith("api_key")))
+    ]
+    for owner in (organisation.id, key.organisation_id):
+        assert sorted(one for one in told if one[2] == owner) == sorted(
+            [("api_key.created", key.id, owner), ("api_key.created", new.id, owner), ("api_key.changed", key.id, owner)]
+        )
+    assert new.secret_hash not in str([one.changes for one in session.exec(select(AuditEntry))])
 
 
 def test_an_owner_sees_and_ends_test_keys_and_a_test_key_sees_only_its_like(session: Session) -> None:
