@@ -51,6 +51,10 @@ class Listener:
         if self._thread.is_alive():
             self._thread.join(timeout=10)
 
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             was_connected = False

@@ -256,17 +256,17 @@ def test_lists_are_newest_first_and_a_cursor_goes_on_where_the_page_ended(house:
         names = [f"{uuid4().hex}" for _ in range(5)]
         for name in names:
             made(api.post("/v1/campaigns", json=CAMPAIGN | {"name": name}))
-        seen: list[str] = []
+        seen: list[dict[str, Any]] = []
         cursor = ""
         while True:
             page = api.get(f"/v1/campaigns?limit=2{cursor}").json()
             assert len(page["data"]) <= 2
-            seen += [one["name"] for one in page["data"]]
+            seen += page["data"]
             if page["next_cursor"] is None:
                 break
             cursor = f"&cursor={page['next_cursor']}"
-        assert seen[:5] == names[::-1]
-        assert len(seen) == len(set(seen))
+        assert [one["name"] for one in seen[:5]] == names[::-1]
+        assert len(seen) == len({one["id"] for one in seen})
         assert api.get("/v1/campaigns?limit=1").json()["data"][0]["name"] == names[-1]
         assert api.get("/v1/campaigns?limit=200").json()["next_cursor"] is None
 

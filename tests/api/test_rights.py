@@ -7,6 +7,7 @@ no organisation in `list_places`; `is_live` without `revoked_at`.
 
 import os
 import re
+import threading
 from html import unescape
 from typing import Any
 
@@ -123,11 +124,12 @@ def foreign_and_unknown(peers: Peers, parameter: str) -> list[tuple[str, str]]:
 
 
 def with_statements(peers: Peers, ask: Any) -> tuple[Any, list[str]]:
-    """An answer, and the statements it took."""
+    """An answer, and the statements it took, but for the one that notes beside it that the key was used."""
     asked: list[str] = []
 
     def note(*arguments: Any) -> None:
-        asked.append(arguments[2])
+        if not threading.current_thread().name.startswith("activity"):
+            asked.append(arguments[2])
 
     event.listen(peers.services.database.engine, "before_cursor_execute", note)
     try:

@@ -1,6 +1,5 @@
 """What is changed elsewhere is heard here: by NOTIFY, by the sweep when nobody notified, all of it after a gap."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -94,4 +93,4 @@ def test_a_listener_stops_when_it_is_told(postgres_database: Database) -> None:
     listener = Listener(postgres_database)
     listener.start()
     listener.stop()
-    assert "announcements" not in {thread.name for thread in threading.enumerate()}
+    assert not listener.is_alive()
