@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import psycopg
 import typer
@@ -140,8 +141,10 @@ def init(
         with database.transaction(author=audit.OPERATOR) as session:
             identity.recognise_secret_key(session, Keyring(secret_of(settings)).fingerprint(), now=now)
             organisation = identity.found_organisation(session, name, now=now)
-            _, key = identity.issue_key(session, organisation.id, role=Role.OWNER, name="init", now=now)
-            link = _first_owner(session, organisation, owner, now, settings) if owner else None
+            member_id, link = _first_owner(session, organisation, owner, now, settings) if owner else (None, None)
+            _, key = identity.issue_key(
+                session, organisation.id, role=Role.OWNER, name="init", member_id=member_id, now=now
+            )
         database.close()
     shown = ids.show("org", organisation.id)
     if as_json:
@@ -155,12 +158,13 @@ def init(
 
 def _first_owner(
     session: Session, organisation: identity.Organisation, email: str, now: datetime, settings: Settings
-) -> str:
+) -> tuple[UUID, str]:
+    """The member, whose key is the one that `init` prints: what it proposes, they do not approve; and their link."""
     rights = RIGHTS[Role.OWNER]
-    _, _, secret = identity.invite_member(
+    member, _, secret = identity.invite_member(
         session, organisation.id, email=email, name=email.partition("@")[0], role=Role.OWNER, most=rights, now=now
     )
-    return f"{settings.base_url}/console/sign-in/{secret}"
+    return member.id, f"{settings.base_url}/console/sign-in/{secret}"
 
 
 @app.command()

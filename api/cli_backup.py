@@ -134,6 +134,8 @@ def _words_restored(done: Restored, settings: Settings) -> str:
     if done.schema != done.manifest.schema:
         lines.append(f"Migrated from schema {done.manifest.schema} to {done.schema}.")
     lines.append(f"Erased again: {done.erased} of {done.noted} people noted in {settings.erasure_folder}.")
+    if not done.noted:
+        lines.append("Is that the log of this database? Without it the erased are back: name it and restore again.")
     if done.kept:
         lines.append(f"What was there is kept as {done.kept}: delete it when you are sure, it holds personal data.")
     lines.append("Keys, links and sessions revoked since that moment are good again: revoke them anew.")

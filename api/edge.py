@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -66,11 +67,22 @@ class Headers:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if message["status"] == 307:
+                    message["headers"] = [_of_this_host(one) for one in message["headers"]]
                 given = {name for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *(h for h in self._headers if h[0] not in given)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _of_this_host(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """A header with `location` as a path: the framework's own, of a slash too many, has the request's Host in it."""
+    name, value = header
+    if name != b"location":
+        return header
+    url = urlsplit(value)
+    return name, b"/" + url.path.lstrip(b"/") + (b"?" + url.query if url.query else b"")
 
 
 class BodyLimit:

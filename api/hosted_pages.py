@@ -46,6 +46,7 @@ class HostedPages:
         self._core = core
         self._pages: dict[_Key, tuple[float, Spliced, UUID]] = {}  # with the organisation, whose name is on it
         self._making: dict[_Key, asyncio.Task[Spliced]] = {}
+        self._heard = 0  # announcements: a page that one overtook while it was made is shown once and not kept
         self._urls: dict[str, str] = {}  # campaign -> its mission's page, whose address never changes
 
     async def page(self, entry: Entry, state: State, language: str, aside: Aside | None = None) -> Spliced:
@@ -84,18 +85,21 @@ class HostedPages:
         """Drop the pages of a campaign, place or organisation that changed; no page depends on a token."""
         if kind in ("token", "code"):
             return
+        self._heard += 1
         for key, (_, _, owner) in list(self._pages.items()):
             if kind == "everything" or id.hex in key[:2] or id == owner:
                 self._pages.pop(key, None)
 
     async def _make(self, key: _Key, entry: Entry, state: State, language: str) -> Spliced:
+        heard = self._heard
         try:
             aside = key[-1]
             if aside is None:
                 page = await asyncio.to_thread(self.render, entry, state, language)
             else:
                 page = await asyncio.to_thread(self._render_aside, entry, language, aside)
-            self._pages[key] = (time.monotonic(), page, entry.campaign.organisation_id)
+            if heard == self._heard:
+                self._pages[key] = (time.monotonic(), page, entry.campaign.organisation_id)
             if len(self._pages) > PAGE_LIMIT:
                 self._pages.pop(next(iter(self._pages)))
             return page

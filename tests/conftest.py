@@ -29,6 +29,7 @@ from campaigns.storage import Database
 TLS = ssl.create_default_context()  # one for all clients: each would take 20 ms to make its own
 SECRET = "a-secret-for-tests-only-0123456789abcdef"
 PIN = "4821"  # of the shops' phones
+ERASURES = tempfile.TemporaryDirectory(prefix="passerelle-erasures-")  # of PostgreSQL, whose default is the folder here
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
@@ -185,6 +186,7 @@ def running_server(database_url: str, *arguments: str, **settings: str) -> Itera
         "PASSERELLE_BASE_URL": f"http://127.0.0.1:{port}",
         "PASSERELLE_SECRET_KEY": SECRET,
         "PASSERELLE_PORT": str(port),
+        **({} if database_url.startswith("sqlite") else {"PASSERELLE_ERASURE_DIR": ERASURES.name}),
         **settings,
     }
     key = found(database_url, environment["PASSERELLE_SECRET_KEY"])

@@ -18,6 +18,7 @@ from campaigns.errors import Invalid, NotFound
 CHUNK = 1 << 20
 _FORMAT = 1
 _MANIFEST = "manifest.json"
+_MOST_SAID = 10_000  # bytes of a manifest: a megabyte of a ZIP can unfold to a gigabyte
 _MEMBERS = {"sqlite": "passerelle.sqlite", "postgresql": "passerelle.pgdump"}
 
 
@@ -91,6 +92,8 @@ def _open(path: Path) -> zipfile.ZipFile:
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
     try:
+        if archive.getinfo(_MANIFEST).file_size > _MOST_SAID:  # no more than this is ever read of it
+            raise ValueError
         told: dict[str, Any] = json.loads(archive.read(_MANIFEST))
         is_known = told.pop("passerelle_backup") == _FORMAT
         manifest = Manifest(**{**told, "made_at": datetime.fromisoformat(told["made_at"])}) if is_known else None

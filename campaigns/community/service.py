@@ -9,6 +9,7 @@ from sqlalchemy import Text, cast, func, literal, update
 from sqlmodel import Session, col, select
 
 from campaigns import missions
+from campaigns.announcements import announce
 from campaigns.community.models import Idea, IdeaState
 from campaigns.errors import Conflict, Forbidden, Invalid
 from campaigns.events import record_event
@@ -133,7 +134,13 @@ def ideas_of(session: Session, participant_id: UUID) -> Sequence[Idea]:
 
 
 def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
-    """Blank what a person wrote, and what their phone called it; the ideas stay counted, by nobody."""
+    """Blank what a person wrote, and what their phone called it; the ideas stay counted, by nobody.
+
+    Pages that were made with their words and name are thrown away, in every process.
+    """
+    theirs = select(Mission.campaign_id).join(Idea, col(Idea.mission_id) == Mission.id)
+    for campaign_id in session.exec(theirs.where(Idea.participant_id == participant_id).distinct()).all():
+        announce(session, "campaign", campaign_id)
     session.execute(
         update(Idea)
         .where(col(Idea.participant_id) == participant_id)

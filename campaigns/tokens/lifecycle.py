@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -74,19 +75,25 @@ def replace(
 
 
 def limits_of(session: Session, organisation_id: UUID, base_url: str) -> Limits:
-    """Where the organisation's codes may lead now. Holds its row, so that no host is verified meanwhile."""
+    """Where the organisation's codes may lead now. Holds its row, so that no host is verified meanwhile.
+
+    Those of its test keys, which open under the same address, where its own may.
+    """
     organisation = session.get(Organisation, organisation_id, with_for_update={"read": True}, populate_existing=True)
     if organisation is None:
         raise NotFound("There is no such organisation.")
-    return Limits(tuple(organisation.verified_hosts or ()), base_url)
+    above = limits_of(session, organisation.test_of_id, base_url) if organisation.test_of_id is not None else Limits()
+    return Limits(above.hosts or tuple(organisation.verified_hosts or ()), base_url)
 
 
 def require_all_within(session: Session, organisation_id: UUID, limits: Limits) -> None:
     """Conflict, with what they are, when codes or campaigns lead to hosts that these limits leave out.
 
-    Revoked and replaced codes and ended campaigns lead nowhere, so they do not count.
+    Those of test keys count. Revoked and replaced codes and ended campaigns lead nowhere, so they do not count.
     """
-    outside = [f"{name} to {url}" for name, url in _leads(session, organisation_id) if not limits.allows(url)]
+    twins = session.exec(select(Organisation.id).where(Organisation.test_of_id == organisation_id)).all()
+    leads = chain.from_iterable(_leads(session, one) for one in (organisation_id, *twins))
+    outside = [f"{name} to {url}" for name, url in leads if not limits.allows(url)]
     if outside:
         more = f" and {len(outside) - _NAMED} more" if len(outside) > _NAMED else ""
         detail = f"Change these destinations first: {', '.join(outside[:_NAMED])}{more}."

@@ -202,6 +202,7 @@ def make_peers(database_url: str, tmp: Any) -> Iterator[Peers]:
         secret_key=SECRET,
         worker=False,
         spool_dir=tmp / "spool",
+        erasure_dir=tmp / "erasures",
         base_url="http://testserver",
     )
     services = make_services(settings, lambda: now)

@@ -1,13 +1,18 @@
 """`passerelle keys` and `members`, against a running server."""
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
+from sqlmodel import select
 from typer.testing import CliRunner, Result
 
 from api.cli import app
+from campaigns.identity import ApiKey, Member
+from campaigns.storage import Database
 from tests.api.helpers import owner, problem
-from tests.conftest import Server
+from tests.conftest import Server, run_passerelle
 
 
 def said(server: Server, *arguments: str) -> Result:
@@ -51,3 +56,15 @@ def test_a_refusal_is_the_servers_own_words(server: Server) -> None:
     refused = said(server, "keys", "issue", "x", "--role", "approver")
     assert refused.exit_code == 1
     assert "/role" in refused.stderr
+
+
+def test_the_key_that_init_prints_is_of_the_first_owner(tmp_path: Path) -> None:
+    """Else they would approve what they proposed with it: four eyes of one person."""
+    url = f"sqlite:///{tmp_path}/passerelle.db"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PASSERELLE_")}
+    done = run_passerelle(environment | {"PASSERELLE_DATABASE_URL": url}, "init", "--owner", "ana@x.example", "--json")
+    assert "/console/sign-in/" in json.loads(done.stdout)["sign_in_link"]
+    database = Database(url)
+    with database.snapshot() as session:
+        assert session.exec(select(ApiKey)).one().issued_by_member_id == session.exec(select(Member)).one().id
+    database.close()

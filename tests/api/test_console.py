@@ -43,6 +43,13 @@ def test_behind_https_the_cookie_is_secure_and_of_this_host_alone(https_house: S
     assert "domain" not in kept.lower()
 
 
+def test_a_slash_too_many_leads_to_no_other_host(desk: Desk) -> None:
+    for host in ("evil.example", "evil.example:8000"):
+        with desk.browser(Host=host) as it:
+            answer = it.get("/console/?lang=fr")
+        assert (answer.status_code, answer.headers["location"]) == (307, "/console?lang=fr")
+
+
 def test_a_planted_cookie_is_no_session_after_signing_in(desk: Desk) -> None:
     planted = "planted-by-somebody-else"
     with desk.browser(Cookie=f"{COOKIE}={planted}") as it:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.api.conftest import House
 from tests.api.helpers import BELLECOUR, Shop, make_shop, problem
-from tests.conftest import Server
+from tests.conftest import Server, wait_until
 
 PAGE = {"Accept": "text/html", "Accept-Language": "en"}
 AS_JSON = {"Accept": "application/json"}
@@ -116,6 +116,18 @@ def test_json_erases_at_once_and_totals_stay(server: Server, shop: Shop) -> None
     verified = json.loads(server.passerelle("verify", "--json").stdout)
     # Other files mint receipts of scans that never were.
     assert [one for one in verified["problems"] if "is not in the log" not in one] == []
+
+
+def test_a_page_that_was_made_before_an_erasure_is_shown_to_nobody_after_it(server: Server, shop: Shop) -> None:
+    with server.phone() as phone, server.phone() as other:
+        take_part(phone, shop, "Quetsches 1871")
+        url = f"/t/{shop.code}"
+        wait_until(lambda: "Quetsches 1871" in other.get(url, headers=PAGE).text)
+        erase = phone.post("/me/erasure", json={})
+        assert erase.json() == {"erased": 1}
+        after = other.get(url, headers=PAGE)
+    assert after.status_code == 200
+    assert "Quetsches 1871" not in after.text
 
 
 def test_an_erased_cookie_is_nobodys_and_the_next_act_a_new_persons(server: Server, shop: Shop) -> None:

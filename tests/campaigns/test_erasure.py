@@ -115,6 +115,15 @@ def test_an_idea_that_was_taken_back_is_listed_without_words_and_without_a_name(
     assert (idea.state, idea.text, name) == ("erased", "", "")
 
 
+def test_pages_with_the_words_of_an_erased_person_are_to_be_made_anew(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    person, _ = visitor(scene)
+    heard: list[tuple[str, UUID]] = []
+    database.listen(lambda kind, id: heard.append((kind, id)))
+    erase(scene, person)
+    assert heard == [("campaign", scene.campaign.id)]
+
+
 def test_a_person_is_erased_once(database: Database) -> None:
     scene = set_scene(database, steps=STEPS)
     person, _ = visitor(scene)

@@ -121,6 +121,20 @@ def test_codes_that_lead_nowhere_any_more_do_not_stop_hosts_from_being_verified(
     tokens.require_all_within(session, organisation.id, limits)
 
 
+def test_codes_of_test_keys_lead_no_further_than_those_of_the_organisation(session: Session) -> None:
+    organisation = make_organisation(session)
+    twin = identity.twin_of(session, organisation.id, now=NOON)
+    identity.verify_hosts(session, organisation, ["a.example"])
+    tokens.limits_of(session, twin.id, "").require(A)
+    for own in ([], ["b.example"]):
+        identity.verify_hosts(session, twin, own)
+        with pytest.raises(Invalid, match="verified hosts"):
+            tokens.limits_of(session, twin.id, "").require(B)
+    make_token(session, make_campaign(session, twin), None, destination=A)
+    with pytest.raises(Conflict, match=r"to https://a\.example/"):
+        tokens.require_all_within(session, organisation.id, Limits(("b.example",)))
+
+
 # What the directory makes of it ----------------------------------------------------------------------------------
 
 

@@ -243,3 +243,17 @@ def test_a_key_is_asked_for_and_never_made_by_a_restore(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Give the key of this backup first" in done.stderr
     assert list(tmp_path.glob("new.db*")) == []
+
+
+def test_a_restore_that_finds_no_log_of_erasures_says_so(tmp_path: Path) -> None:
+    """On another host the folder is easily forgotten, and everybody who was erased is back."""
+    url = f"sqlite:///{tmp_path}/passerelle.db"
+    found(url, name="Before")
+    made = take(url, tmp_path / "it.backup")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PASSERELLE_")}
+    environment |= {"PASSERELLE_DATABASE_URL": url, "PASSERELLE_SECRET_KEY": SECRET}
+    question = "Is that the log of this database?"
+    assert question in run_passerelle(environment, "restore", str(made.file)).stdout
+    ErasureLog(tmp_path / "passerelle.db.erasures").append(uuid7(), NOW)
+    done = run_passerelle(environment, "restore", str(made.file))
+    assert (done.returncode, question in done.stdout) == (0, False)

@@ -160,12 +160,18 @@ def foreign_zip(file: Path) -> None:
         archive.writestr("holidays.txt", "not a database")
 
 
+def stuff(file: Path) -> None:
+    """A manifest that unfolds to megabytes before anybody looks at it."""
+    restate(file, tool="0" * 3_000_000)
+
+
 SPOILT: list[tuple[str, Spoil]] = [
     ("is cut off: its end is missing", cut),
     ("is damaged", alter),
     ("is empty", empty),
     ("is no backup that", foreign),
     ("is no backup that", foreign_zip),
+    ("is no backup that", stuff),
     ("There is no file", Path.unlink),
     ("has schema 9999.*newer Passerelle made it", lambda file: restate(file, schema="9999")),
     ("made by a newer Passerelle, in a form", lambda file: restate(file, passerelle_backup=2)),
