@@ -15,6 +15,7 @@ from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import approvals, identity, ids, missions, planning, tokens
 from campaigns.approvals import Approval, ApprovalKind, ApprovalState
+from campaigns.errors import Conflict
 from campaigns.identity import Right
 from campaigns.planning import ChecklistItem, State
 
@@ -95,6 +96,7 @@ def propose_launch(
         subject_name=campaign.name,
         key_id=key_id,
         member_id=member_id,
+        since=_changed_at(session, campaign),
         now=now,
     )
 
@@ -117,7 +119,14 @@ def _facts(session: DbSession, campaign: planning.Campaign) -> planning.LaunchFa
 
 def _launch(session: DbSession, approval: Approval, now: datetime) -> None:
     campaign = planning.campaign_by_id(session, approval.organisation_id, approval.subject_id, lock=True)
+    if _changed_at(session, campaign) > approval.proposed_at:
+        raise Conflict("It changed after it was proposed: look at it again, and propose it anew.", code="changed_since")
     launch_campaign(session, campaign, now=now)
+
+
+def _changed_at(session: DbSession, campaign: planning.Campaign) -> datetime:
+    """When what shoppers would meet was changed last: the campaign or one of its missions."""
+    return max([campaign.changed_at, *(one.changed_at for one in missions.list_missions(session, campaign.id))])
 
 
 DEEDS: dict[ApprovalKind, Callable[[DbSession, Approval, datetime], None]] = {ApprovalKind.LAUNCH: _launch}

@@ -45,6 +45,12 @@ class Idempotency:
             else:
                 await refuse(send, problems.status_of(error), error.code, error.detail, scope["path"])
             return
+        except problems.STORAGE_FAULTS as error:
+            if not problems.is_passing(error):
+                raise
+            detail = problems.PROBLEMS["storage_unavailable"][1]
+            await refuse(send, 503, "storage_unavailable", detail, scope["path"], [(b"retry-after", b"5")])
+            return
         organisation_id, kept = claim
         if kept is not None:
             await _replay(send, kept, self._services.keyring.open_answer(kept.body or b""))

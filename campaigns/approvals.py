@@ -70,12 +70,16 @@ def propose(
     subject_name: str,
     key_id: UUID | None,
     member_id: UUID | None,
+    since: datetime | None = None,
     now: datetime,
 ) -> Approval:
-    """Let something wait for approval. A proposal that waits already is returned as it is.
+    """Let something wait for approval. A proposal that waits already is returned as it is, unless its subject changed
+    `since`: that one is withdrawn, and this one waits.
 
     Conflict in the odd moment that the one that waited is decided just now.
     """
+    if since is not None:
+        _withdraw_older(session, kind, subject_id, since, now=now)
     id = uuid7_at(now)
     fields = {
         "organisation_id": organisation_id,
@@ -90,8 +94,7 @@ def propose(
     if insert_once(session, Approval, id=id, **fields):
         note_new(session, "approval", id, fields, now=now)
         return session.get_one(Approval, id)
-    of_subject = select(Approval).where(Approval.kind == kind.value, Approval.subject_id == subject_id)
-    waiting = session.exec(of_subject.where(Approval.state == ApprovalState.WAITING.value)).first()
+    waiting = _waiting(session, kind, subject_id)
     if waiting is None:
         raise Conflict("What waited was decided just now. Read it again.", code="decided_already")
     return waiting
@@ -129,6 +132,17 @@ def list_approvals(
     if state is not None:
         query = query.where(Approval.state == state.value)
     return newest(session, query, Approval, before=before, limit=limit)
+
+
+def _waiting(session: Session, kind: ApprovalKind, subject_id: UUID) -> Approval | None:
+    of_subject = select(Approval).where(Approval.kind == kind.value, Approval.subject_id == subject_id)
+    return session.exec(of_subject.where(Approval.state == ApprovalState.WAITING.value)).first()
+
+
+def _withdraw_older(session: Session, kind: ApprovalKind, subject_id: UUID, since: datetime, *, now: datetime) -> None:
+    waiting = _waiting(session, kind, subject_id)
+    if waiting is not None and waiting.proposed_at < since:
+        withdraw(session, waiting, now=now)
 
 
 def _settle(session: Session, approval: Approval, state: ApprovalState, *, now: datetime, **fields: object) -> None:

@@ -6,7 +6,9 @@ ONWARD = {
     "no_live_code": ("/staff", "Shop console"),
     "manager_needed": ("/staff", "Shop console"),
     "member_not_signed_in": ("/console/sign-in", "Sign in"),
-    **dict.fromkeys(("right_missing", "own_proposal", "decided_already"), ("/console", "To the console")),
+    **dict.fromkeys(
+        ("right_missing", "own_proposal", "decided_already", "changed_since"), ("/console", "To the console")
+    ),
 }
 
 # code -> (title, what happened, next step). Plain English is the key of the French catalogue.
@@ -185,6 +187,11 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Somebody else decides this",
         "You proposed it, or issued the key that did.",
         "Ask another member who may approve.",
+    ),
+    "changed_since": (
+        "It changed since",
+        "The campaign or its mission changed after this was proposed.",
+        "Look at it again, and propose it anew.",
     ),
     "decided_already": (
         "That is decided already",

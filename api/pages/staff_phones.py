@@ -23,6 +23,7 @@ from api.pages.staff_session import (
 )
 from api.policies import STAFF
 from campaigns import ids, places
+from campaigns.audit import Author, AuthorKind
 from campaigns.errors import CampaignError, Invalid
 from campaigns.places import Place, StaffRole, pin
 from campaigns.places.phones import SHOWN_LINK_LIFE
@@ -75,6 +76,7 @@ def sign_in(
         replaces=request.cookies.get(cookie_name(core)),
         now=now,
     )
+    request.state.author = Author(AuthorKind.STAFF, staff.id)
     answer = RedirectResponse("/staff", 303)
     keep_cookie(answer, core, fresh, int((staff.expires_at - now).total_seconds()))
     return answer

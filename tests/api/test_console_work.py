@@ -79,6 +79,21 @@ def test_of_twenty_approvals_at_once_one_launches(desk: Desk) -> None:
     assert desk.state(campaign) == "live"
 
 
+def test_what_changed_after_it_was_proposed_is_proposed_anew(desk: Desk) -> None:
+    campaign, proposal = desk.proposed("Printemps")
+    with desk.server.api() as api, desk.signed_in("approver") as it:
+        assert api.patch(f"/v1/campaigns/{campaign}", json={"name": "Tout autre chose"}).status_code == 200
+        refused = it.post(f"/console/approvals/{proposal}/approval")
+        assert refused.status_code == 409
+        assert "Cela a changé entre-temps" in text_of(refused)
+        assert desk.state(campaign) == "draft"
+        again = api.post(f"/v1/campaigns/{campaign}/launch").json()
+        assert (again["id"] != proposal, again["subject_name"]) == (True, "Tout autre chose")
+        assert api.get(f"/v1/approvals/{proposal}").json()["state"] == "withdrawn"
+        assert it.post(f"/console/approvals/{again['id']}/approval").status_code == 303
+    assert desk.state(campaign) == "live"
+
+
 def test_a_proposal_is_taken_back_by_its_side(desk: Desk) -> None:
     campaign, proposal = desk.proposed("Carnaval")
     with desk.signed_in("marketer") as it, desk.signed_in("approver") as other:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from sqlmodel import Session, select
 
-from campaigns import identity
+from campaigns import identity, worker
+from campaigns.audit import AuditEntry
 from campaigns.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from campaigns.identity import RIGHTS, Member, MemberSession, Organisation, Right, Role
 from campaigns.storage import Database
@@ -219,6 +220,24 @@ def test_a_removed_member_is_out_at_once_and_forgotten_by_name(session: Session)
     kept = session.get_one(Member, member.id)
     assert (kept.email, kept.email_key, kept.name) == (None, None, "")
     assert member.id not in [one.id for one in identity.list_members(session, organisation.id, before=None, limit=9)]
+
+
+def test_the_address_of_a_removed_member_is_nowhere(database: Database) -> None:
+    address, name = "zoe.planted-4711@brand.example", "Zoé Planted-4711"
+    with database.transaction() as session:
+        organisation = make_organisation(session)
+        member, *_ = identity.invite_member(
+            session, organisation.id, email=address, name=name, role=Role.ANALYST, most=ALL, now=NOON
+        )
+    with database.transaction() as session:
+        identity.remove_member(session, session.get_one(Member, member.id), now=NOON)
+    worker.purge(database, now=NOON)
+    with database.snapshot() as session:
+        rows = [str(one) for table in (Member, AuditEntry) for one in session.exec(select(table))]
+    assert "4711" not in "".join(rows)
+    if database.path is not None:
+        files = [one.read_bytes() for one in database.path.parent.iterdir() if one.is_file()]
+        assert not any(b"4711" in content for content in files)
 
 
 def test_the_last_owner_stays_an_owner(session: Session) -> None:
