@@ -85,7 +85,7 @@ def test_what_changed_after_it_was_proposed_is_proposed_anew(desk: Desk) -> None
         assert api.patch(f"/v1/campaigns/{campaign}", json={"name": "Tout autre chose"}).status_code == 200
         refused = it.post(f"/console/approvals/{proposal}/approval")
         assert refused.status_code == 409
-        assert "Cela a changé entre-temps" in text_of(refused)
+        assert "a changé après la proposition" in text_of(refused)
         assert desk.state(campaign) == "draft"
         again = api.post(f"/v1/campaigns/{campaign}/launch").json()
         assert (again["id"] != proposal, again["subject_name"]) == (True, "Tout autre chose")
