@@ -11,7 +11,6 @@ import os
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cache
@@ -30,6 +29,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from campaigns.errors import Conflict, Invalid
 from campaigns.ids import NIL, uuid7
+from campaigns.write_lock import WriteLock
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -44,7 +44,6 @@ SQLITE_PRAGMAS = (
     # 16 MB of WAL, not 4: over 10,000 codes the same pages are copied back less often (a sixth less CPU a scan).
     "PRAGMA wal_autocheckpoint=4000",
 )
-LOCK_PATIENCE_S = 30.0  # longer than any transaction we know; beyond it something is wrong and saying so is better
 
 # A host that vanished without a word is noticed after seconds, not after two hours.
 LIVENESS: dict[str, Any] = {"tcp_user_timeout": 5000, "keepalives_idle": 5, "keepalives_interval": 2}
@@ -98,41 +97,6 @@ def find_own(
 def json_column(*, nullable: bool = False) -> Any:
     """A column of JSON text, the same on both databases."""
     return Field(default=None if nullable else ..., sa_column=Column(JSON, nullable=nullable))
-
-
-class WriteLock:
-    """A fair lock for threads whose urgent waiters are always next. May be released by another thread."""
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._held = False
-        self._waiting: deque[threading.Lock] = deque()
-        self._urgent: deque[threading.Lock] = deque()
-
-    def acquire(self, *, urgent: bool = False) -> None:
-        with self._mutex:
-            if not self._held:
-                self._held = True
-                return
-            gate = threading.Lock()
-            gate.acquire()
-            queue = self._urgent if urgent else self._waiting
-            queue.append(gate)
-        if gate.acquire(timeout=LOCK_PATIENCE_S):
-            return
-        with self._mutex:
-            if gate in queue:
-                queue.remove(gate)
-                raise Conflict("The database is busy; try again in a moment.", code="busy")
-
-    def release(self) -> None:
-        with self._mutex:
-            if self._urgent:
-                self._urgent.popleft().release()
-            elif self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._held = False
 
 
 class Database:

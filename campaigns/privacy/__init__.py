@@ -3,7 +3,8 @@
 from campaigns.privacy.holdings import holdings, kept_until
 from campaigns.privacy.log import Erasure, ErasureLog
 from campaigns.privacy.report import Held, report
-from campaigns.privacy.retention import CHUNK, JOB_LIFE, RULES, Kind, Rule
+from campaigns.privacy.retention import JOB_LIFE, RULES
+from campaigns.privacy.rules import CHUNK, Kind, Rule
 from campaigns.privacy.service import (
     REFERENCES,
     TOUCHED,

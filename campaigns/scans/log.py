@@ -18,7 +18,7 @@ from uuid import UUID
 
 from campaigns import ids
 from campaigns.scans.verdict import STRONG, Judgement, Reason, Verdict, settle
-from campaigns.storage import WriteLock
+from campaigns.write_lock import WriteLock
 
 VISITOR_SAMPLE = 4096  # smallest keys kept of a token and day; the error above is 1 / sqrt(4096) = 1.6 %
 NO_TOKEN = "0" * 32

@@ -11,13 +11,14 @@ from uuid import UUID
 import pytest
 from sqlmodel import Session, func, select
 
-from campaigns import storage
+from campaigns import write_lock
 from campaigns.announcements import announce
 from campaigns.errors import Conflict
 from campaigns.ids import uuid7
 from campaigns.scans.models import ReceiptTries, ScanCounter, ScanWriter
 from campaigns.scans.service import take_writer_number
-from campaigns.storage import Database, WriteLock, add_up, changed, insert_once, sole_process, upsert
+from campaigns.storage import Database, add_up, changed, insert_once, sole_process, upsert
+from campaigns.write_lock import WriteLock
 from tests.conftest import wait_until
 from tests.factories import NOON
 from tests.racing import race
@@ -66,7 +67,7 @@ def test_two_threads_never_hold_the_write_lock_together() -> None:
 
 
 def test_whoever_waits_too_long_for_the_write_lock_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "LOCK_PATIENCE_S", 0.05)
+    monkeypatch.setattr(write_lock, "LOCK_PATIENCE_S", 0.05)
     lock = WriteLock()
     lock.acquire()
     with pytest.raises(Conflict, match="busy"):

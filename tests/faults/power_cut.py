@@ -19,7 +19,8 @@ import apsw
 
 from campaigns.scans.log import Confirmation, ScanRow, SqliteWriter
 from campaigns.scans.spool import Spool
-from campaigns.storage import SQLITE_PRAGMAS, WriteLock
+from campaigns.storage import SQLITE_PRAGMAS
+from campaigns.write_lock import WriteLock
 
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2026, 10, 14, 10, tzinfo=UTC)

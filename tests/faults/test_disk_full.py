@@ -14,8 +14,9 @@ import pytest
 
 from campaigns import migrations
 from campaigns.scans.log import SqliteWriter
-from campaigns.storage import Database, WriteLock, connect_sqlite
+from campaigns.storage import Database, connect_sqlite
 from campaigns.verify import verify
+from campaigns.write_lock import WriteLock
 from tests.api.helpers import PLACE, make_shop
 from tests.conftest import Server, wait_until
 from tests.factories import make_scan
