@@ -1,6 +1,6 @@
 """Pages that anybody may open and that record nothing: typing a code, the poster, what a problem means."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -14,7 +14,7 @@ from api.pages.phone import (
     onward,
 )
 from api.policies import PUBLIC
-from api.problems import PROBLEMS, status_of_code
+from api.problems import PROBLEMS, STORAGE_FAULTS, status_of_code
 from campaigns import missions, tokens
 from campaigns.errors import NotFound
 from campaigns.tokens import codes, qr
@@ -26,7 +26,7 @@ router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)
 def home(request: Request, core: Core, lang: Tongue = None) -> HTMLResponse:
     """A field for the code printed beneath the QR."""
-    page = core.renderer.page("home.html", language_for(request, lang), code="", error="")
+    page = core.renderer.page("home.html", language_for(request, lang), code="", error="", **_house(core))
     return HTMLResponse(page, headers={"Cache-Control": "no-store"})
 
 
@@ -41,10 +41,22 @@ def find(request: Request, core: Core, code: Annotated[str, Query(max_length=200
             language,
             code=code[:40],
             error=_unreadable(core, language),
+            **_house(core),
             other_lang_url=f"/?lang={'en' if language == 'fr' else 'fr'}",
         )
         return HTMLResponse(page, 422, headers={"Cache-Control": "no-store"})
     return RedirectResponse(onward(request, f"/t/{found}"), 303)
+
+
+def _house(core: Services) -> dict[str, Any]:
+    """Whose page it is, where that can be told; without the database the field for a code is there all the same."""
+    if core.database.is_away:
+        return {}
+    try:
+        with core.database.snapshot() as session:
+            return views.only_house(session)
+    except STORAGE_FAULTS:
+        return {}
 
 
 def _unreadable(core: Services, language: str) -> str:

@@ -49,7 +49,7 @@ class Shown(NamedTuple):
 
     place: Place
     token: Token
-    brand: str
+    house: dict[str, Any]
     title: LocalText
 
 
@@ -71,7 +71,9 @@ def show_screen(request: Request, core: Core, staff: SignedIn, now: Now, token: 
         "screen.html",
         language,
         js=core.renderer.script("screen.js"),
-        **shown._asdict(),
+        place=shown.place,
+        title=shown.title,
+        **shown.house,
         calls=_calls(core, language),
         code_shown=codes.grouped(shown.token.code),
         host=core.settings.base_url.partition("://")[2],
@@ -122,7 +124,7 @@ def _standing(
 def _shown(session: DbSession, found: tuple[Token, Campaign]) -> Shown:
     token, campaign = found
     place = session.get_one(Place, token.place_id)
-    return Shown(place, token, views.brand(session, token.organisation_id), _title(session, campaign))
+    return Shown(place, token, views.house(session, token.organisation_id), _title(session, campaign))
 
 
 def _title(session: DbSession, campaign: Campaign) -> LocalText:

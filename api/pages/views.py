@@ -12,6 +12,7 @@ from sqlmodel import Session, col
 
 from api.pages.render import Renderer
 from campaigns import care, clock, community, identity, ids, missions, scans, tokens
+from campaigns.identity import Organisation
 from campaigns.missions import Mission, Standing, Step
 from campaigns.missions.models import LocalText, StepKind
 from campaigns.participants import Participant
@@ -77,7 +78,16 @@ def brand(session: Session, organisation_id: UUID) -> str:
 
 def house(session: Session, organisation_id: UUID) -> dict[str, Any]:
     """What every page of an organisation shows of it: its name, the notice the law asks for, whose legal pages."""
-    found = identity.organisation_by_id(session, organisation_id)
+    return _house(identity.organisation_by_id(session, organisation_id))
+
+
+def only_house(session: Session) -> dict[str, Any]:
+    """The same on a page that is of no organisation, where the installation has just one; nothing else."""
+    found = identity.list_organisations(session, limit=2)
+    return _house(found[0]) if len(found) == 1 else {}
+
+
+def _house(found: Organisation) -> dict[str, Any]:
     notices = [found.mandatory_notice] if found.mandatory_notice else []
     return {"brand": found.name, "owner": ids.show("org", found.id), "notices": notices}
 

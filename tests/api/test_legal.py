@@ -18,7 +18,7 @@ from campaigns.missions import Membership
 from campaigns.scans import CheckIn
 from campaigns.storage import Database
 from tests.api.conftest import House
-from tests.api.helpers import Shop, made, make_shop, owner, problem
+from tests.api.helpers import Shop, made, make_shop, owner, problem, signed_in
 from tests.campaigns.test_legal import COMPLETE
 from tests.conftest import running_server
 from tests.printed import words_in
@@ -203,6 +203,10 @@ def test_the_only_organisation_of_an_installation_is_shown_at_once(database_url:
             answer = phone.get(path)
             assert words in answer.text
             assert "not given yet" in answer.text.lower()
+        with server.api() as api:
+            patch(api, mandatory_notice={"en": "Eat well."})
+        for path in ("/", "/find?code=x"):
+            assert "Eat well." in phone.get(path).text
 
 
 def test_every_shopper_page_links_to_the_legal_pages_of_its_organisation(house: House, api: httpx2.Client) -> None:
@@ -238,6 +242,15 @@ def test_the_notice_stands_on_every_shopper_page_and_changes_at_once(house: Hous
         patch(api, mandatory_notice={"fr": "Autre message."})
         for path in paths:
             assert "Autre message." in phone.get(path).text, path
+
+
+def test_the_notice_stands_on_the_screen_of_the_shop(house: House, api: httpx2.Client) -> None:
+    patch(api, mandatory_notice={"fr": NOTICE})
+    live = {"medium": "qr", "kind": "live", "place_id": house.shop.place}
+    token = made(api.post(f"/v1/campaigns/{house.shop.campaign}/tokens", json=live))
+    with signed_in(house.shop, **{"Accept-Language": "fr"}) as phone:
+        assert NOTICE in phone.get(f"/staff/screen?token={token['id']}").text
+    api.post(f"/v1/tokens/{token['id']}/revocation", json={}).raise_for_status()
 
 
 def test_the_notice_and_whom_to_call_are_printed(house: House, api: httpx2.Client) -> None:
