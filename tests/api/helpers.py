@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from tests.conftest import PIN, SECRET, Server, client, free_port, run_passerelle, running_server
+from tests.conftest import PIN, SECRET, Server, client, free_port, passerelle_here, running_server
 
 BELLECOUR = {"lat": 45.7578, "lon": 4.8320}
 PLACE: dict[str, Any] = {"name": "Bellecour", **BELLECOUR, "radius_m": 100, "time_zone": "Europe/Paris"}
@@ -113,7 +113,7 @@ def two_brands(database_url: str) -> Iterator[tuple[Server, str]]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PASSERELLE_")}
     environment |= {"PASSERELLE_DATABASE_URL": database_url, "PASSERELLE_SECRET_KEY": SECRET}
     environment |= {"PASSERELLE_PORT": str(free_port())}
-    founded = run_passerelle(environment, "init", "--name", "Autre Maison", "--json")
+    founded = passerelle_here(environment, "init", "--name", "Autre Maison", "--json")
     assert founded.returncode == 0, founded.stderr
     with running_server(database_url) as server:
         yield server, json.loads(founded.stdout)["api_key"]

@@ -88,7 +88,7 @@ def test_a_backup_under_load_is_whole_and_a_server_serves_from_it(
 
 
 def backed_up(server: Server, folder: Path) -> dict[str, str]:
-    done = server.passerelle("backup", f"{folder}/", "--json")
+    done = run_passerelle(server.environment, "backup", f"{folder}/", "--json")
     assert done.returncode == 0, done.stderr
     told: dict[str, str] = json.loads(done.stdout)
     return told
