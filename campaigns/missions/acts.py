@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import update
-from sqlmodel import Session, col
+from sqlalchemy import func, update
+from sqlalchemy import select as columns
+from sqlmodel import Session, col, select
 
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict
@@ -44,7 +45,10 @@ def take_part(
     rules_version_id: UUID | None = None,
     now: datetime,
 ) -> bool:
-    """Make the person a member of the mission, under its rules in force; whether they were not before."""
+    """Make the person a member of the mission, under its rules in force; whether they were not before.
+
+    The membership is held until the transaction ends: of two acts of one person the second sees what the first did.
+    """
     is_new = insert_once(
         session,
         Membership,
@@ -57,7 +61,19 @@ def take_part(
     if is_new:
         add_up(session, MissionCounter, counter(mission, phase, "participants"), total=1)
         record_event(session, "mission.joined", now=now, mission_id=mission.id, participant_id=person.id)
+    else:
+        hold_membership(session, mission.id, person.id, phase)
     return is_new
+
+
+def hold_membership(session: Session, mission_id: UUID, participant_id: UUID, phase: str) -> bool:
+    """Hold a person's membership until the transaction ends; whether there is one. Before any counter, always."""
+    mine = (
+        col(Membership.mission_id) == mission_id,
+        col(Membership.participant_id) == participant_id,
+        col(Membership.phase) == phase,
+    )
+    return session.execute(columns(col(Membership.phase)).where(*mine).with_for_update()).first() is not None
 
 
 def require_open(campaign: Campaign, *, now: datetime) -> str:
@@ -88,40 +104,87 @@ def complete(
     state: CompletionState,
     now: datetime,
 ) -> StepOutcome:
-    """Complete a step once per person and period (I10); counters move in the same transaction."""
+    """Complete a step once per person and period (I10); counters move in the same transaction.
+
+    The person is a member already, and held (`take_part`). A step that counts a number of times takes the first free
+    one. The completion that ends the last open step completes the mission.
+    """
     fields: dict[str, Any] = {
         "step_id": step.id,
         "mission_id": mission.id,
         "participant_id": person.id,
-        "period": period,
         "phase": phase,
         "state": state.value,
         "presence": presence,
         "source_id": source_id,
         "completed_at": now,
+        "points": step.points,
+        "reason": None,
     }
-    is_new = insert_once(session, StepCompletion, id=uuid7_at(now), **fields)
-    if not is_new and not (state is CompletionState.VERIFIED and _replaces_pending(session, fields)):
+    periods = [str(number) for number in range(1, step.times + 1)] if step.repeat.isdigit() else [period]
+    if not any(_takes(session, {**fields, "period": one}, now=now) for one in periods):
         return StepOutcome(step, "already")
     if state is CompletionState.VERIFIED:
         add_up(session, MissionCounter, counter(mission, phase, "completions"), total=1)
     record_event(session, "step.completed", now=now, step_id=step.id, participant_id=person.id)
+    if state is CompletionState.VERIFIED:
+        note_completed(session, mission.id, person.id, phase, now=now)
     return StepOutcome(step, state.value)
 
 
 _COMPLETION_KEY = ("step_id", "participant_id", "period", "phase")
 
 
-def _replaces_pending(session: Session, fields: dict[str, Any]) -> bool:
-    """A verified act takes the place of one of the same period that still waits for its verdict."""
+def _takes(session: Session, fields: dict[str, Any], *, now: datetime) -> bool:
+    """Write a completion in a free period, or in the place of one there that does not count.
+
+    What waits for its verdict gives way to a verified one, what was reversed to either.
+    """
+    if insert_once(session, StepCompletion, id=uuid7_at(now), **fields):
+        return True
     key = [col(getattr(StepCompletion, name)) == fields[name] for name in _COMPLETION_KEY]
-    waiting = col(StepCompletion.state) == CompletionState.PENDING
-    return changed(session, update(StepCompletion).where(*key, waiting).values(**fields)) > 0
+    weaker = [CompletionState.REVERSED.value]
+    if fields["state"] == CompletionState.VERIFIED:
+        weaker.append(CompletionState.PENDING.value)
+    gives_way = col(StepCompletion.state).in_(weaker)
+    return changed(session, update(StepCompletion).where(*key, gives_way).values(**fields)) > 0
+
+
+def note_completed(session: Session, mission_id: UUID, participant_id: UUID, phase: str, *, now: datetime) -> bool:
+    """Note that a person completed a mission when all its steps are done, or that they no longer did; what holds."""
+    query = columns(col(StepCompletion.step_id), func.count()).where(
+        col(StepCompletion.mission_id) == mission_id,
+        col(StepCompletion.participant_id) == participant_id,
+        col(StepCompletion.phase) == phase,
+        col(StepCompletion.state) == CompletionState.VERIFIED,
+    )
+    done: dict[UUID, int] = dict(session.execute(query.group_by(col(StepCompletion.step_id))).all())
+    steps = session.exec(select(Step).where(Step.mission_id == mission_id)).all()
+    is_complete = all(done.get(step.id, 0) >= step.times for step in steps)
+    was_other = col(Membership.completed_at).is_(None) if is_complete else col(Membership.completed_at).is_not(None)
+    turned = changed(
+        session,
+        update(Membership)
+        .where(
+            col(Membership.mission_id) == mission_id,
+            col(Membership.participant_id) == participant_id,
+            col(Membership.phase) == phase,
+            was_other,
+        )
+        .values(completed_at=now if is_complete else None)
+        .execution_options(synchronize_session=False),
+    )
+    if turned and is_complete:
+        record_event(session, "mission.completed", now=now, mission_id=mission_id, participant_id=participant_id)
+    return is_complete
 
 
 def period_of(repeat: str, instant: datetime, time_zone: str) -> str:
-    """The period a completion falls in: `once`, a civil day, or an ISO week of that zone."""
-    if repeat == Repeat.ONCE:
+    """The period a completion falls in: `once`, a civil day, or an ISO week of that zone.
+
+    `once` too for a step that repeats a number of times: its completions are told apart by their number.
+    """
+    if repeat == Repeat.ONCE or repeat.isdigit():
         return "once"
     day = civil_day(instant, time_zone)
     if repeat == Repeat.DAILY:

@@ -9,13 +9,23 @@ from sqlmodel import Session, select
 
 from campaigns import scans
 from campaigns.ids import instant_of
+from campaigns.missions import tours
 from campaigns.missions.acts import StepOutcome, complete, counter, period_of, take_part
-from campaigns.missions.models import CompletionState, Mission, MissionCounter, Step, StepCompletion, StepKind
+from campaigns.missions.models import (
+    ON_CHECK_IN,
+    CompletionState,
+    Mission,
+    MissionCounter,
+    Step,
+    StepAnswer,
+    StepCompletion,
+    StepKind,
+)
 from campaigns.missions.people import first_person, recognise_or_join
 from campaigns.missions.service import mission_of, steps_of
 from campaigns.participants import Participant
 from campaigns.scans import CheckIn, Position, Receipt, SealedFix
-from campaigns.storage import add_up
+from campaigns.storage import add_up, store
 from campaigns.tokens.directory import Entry
 
 _TAKING_PART = (*scans.EARNING, scans.Verdict.HELD, scans.Verdict.TEST)  # robots and closed campaigns are not
@@ -49,7 +59,7 @@ class Ground:
 def ground_of(session: Session, receipt: Receipt, entry: Entry) -> Ground:
     """The mission of a scan's campaign with the steps a check-in is worth, the check-in it has, its reasons."""
     mission = mission_of(session, entry.campaign.id)
-    steps = [step for step in steps_of(session, mission.id) if step.kind == StepKind.SCAN] if mission else []
+    steps = [step for step in steps_of(session, mission.id) if step.kind in ON_CHECK_IN] if mission else []
     first = scans.find_check_in(session, receipt.scan_id)
     return Ground(mission, steps, first, scans.reasons_of(session, receipt.scan_id))
 
@@ -127,11 +137,16 @@ def first_outcomes(session: Session, done: CheckIn, mission: Mission | None) -> 
         return []
     rows = session.exec(select(StepCompletion).where(StepCompletion.source_id == done.id)).all()
     by_step = {row.step_id: row.state for row in rows}
-    return [
-        _refusal(step, done) or StepOutcome(step, by_step.get(step.id, "already"))
-        for step in steps_of(session, mission.id)
-        if step.kind == StepKind.SCAN
-    ]
+    told = session.exec(select(StepAnswer).where(StepAnswer.check_in_id == done.id)).all()
+    answers = {answer.step_id: answer for answer in told}
+    steps = [step for step in steps_of(session, mission.id) if step.kind in ON_CHECK_IN]
+    return [_first_outcome(step, done, answers.get(step.id), by_step.get(step.id, "already")) for step in steps]
+
+
+def _first_outcome(step: Step, done: CheckIn, answer: StepAnswer | None, state: str) -> StepOutcome:
+    if answer is not None and done.voided_at is None:
+        return StepOutcome(step, answer.outcome, answer.reason)
+    return _refusal(step, done) or StepOutcome(step, state)
 
 
 def _offline(
@@ -147,6 +162,12 @@ def _offline(
     refusal = _refusal(step, done)
     if refusal is not None:
         return refusal
+    if step.kind in (StepKind.VISIT_PLACES, StepKind.TRAIL):
+        found = tours.advance(session, mission, step, person, done, now=now)
+        store(session, StepAnswer, check_in_id=done.id, step_id=step.id, outcome=found.outcome, reason=found.reason)
+        return found
+    if step.repeat.isdigit() and not done.counted and done.phase == "live":
+        return StepOutcome(step, "already")  # each of so many times is a visit of its own
     zone = entry.place.time_zone if entry.place else entry.campaign.time_zone
     return complete(
         session,

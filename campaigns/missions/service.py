@@ -1,6 +1,7 @@
 """Missions: making and changing them, finding them, and where a person stands in one."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,8 +15,10 @@ from campaigns import scans
 from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.ids import plain_name, uuid7_at
+from campaigns.missions.kinds import checked_params, repeat_of
 from campaigns.missions.models import (
     MODES,
+    CompletionState,
     GoalMetric,
     LocalText,
     Membership,
@@ -40,7 +43,7 @@ class StepPlan:
 
     kind: StepKind
     min_presence: int = 0
-    repeat: Repeat = Repeat.ONCE
+    repeat: Repeat | str | int = Repeat.ONCE
     points: int = 0
     title: LocalText | None = None
     params: dict[str, Any] = field(default_factory=dict)
@@ -92,6 +95,9 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
         raise Conflict("People have completed steps of this mission: its steps are fixed.", code="rules_frozen")
     session.execute(delete(Step).where(col(Step.mission_id) == mission.id))
     for position, plan in enumerate(steps, 1):
+        where = f"/steps/{position - 1}"
+        repeat = repeat_of(plan.repeat, pointer=f"{where}/repeat")
+        params = checked_params(session, mission.organisation_id, plan.kind, plan.params, repeat=repeat, pointer=where)
         session.add(
             Step(
                 id=uuid7_at(now),
@@ -101,9 +107,9 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
                 mode=MODES[plan.kind].value,
                 title=plan.title,
                 min_presence=plan.min_presence,
-                repeat=plan.repeat.value,
+                repeat=repeat,
                 points=plan.points,
-                params=plan.params,
+                params=params,
             )
         )
     session.flush()
@@ -199,9 +205,42 @@ def standing(session: Session, mission: Mission, person: Participant, *, phase: 
             col(CheckIn.verdict).in_([*scans.EARNING, scans.Verdict.TEST]),
         )
     ).one()
+    witnessed = session.execute(
+        select(func.max(col(StepCompletion.presence)))
+        .join(Step, col(Step.id) == StepCompletion.step_id)
+        .where(
+            StepCompletion.participant_id == person.id,
+            Step.mission_id == mission.id,
+            Step.kind == StepKind.STAFF_VALIDATED.value,
+            StepCompletion.state == CompletionState.VERIFIED,
+            StepCompletion.phase == phase,
+        )
+    ).scalar()
+    if witnessed is not None:
+        presence = max(presence or 0, witnessed)
     rows = session.execute(
-        select(col(Step.position), col(StepCompletion.state))
+        select(Step, col(StepCompletion.state))
         .join(StepCompletion, col(StepCompletion.step_id) == Step.id)
-        .where(StepCompletion.participant_id == person.id, Step.mission_id == mission.id, StepCompletion.phase == phase)
+        .where(
+            StepCompletion.participant_id == person.id,
+            Step.mission_id == mission.id,
+            StepCompletion.phase == phase,
+            StepCompletion.state != CompletionState.REVERSED,
+        )
     )
-    return Standing(member, presence, dict(rows.all()), number)
+    return Standing(member, presence, _done(rows.all()), number)
+
+
+def _done(rows: Sequence[Any]) -> dict[int, str]:
+    """The state of each step by its position; a step that counts a number of times is done by the last of them."""
+    states: dict[int, list[str]] = defaultdict(list)
+    times: dict[int, int] = {}
+    for step, state in rows:
+        states[step.position].append(state)
+        times[step.position] = step.times
+    verified = CompletionState.VERIFIED.value
+    return {
+        position: verified if verified in found else CompletionState.PENDING.value
+        for position, found in states.items()
+        if len(found) >= times[position]
+    }
