@@ -3,6 +3,7 @@
 from campaigns.missions.acts import StepOutcome, complete, count_idea, period_of, require_open, take_part
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
+from campaigns.missions.kinds import checked_params, repeat_of
 from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, Step, StepKind
 from campaigns.missions.online import find_public_code, public_code, require_presence, require_step, share, tell
 from campaigns.missions.people import PERSON_COLUMNS, forget, recognise, recognise_or_join
@@ -42,6 +43,7 @@ __all__ = [
     "Witnessed",
     "change_mission",
     "check_in",
+    "checked_params",
     "code_of",
     "complete",
     "count_idea",
@@ -62,6 +64,7 @@ __all__ = [
     "recognise",
     "recognise_or_join",
     "recount",
+    "repeat_of",
     "require_open",
     "require_presence",
     "require_step",

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from campaigns import ids
+from campaigns import audit, ids
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict, Forbidden, NotFound
 from campaigns.missions.acts import StepOutcome, complete, period_of, require_open, take_part
@@ -109,6 +109,7 @@ def tell(session: Session, mission: Mission, campaign: Campaign, *, code: str, e
     )
     if not is_new:
         raise Conflict("This act was told of a moment ago.", code="already_told")
+    audit.note(session, "external_act.created", id, organisation_id=mission.organisation_id, now=now)
     return done.outcome
 
 
