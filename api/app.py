@@ -39,6 +39,7 @@ from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
 from api.mail import Postman
 from api.pages import (
+    acts,
     check_in,
     console,
     console_keys,
@@ -53,6 +54,7 @@ from api.pages import (
     screen,
     shopper,
     staff,
+    staff_acts,
     staff_phones,
 )
 from api.pages import tags as tag_pages
@@ -109,9 +111,11 @@ _ROUTERS = (
     check_in,
     report,
     shopper,
+    acts,
     legal,
     me,
     staff,
+    staff_acts,
     staff_phones,
     screen,
     tag_pages,

@@ -28,6 +28,8 @@ PREFIXES = {
     "target": "tgt",
     "mission": "mis",
     "step": "stp",
+    "scan": "scn",
+    "external_act": "xac",
     "token": "tok",
     "token_batch": "tbt",
     "tag_key_set": "tks",

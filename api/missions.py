@@ -1,7 +1,7 @@
 """Missions and their ideas, for marketers."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -27,15 +27,21 @@ class GoalCreate(schemas.Request):
 
 
 class StepCreate(schemas.Request):
-    """An act. `scan` is offline (check in on a scan), `idea` online; the other kinds of the contract come later."""
+    """An act. Offline: `scan`, `visit_places`, `trail`, `staff_validated`, `bring_friend`; online: the others.
+
+    `params`: of visit_places `n` and perhaps `places`, of trail `places` in their order, of staff_validated perhaps
+    `places`; places by id or as `ext_...`. `repeat`: once, daily, weekly, or a number of times.
+    """
 
     kind: StepKind
     mode: Mode | None = None
     min_presence: schemas.Whole = Field(0, ge=0, le=3)
-    repeat: Repeat = Repeat.ONCE
+    repeat: Repeat | Annotated[schemas.Whole, Field(ge=2, le=100)] = Repeat.ONCE
     points: schemas.Whole = Field(0, ge=0, le=1_000_000)
     title: schemas.LocalText | None = None
-    params: dict[schemas.Name, schemas.Name] = Field(default_factory=dict, max_length=20)
+    params: dict[schemas.Name, schemas.Whole | schemas.Name | list[schemas.Name]] = Field(
+        default_factory=dict, max_length=20
+    )
 
 
 class MissionCreate(schemas.Request):
@@ -56,9 +62,10 @@ class StepRead(BaseModel):
     kind: str
     mode: str
     min_presence: int
-    repeat: str
+    repeat: str | int
     points: int
     title: dict[str, str] | None
+    params: dict[str, Any]
 
 
 class MissionRead(BaseModel):
@@ -84,7 +91,11 @@ def show(session: DbSession, mission: Mission, base_url: str) -> MissionRead:
         goal=GoalCreate(metric=GoalMetric(mission.goal_metric), value=mission.goal_value),
         totals={name: totals.get(name, 0) for name in ("check_ins", "participants", "completions", "ideas")},
         steps=[
-            StepRead(id=ids.show("stp", step.id), **step.model_dump(exclude={"id", "mission_id", "params"}))
+            StepRead(
+                id=ids.show("stp", step.id),
+                repeat=step.times if step.repeat.isdigit() else step.repeat,
+                **step.model_dump(exclude={"id", "mission_id", "repeat"}),
+            )
             for step in missions.steps_of(session, mission.id)
         ],
         **mission.model_dump(include={"external_id", "slug", "title", "promise", "created_at"}),
@@ -139,6 +150,32 @@ def list_ideas(mission_id: str, actor: Actor, session: ReadSession, limit: Limit
         return {"id": ids.show("ide", idea.id), "pseudonym": pseudonym, **kept}
 
     return page(rows, limit, shown, lambda row: row[0].id)
+
+
+class ExternalActCreate(schemas.Request):
+    """An act of a person that another system knows of: their public code in the mission, and its own id of the act."""
+
+    participant: str = Field(min_length=1, max_length=40)
+    id: schemas.ExternalId
+
+
+class ExternalActRead(BaseModel):
+    """What the act did: `verified`, or `already` where the step was done in this period. A repeat reads the same."""
+
+    id: str
+    outcome: str
+
+
+@router.post("/missions/{mission_id}/external-acts", dependencies=[may(Right.MISSIONS_ACT)], status_code=201)
+def tell_of_act(mission_id: str, body: ExternalActCreate, actor: Actor, session: Session, now: Now) -> ExternalActRead:
+    """Tell of an act that was done in another system, once by its id: it completes the mission's external step.
+
+    404 for a code that nobody has in this mission, 409 `no_such_step` without such a step, 403 `under_age`.
+    """
+    mission = _mission(session, actor.organisation_id, mission_id)
+    campaign = session.get_one(planning.Campaign, mission.campaign_id)
+    outcome = missions.tell(session, mission, campaign, code=body.participant, external_id=body.id, now=now)
+    return ExternalActRead(id=body.id, outcome=outcome)
 
 
 def _mission(session: DbSession, organisation_id: Any, mission_id: str) -> Mission:

@@ -5,16 +5,16 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlmodel import Session as DbSession
 from sqlmodel import col
 
 from api import schemas
-from api.dependencies import Now, ReadSession, Session
+from api.dependencies import Core, Now, ReadSession, Session
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
-from campaigns import clock, ids, missions, planning, scans, tokens
+from campaigns import clock, ids, missions, planning, reversals, scans, tokens
 from campaigns.community import Idea
 from campaigns.errors import Invalid
 from campaigns.identity import Right
@@ -49,6 +49,29 @@ class ConfirmationRead(BaseModel):
 
     scan_id: str
     confirmed_at: datetime
+
+
+class VoidCreate(schemas.Request):
+    """Why a scan does not count: the person reads it."""
+
+    reason: schemas.Text = Field(min_length=1, max_length=500)
+
+
+class EffectRead(BaseModel):
+    """One thing that went with a scan (`reversed`), or that another act supports as well (`kept`)."""
+
+    what: str
+    id: str
+    outcome: str
+
+
+class VoidRead(BaseModel):
+    """A voided scan, why, and what went with it."""
+
+    scan_id: str
+    reason: str
+    voided_at: datetime
+    effects: list[EffectRead]
 
 
 class StatsRead(BaseModel):
@@ -120,6 +143,30 @@ def confirm_scan(scan_id: str, actor: Actor, session: Session, now: Now) -> Conf
     token = tokens.token_by_id(session, actor.organisation_id, scan.token_id or ids.NIL)
     confirmed_at = scans.confirm_by_key(session, scan, token, now=now)
     return ConfirmationRead(scan_id=ids.show("scn", scan.id), confirmed_at=confirmed_at)
+
+
+@router.post("/scans/{scan_id}/void", dependencies=[may(Right.SCANS_VOID)])
+def void_scan(scan_id: str, body: VoidCreate, actor: Actor, core: Core, now: Now) -> VoidRead:
+    """Void a scan and undo exactly what rested on it: verdict, check-in and visit, completions, totals. Once.
+
+    What another act of the person supports as well stays (`kept`). A second void gets the first answer, with the first
+    reason. The person reads the reason on their page, and can act anew.
+    """
+    with core.database.between_rounds(author=actor.author) as session:
+        scan = scans.scan_of(session, actor.organisation_id, ids.parse("scn", scan_id))
+        found, effects = reversals.void_scan(session, actor.organisation_id, scan, reason=body.reason, now=now)
+    return VoidRead(
+        scan_id=ids.show("scn", found.scan_id),
+        reason=found.reason,
+        voided_at=found.voided_at,
+        effects=[
+            EffectRead(what=one.what, id=ids.show(_EFFECTS.get(one.what, "id"), one.subject_id), outcome=one.outcome)
+            for one in effects
+        ],
+    )
+
+
+_EFFECTS = {"check_in": "chk", "visit": "chk", "completion": "cpl", "mission": "mis"}  # prefixes of their ids
 
 
 @router.get("/campaigns/{campaign_id}/stats", dependencies=[may(Right.FIGURES_READ)])

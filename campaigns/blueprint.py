@@ -58,9 +58,18 @@ class StepFile(_Plan):
     kind: StepKind
     mode: str | None = None
     min_presence: int = Field(0, ge=0, le=3)
-    repeat: Repeat = Repeat.ONCE
+    repeat: Repeat | Annotated[int, Field(ge=2, le=100)] = Repeat.ONCE
     points: int = Field(0, ge=0, le=1_000_000)
     title: str | LocalText | None = None
+    params: dict[str, Any] = Field(default_factory=dict, max_length=20)
+
+    @field_validator("params")
+    @classmethod
+    def _places_of_the_file(cls, params: dict[str, Any]) -> dict[str, Any]:
+        """Places are named by their external ids, as everywhere in a file."""
+        if not isinstance(params.get("places"), list):
+            return params
+        return {**params, "places": [f"ext_{one}" if isinstance(one, str) else one for one in params["places"]]}
 
 
 class GoalPlan(_Plan):
@@ -237,9 +246,7 @@ def _campaign(
 
 
 def _mission(session: Session, campaign: Campaign, plan: MissionPlan, difference: Difference, now: datetime) -> Mission:
-    steps = [
-        StepPlan(s.kind, s.min_presence, s.repeat, s.points, local(s.title) if s.title else None) for s in plan.steps
-    ]
+    steps = [_step(session, campaign, number, one) for number, one in enumerate(plan.steps)]
     for step in plan.steps:
         require_mode(step.kind, step.mode)
     fields: dict[str, Any] = {
@@ -253,15 +260,27 @@ def _mission(session: Session, campaign: Campaign, plan: MissionPlan, difference
         difference.note(f"mission {plan.external_id}", None)
         return missions.start_mission(session, campaign, steps=steps, external_id=plan.external_id, now=now, **fields)
     changes = _changes(found, fields)
-    if [
-        StepPlan(StepKind(s.kind), s.min_presence, Repeat(s.repeat), s.points, s.title, s.params)
+    stored = [
+        StepPlan(StepKind(s.kind), s.min_presence, s.repeat, s.points, s.title, s.params)
         for s in missions.steps_of(session, found.id)
-    ] != steps:
+    ]
+    if stored != steps:
         missions.set_steps(session, found, steps, now=now)
         changes["steps"] = steps
     difference.note(f"mission {plan.external_id}", changes)
     words = {key: value for key, value in changes.items() if key != "steps"}
     return missions.change_mission(session, found, now=now, **words) if changes else found
+
+
+def _step(session: Session, campaign: Campaign, number: int, plan: StepFile) -> StepPlan:
+    """A step of the file as it is stored: its places by their ids."""
+    where = f"/mission/steps/{number}"
+    repeat = missions.repeat_of(plan.repeat, pointer=f"{where}/repeat")
+    params = missions.checked_params(
+        session, campaign.organisation_id, plan.kind, plan.params, repeat=repeat, pointer=where
+    )
+    title = local(plan.title) if plan.title else None
+    return StepPlan(plan.kind, plan.min_presence, repeat, plan.points, title, params)
 
 
 def require_mode(kind: StepKind, mode: str | None) -> None:

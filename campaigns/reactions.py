@@ -33,6 +33,7 @@ REACTIONS: dict[str, Reaction] = {
     "scans.confirmed": judge,
     "scans.located": judge,
     "scan.checked_in": judge,
+    "scan.voided": judge,
 }
 
 JOBS: dict[str, Chunk] = {

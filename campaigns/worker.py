@@ -25,7 +25,7 @@ from campaigns.reactions import JOBS, REACTIONS, Chunk, Effect, Reaction
 from campaigns.scans import partitions
 from campaigns.scans.log_start import log_start
 from campaigns.scans.visitor import destroy_salts
-from campaigns.storage import Database, changed
+from campaigns.storage import OUTBOX_LOCK, Database, changed
 
 ROUND_S = 0.4  # between two looks at an empty outbox; a confirmed scan is judged well within 5 s
 EVENTS_A_ROUND = 100
@@ -36,7 +36,6 @@ EASE = 4
 PURGE = timedelta(hours=1)  # between two purges
 WATCH = timedelta(hours=1)  # between two looks for codes whose scans fell off
 _MAX_ATTEMPTS = 12
-_LOCK = 0x50535257  # "PSRW": the advisory lock of the one working worker
 
 log = logging.getLogger("passerelle.worker")
 
@@ -263,7 +262,7 @@ class Worker:
 
 
 def _takes_turn(session: Session) -> bool:
-    return bool(session.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK}).scalar_one())
+    return bool(session.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": OUTBOX_LOCK}).scalar_one())
 
 
 def _plan(session: Session, now: datetime) -> Plan:

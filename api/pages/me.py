@@ -207,6 +207,7 @@ def _visit(core: Services, act: dict[str, Any], language: str) -> dict[str, Any]
         "when": format_datetime(act["occurred_at"], "d MMMM, HH:mm", tzinfo=moment, locale=language),
         "presence_words": views.presence_words(core.renderer, language, act["presence"]),
         "verdict_words": views.verdict_words(core.renderer, language, act["verdict"], counted=act["counted"]),
+        "voided_because": act["voided_because"] or "",
     }
 
 

@@ -98,7 +98,16 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "It stays counted, but nobody knows any more who made it.",
         "Scan the code again to take part anew.",
     ),
-    "no_such_step": ("That did not work", "This mission does not ask for ideas.", "See what it asks for on its page."),
+    "unknown_act_code": (
+        "We do not know this code",
+        "No phone shows this code now: it is good for ten minutes, and once.",
+        "Read it again, or have a new one shown.",
+    ),
+    "act_code_used": ("Used already", "This code was taken once.", "Have a new one shown."),
+    "own_code": ("This is your own code", "You typed the code of this phone.", "Type the one on your friend’s phone."),
+    "other_place": ("Not in this shop", "This step is done in another place.", "Its page says where."),
+    "already_told": ("That did not work", "It arrived a moment ago.", "You need not send it again."),
+    "no_such_step": ("That did not work", "This mission does not ask for that.", "See what it asks for on its page."),
     "conflict": (
         "That did not work",
         "It was done already, or something changed meanwhile.",

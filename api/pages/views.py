@@ -14,6 +14,7 @@ from api.pages.render import Renderer
 from campaigns import care, clock, community, identity, ids, missions, scans, tokens
 from campaigns.identity import Organisation
 from campaigns.missions import Mission, Standing, Step
+from campaigns.missions.kinds import names_of
 from campaigns.missions.models import LocalText, StepKind
 from campaigns.participants import Participant
 from campaigns.places import Place, till
@@ -36,6 +37,9 @@ class StepView:
     mode: str
     title: LocalText | None
     min_presence: int
+    places: list[str] = field(default_factory=list)
+    n: int = 0
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -104,11 +108,22 @@ def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) 
         goal_value=mission.goal_value,
         done=done,
         percent=min(100, done * 100 // mission.goal_value),
-        steps=[
-            StepView(s.position, s.kind, s.mode, s.title, s.min_presence)
-            for s in missions.steps_of(session, mission.id)
-        ],
+        steps=[_step_view(session, step) for step in missions.steps_of(session, mission.id)],
         ideas=[IdeaView(idea.text, name) for idea, name in shown],
+    )
+
+
+def _step_view(session: Session, step: Step) -> StepView:
+    names = names_of(session, step.places) if step.places else {}
+    return StepView(
+        step.position,
+        step.kind,
+        step.mode,
+        step.title,
+        step.min_presence,
+        [names[id] for id in step.places if id in names],
+        step.params.get("n", 0),
+        step.times,
     )
 
 

@@ -41,7 +41,9 @@ class Right(StrEnum):
     MISSIONS_READ = "missions.read"
     MISSIONS_WRITE = "missions.write"
     SCANS_READ = "scans.read"
+    MISSIONS_ACT = "missions.act"
     SCANS_CONFIRM = "scans.confirm"
+    SCANS_VOID = "scans.void"
     FIGURES_READ = "figures.read"
     CARE_READ = "care.read"
     CARE_WRITE = "care.write"
@@ -69,6 +71,8 @@ MEANING: dict[Right, str] = {
     Right.MISSIONS_READ: "read missions and ideas",
     Right.MISSIONS_WRITE: "start and change missions",
     Right.SCANS_READ: "read the scan log",
+    Right.MISSIONS_ACT: "tell of an act that was done in another system",
+    Right.SCANS_VOID: "void a scan, with all that rests on it",
     Right.SCANS_CONFIRM: "confirm a scan, for the server of a destination",
     Right.FIGURES_READ: "read figures",
     Right.CARE_READ: "read what people report, and alerts",
@@ -100,10 +104,11 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         Right.TOKENS_WRITE,
         Right.TAG_KEYS_WRITE,
         Right.MISSIONS_WRITE,
+        Right.MISSIONS_ACT,
         Right.SCANS_CONFIRM,
         Right.CARE_WRITE,
     },
-    Role.MODERATOR: _READS | {Right.CARE_WRITE},
+    Role.MODERATOR: _READS | {Right.CARE_WRITE, Right.SCANS_VOID},
     Role.APPROVER: _READS | {Right.APPROVALS_DECIDE, Right.MEMBERS_READ, Right.AUDIT_READ},
     Role.ANALYST: _READS,
     Role.STAFF: frozenset({Right.PLACES_READ, Right.SCANS_READ, Right.CARE_READ, Right.CARE_WRITE}),

@@ -35,7 +35,13 @@ class StepKind(StrEnum):
     """The acts this version knows; the others of the contract join with their capability."""
 
     SCAN = "scan"
+    VISIT_PLACES = "visit_places"
+    TRAIL = "trail"
+    STAFF_VALIDATED = "staff_validated"
+    BRING_FRIEND = "bring_friend"
     IDEA = "idea"
+    SHARE = "share"
+    EXTERNAL = "external"
 
 
 class Mode(StrEnum):
@@ -46,14 +52,25 @@ class Mode(StrEnum):
 
 
 class Repeat(StrEnum):
-    """How often a step counts for one person."""
+    """How often a step counts for one person; a number of times is kept as that number."""
 
     ONCE = "once"
     DAILY = "daily"
     WEEKLY = "weekly"
 
 
-MODES = {StepKind.SCAN: Mode.OFFLINE, StepKind.IDEA: Mode.ONLINE}
+MODES = {
+    StepKind.SCAN: Mode.OFFLINE,
+    StepKind.VISIT_PLACES: Mode.OFFLINE,
+    StepKind.TRAIL: Mode.OFFLINE,
+    StepKind.STAFF_VALIDATED: Mode.OFFLINE,
+    StepKind.BRING_FRIEND: Mode.OFFLINE,
+    StepKind.IDEA: Mode.ONLINE,
+    StepKind.SHARE: Mode.ONLINE,
+    StepKind.EXTERNAL: Mode.ONLINE,
+}
+# What a check-in may complete by itself.
+ON_CHECK_IN = (StepKind.SCAN, StepKind.VISIT_PLACES, StepKind.TRAIL)
 
 
 class CompletionState(StrEnum):
@@ -61,6 +78,7 @@ class CompletionState(StrEnum):
 
     PENDING = "pending"
     VERIFIED = "verified"
+    REVERSED = "reversed"  # what it rested on was voided; an act of the same period may take its place
 
 
 class Mission(Row, table=True):
@@ -99,9 +117,19 @@ class Step(Row, table=True):
     points: int = 0
     params: dict[str, Any] = json_column()
 
+    @property
+    def times(self) -> int:
+        """How often it must be done to be done: the number of a step that repeats so, else once."""
+        return int(self.repeat) if self.repeat.isdigit() else 1
+
+    @property
+    def places(self) -> list[UUID]:
+        """The places it names, in their order; none where any place counts."""
+        return [UUID(name.partition("_")[2]) for name in self.params.get("places", [])]
+
 
 class StepCompletion(Row, table=True):
-    """A person did a step in a period (I10). `source_id` is the check-in or the idea it rests on.
+    """A person did a step in a period (I10). `source_id` is the check-in, the idea or the other act it rests on.
 
     The phase is part of the key: who tried the printer's proof in a draft can still do the step for real.
     """
@@ -116,8 +144,10 @@ class StepCompletion(Row, table=True):
     phase: str
     state: str
     presence: int
-    source_id: UUID
+    source_id: UUID = Field(index=True)
     completed_at: datetime
+    points: int = Field(default=0, sa_column_kwargs={"server_default": "0"}, description="what the step was worth then")
+    reason: str | None = Field(default=None, description="of a reversed one: why")
 
 
 class Membership(SQLModel, table=True):
@@ -130,6 +160,116 @@ class Membership(SQLModel, table=True):
     phase: str = Field(primary_key=True)
     joined_at: datetime
     rules_version_id: UUID | None = Field(default=None, description="the rules in force when they joined")
+    completed_at: datetime | None = Field(default=None, description="when every step was done; None again when undone")
+
+
+class MissionPlace(SQLModel, table=True):
+    """A place a person visited for a mission, once a phase (I11), with the best of their check-ins there."""
+
+    __tablename__ = "mission_places"
+
+    mission_id: UUID = Field(foreign_key="missions.id", primary_key=True)
+    participant_id: UUID = Field(foreign_key="participants.id", primary_key=True)
+    place_id: UUID = Field(foreign_key="places.id", primary_key=True)
+    phase: str = Field(primary_key=True)
+    presence: int
+    check_in_id: UUID
+
+
+class StepAnswer(SQLModel, table=True):
+    """What a check-in did to a step that needs several, as it was first told: a replay gets the same."""
+
+    __tablename__ = "step_answers"
+
+    check_in_id: UUID = Field(primary_key=True)
+    step_id: UUID = Field(foreign_key="steps.id", primary_key=True)
+    outcome: str
+    reason: str | None = None
+
+
+class ActCode(Row, table=True):
+    """A short code a phone shows for ten minutes: staff take one for an act, friends name one another by it."""
+
+    __tablename__ = "act_codes"
+    __table_args__ = (UniqueConstraint("organisation_id", "code"),)
+
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    step_id: UUID = Field(foreign_key="steps.id")
+    participant_id: UUID = Field(foreign_key="participants.id", index=True)
+    code: str
+    phase: str
+    issued_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+
+
+class Validation(Row, table=True):
+    """A phone of a place witnessed a person's act, by their code, once."""
+
+    __tablename__ = "validations"
+    __table_args__ = (UniqueConstraint("code_id"),)
+
+    code_id: UUID
+    step_id: UUID = Field(foreign_key="steps.id")
+    participant_id: UUID = Field(foreign_key="participants.id", index=True)
+    place_id: UUID = Field(foreign_key="places.id")
+    staff_session_id: UUID = Field(description="sessions reach their term before: no reference")
+    phase: str
+    validated_at: datetime
+
+
+class FriendNaming(Row, table=True):
+    """A person named a friend by the friend's code. `check_in_id`: where they were together, once both did."""
+
+    __tablename__ = "friend_namings"
+    __table_args__ = (UniqueConstraint("step_id", "participant_id", "friend_id", "period", "phase"),)
+
+    step_id: UUID = Field(foreign_key="steps.id")
+    participant_id: UUID = Field(foreign_key="participants.id", index=True)
+    friend_id: UUID = Field(foreign_key="participants.id", index=True)
+    period: str
+    phase: str
+    named_at: datetime
+    check_in_id: UUID | None = Field(default=None, index=True)
+
+
+class PublicCode(SQLModel, table=True):
+    """A person's public code in a mission: in the link they share, and for another system to tell of an act."""
+
+    __tablename__ = "public_codes"
+
+    mission_id: UUID = Field(foreign_key="missions.id", primary_key=True)
+    participant_id: UUID = Field(foreign_key="participants.id", primary_key=True)
+    code: str = Field(unique=True)
+    issued_at: datetime
+
+
+class Share(Row, table=True):
+    """That a person shared a mission: once a civil day of the campaign."""
+
+    __tablename__ = "shares"
+    __table_args__ = (UniqueConstraint("mission_id", "participant_id", "civil_day", "phase"),)
+
+    mission_id: UUID = Field(foreign_key="missions.id")
+    participant_id: UUID = Field(foreign_key="participants.id", index=True)
+    civil_day: str
+    phase: str
+    shared_at: datetime
+
+
+class ExternalAct(Row, table=True):
+    """An act that another system told of, once by its own id."""
+
+    __tablename__ = "external_acts"
+    __table_args__ = (UniqueConstraint("mission_id", "external_id"),)
+
+    mission_id: UUID = Field(foreign_key="missions.id")
+    external_id: str
+    participant_id: UUID = Field(foreign_key="participants.id", index=True)
+    step_id: UUID = Field(foreign_key="steps.id")
+    outcome: str
+    phase: str
+    acted_at: datetime
 
 
 class MissionCounter(SQLModel, table=True):

@@ -3,17 +3,40 @@
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from campaigns import participants
 from campaigns.errors import Gone
-from campaigns.missions.models import Membership, Mission, StepCompletion
+from campaigns.missions.models import (
+    ActCode,
+    ExternalAct,
+    FriendNaming,
+    Membership,
+    Mission,
+    MissionPlace,
+    PublicCode,
+    Share,
+    StepCompletion,
+    Validation,
+)
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.scans import CheckIn, Receipt
 from campaigns.storage import hand_over
 
-PERSON_COLUMNS = (col(StepCompletion.participant_id), col(Membership.participant_id))
+PERSON_COLUMNS = (
+    col(StepCompletion.participant_id),
+    col(Membership.participant_id),
+    col(MissionPlace.participant_id),
+    col(ActCode.participant_id),
+    col(Validation.participant_id),
+    col(FriendNaming.participant_id),
+    col(FriendNaming.friend_id),
+    col(PublicCode.participant_id),
+    col(Share.participant_id),
+    col(ExternalAct.participant_id),
+)
 
 
 def first_person(session: Session, receipt: Receipt) -> Participant:
@@ -79,5 +102,8 @@ def _has_acted(session: Session, campaign: Campaign, person: Participant) -> boo
 
 
 def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
-    """Leave what a person completed and joined to nobody: it stays counted."""
+    """Leave what a person completed and joined to nobody: it stays counted. The codes that led to them go."""
+    for table in (ActCode, PublicCode):
+        gone = delete(table).where(col(table.participant_id) == participant_id)
+        session.execute(gone.execution_options(synchronize_session=False))
     hand_over(session, PERSON_COLUMNS, participant_id, surrogate)

@@ -6,11 +6,20 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 
-from campaigns import community, identity, ids
+from campaigns import community, identity, ids, scans
 from campaigns.missions import Membership, Mission, Step
-from campaigns.missions.models import StepCompletion
+from campaigns.missions.models import (
+    ActCode,
+    ExternalAct,
+    FriendNaming,
+    MissionPlace,
+    PublicCode,
+    Share,
+    StepCompletion,
+    Validation,
+)
 from campaigns.participants import Participant
 from campaigns.places import Place
 from campaigns.planning import Campaign
@@ -35,7 +44,27 @@ def holdings(session: Session, person: Participant, *, open_fix: OpenFix) -> dic
         "serials": _serials(session, person.id),
         "steps": _steps(session, person.id),
         "ideas": _ideas(session, person.id),
+        **{name: _rows(session, table, person.id) for name, table in _FURTHER.items()},
     }
+
+
+# What else a mission keeps of a person, as it is stored.
+_FURTHER: dict[str, type[SQLModel]] = {
+    "places_visited": MissionPlace,
+    "codes_shown": ActCode,
+    "validations": Validation,
+    "friends_named": FriendNaming,
+    "public_codes": PublicCode,
+    "shares": Share,
+    "external_acts": ExternalAct,
+}
+
+
+def _rows(session: Session, table: type[SQLModel], participant_id: UUID) -> list[Record]:
+    """A person's rows of a table. Nobody else's id is in them: of a friend it says only that there was one."""
+    mine = table.__table__.c.participant_id == participant_id  # type: ignore[attr-defined]  # SQLModel does not type it
+    hidden = {"participant_id", "friend_id", "staff_session_id", "organisation_id"}
+    return [row.model_dump(mode="json", exclude=hidden) for row in session.exec(select(table).where(mine)).all()]
 
 
 def kept_until(session: Session, person: Participant) -> datetime | None:
@@ -98,6 +127,7 @@ def _check_ins(session: Session, participant_id: UUID, open_fix: OpenFix) -> Ite
         .order_by(col(CheckIn.id).desc())
     ).all()
     fixes = _positions(session, [row[0].scan_id for row in rows], open_fix)
+    voids = scans.voids_among(session, [row[0].scan_id for row in rows])
     for act, place, time_zone, scan in rows:
         yield {
             "id": ids.show("chk", act.id),
@@ -114,6 +144,7 @@ def _check_ins(session: Session, participant_id: UUID, open_fix: OpenFix) -> Ite
             "reasons": act.reasons,
             "counted": act.counted,
             "phase": act.phase,
+            "voided_because": voids[act.scan_id].reason if act.scan_id in voids else None,
             **{name: getattr(scan, name, None) for name in ("device", "language", "country", "city", "objected")},
             "positions": fixes.get(act.scan_id, []),
         }
@@ -175,6 +206,8 @@ def _steps(session: Session, participant_id: UUID) -> list[Record]:
             "presence": done.presence,
             "phase": done.phase,
             "completed_at": done.completed_at,
+            "points": done.points,
+            "reason": done.reason,
         }
         for done, step, mission in rows
     ]

@@ -1,6 +1,6 @@
 """Scans: the log, its verdicts, receipts, positions and check-ins."""
 
-from campaigns.scans.check_ins import check_in, find_check_in, reasons_of, try_till_code
+from campaigns.scans.check_ins import check_in, find_check_in, find_void, reasons_of, try_till_code
 from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique_visitors
 from campaigns.scans.forgetting import PERSON_COLUMNS, forget, forget_positions
 from campaigns.scans.judge import judge, rejudge
@@ -23,11 +23,13 @@ from campaigns.scans.service import (
     to_store,
 )
 from campaigns.scans.verdict import EARNING, Judgement, Reason, Verdict
+from campaigns.scans.voiding import Effect, Voided, note_effects, void, void_of, voids_among
 
 __all__ = [
     "EARNING",
     "PERSON_COLUMNS",
     "CheckIn",
+    "Effect",
     "Figures",
     "Judgement",
     "Position",
@@ -37,6 +39,7 @@ __all__ = [
     "Scan",
     "SealedFix",
     "Verdict",
+    "Voided",
     "accuracy_up",
     "best_fix",
     "by_hour",
@@ -45,12 +48,14 @@ __all__ = [
     "confirm_by_key",
     "confirmed_among",
     "find_check_in",
+    "find_void",
     "forget",
     "forget_positions",
     "judge",
     "last_hours",
     "list_scans",
     "move_log_start",
+    "note_effects",
     "photographed",
     "reasons_of",
     "recount",
@@ -64,4 +69,7 @@ __all__ = [
     "totals",
     "try_till_code",
     "unique_visitors",
+    "void",
+    "void_of",
+    "voids_among",
 ]

@@ -20,6 +20,7 @@ from campaigns.scans.models import (
     ReceiptTries,
     Scan,
     ScanPosition,
+    ScanVoid,
     Visit,
 )
 from campaigns.scans.positions import Position, SealedFix, keep_best
@@ -34,7 +35,7 @@ from campaigns.scans.verdict import (
     judge_further,
     located,
 )
-from campaigns.storage import changed, insert_once, upsert
+from campaigns.storage import changed, hold, insert_once, upsert
 from campaigns.tokens.directory import Entry, Serial
 
 BETWEEN_PLACES = timedelta(minutes=3)  # nobody is counted at two places within it
@@ -95,10 +96,12 @@ def check_in(
     Presence is 2 with a live code or till code whose window (`till_window`) this person had not used, a signed tap
     whose counter was unused, or an unused serial handed over at that place, 1 with a position inside the geofence in
     opening hours, else 0. Confirms the scan. Gone after 48 hours; Conflict (`serial_used`) when the serial was used
-    already. It is counted when its verdict earns, it reaches `least_presence`, and it is a visit: see `_may_be_here`
+    already. It is counted when its verdict earns, it reaches `least_presence`, and it is a visit: see `may_be_here`
     and `_is_visit`. The visit is that of the scan's instant; `occurred_at` is only what the phone says.
     """
     receipt.require_fresh(now, ACT_LIFE)
+    hold(session, receipt.scan_id)  # against who voids it just now
+    is_voided = find_void(session, receipt.scan_id) is not None
     receipt = _as_proved(session, receipt, entry)
     confirm(session, receipt, now=now)
     late = now - receipt.scanned_at > PRESENCE_LIFE
@@ -107,7 +110,9 @@ def check_in(
     claim = live_windows.claim(session, receipt, entry, person, till_window=till_window, now=now)
     presence = _presence(fence, entry.place, claim.presence, receipt)
     closed = entry.closed_at(now) is not None or entry.state_at(now) not in (State.LIVE, State.DRAFT)
-    if entry.serial is not None and not closed and receipt.verdict in _SPENDING:
+    if is_voided:
+        first_reasons = f"{first_reasons},{Reason.VOIDED}"
+    if entry.serial is not None and not (closed or is_voided) and receipt.verdict in _SPENDING:
         presence = _spend(session, receipt, entry, entry.serial, person, presence, least_presence, now=now)
     judgement = _judge_check_in(
         first_reasons, receipt, entry.place, best, presence, late=late, closed=closed, spent=claim.is_spent
@@ -116,8 +121,8 @@ def check_in(
     at = min(max(occurred_at or now, receipt.scanned_at), now)
     id = ids.uuid7_at(now)
     earns = phase == "live" and judgement.verdict in EARNING and presence >= least_presence
-    may_be_here = is_newcomer or entry.place is None or _may_be_here(session, person, entry.place, receipt.scanned_at)
-    counted = earns and may_be_here and _is_visit(session, person, entry, id, receipt.scanned_at)
+    in_time = is_newcomer or entry.place is None or may_be_here(session, person, entry.place, receipt.scanned_at)
+    counted = earns and in_time and _is_visit(session, person, entry, id, receipt.scanned_at)
     values: dict[str, Any] = {
         "id": id,
         "scan_id": receipt.scan_id,
@@ -135,6 +140,7 @@ def check_in(
         "occurred_at": at,
         "checked_in_at": now,
         "rules_version_id": rules_version_id,
+        "voided_at": now if is_voided else None,
     }
     if not insert_once(session, CheckIn, **values):
         raise Conflict("This scan was checked in a moment ago.", code="already_checked_in")
@@ -145,6 +151,11 @@ def check_in(
 def reasons_of(session: Session, scan_id: UUID) -> str:
     """The reasons written with a scan, comma-separated; none for a scan that is still on its way."""
     return session.execute(columns(col(Scan.reasons)).where(col(Scan.id) == scan_id)).scalar() or ""
+
+
+def find_void(session: Session, scan_id: UUID) -> ScanVoid | None:
+    """That a scan was voided, and why; None while it was not."""
+    return session.exec(select(ScanVoid).where(ScanVoid.scan_id == scan_id)).first()
 
 
 def find_check_in(session: Session, scan_id: UUID) -> CheckIn | None:
@@ -235,7 +246,7 @@ def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: 
     )
 
 
-def _may_be_here(session: Session, person: Participant, place: Place, at: datetime) -> bool:
+def may_be_here(session: Session, person: Participant, place: Place, at: datetime) -> bool:
     """Three minutes after another place, at ten places a day (DOMAIN section 4)."""
     day = clock.start_of_day(at, place.time_zone)
     elsewhere = session.execute(

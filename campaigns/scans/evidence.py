@@ -29,7 +29,16 @@ from campaigns.scans.facts import (
     Sighted,
     Standing,
 )
-from campaigns.scans.models import CheckIn, Scan, ScanConfirmation, ScanCounter, ScanJudgement, ScanPosition, first_scan
+from campaigns.scans.models import (
+    CheckIn,
+    Scan,
+    ScanConfirmation,
+    ScanCounter,
+    ScanJudgement,
+    ScanPosition,
+    ScanVoid,
+    first_scan,
+)
 from campaigns.scans.signals import (
     BURST_MS,
     BURST_SCANS,
@@ -155,6 +164,7 @@ class Evidence:
             kept = standing.get(one.scan_id)
             if kept is None or kept.id < one.id:
                 standing[one.scan_id] = one
+        voids = {row[0] for row in self._rows(columns(col(ScanVoid.scan_id)), ScanVoid.scan_id, fresh)}
         for scan in (Sighted._make(row) for row in self._rows(SCAN, Scan.id, fresh)):
             self.known[scan.id] = Known(
                 scan=scan,
@@ -163,6 +173,7 @@ class Evidence:
                 fixes=fixes.get(scan.id, []),
                 place=self._place(scan.place_id),
                 standing=standing.get(scan.id),
+                is_voided=scan.id in voids,
             )
 
     def _rows(self, query: Any, column: Any, wanted: Iterable[Any]) -> Iterator[Any]:

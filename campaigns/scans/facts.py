@@ -14,7 +14,7 @@ from campaigns.places import Place
 from campaigns.scans.models import CheckIn, Scan, ScanConfirmation, ScanJudgement, ScanPosition
 from campaigns.scans.receipt import PRESENCE_LIFE
 from campaigns.scans.signals import DAY_MS, POINT_ACCURACY_M, Sighting, Spot, milliseconds_of
-from campaigns.scans.verdict import Judgement, judge_further, located
+from campaigns.scans.verdict import Judgement, Reason, judge_further, located
 
 CONFIRMATION = columns(
     col(ScanConfirmation.scan_id),
@@ -116,6 +116,7 @@ class Known:
     place: Place | None
     standing: Standing | None = None
     signals: list[str] = field(default_factory=list)
+    is_voided: bool = False
 
     @property
     def verdict(self) -> str:
@@ -133,7 +134,7 @@ class Known:
         acted = self.check_in
         best = self.best
         return judge_further(
-            [reason for reason in self.scan.reasons.split(",") if reason],
+            [reason for reason in self.scan.reasons.split(",") if reason] + [Reason.VOIDED] * self.is_voided,
             is_test=self.scan.phase == "draft",
             located=located(
                 best.geofence if best else None,

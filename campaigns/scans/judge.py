@@ -24,20 +24,20 @@ from campaigns.storage import add_up_all
 
 JUDGE = 0  # the writer number of the judge's counter rows
 _COUNTER_KEY = ("token_id", "hour", "phase", "verdict", "writer")
-_Moves = Counter[tuple[UUID, int, str, str, str]]  # token, hour, phase, verdict, column
+Moves = Counter[tuple[UUID, int, str, str, str]]  # token, hour, phase, verdict, column
 
 
 @dataclass(frozen=True)
 class Rulings:
     """What the judge found: the counters' difference, the verdicts that changed, the confirmations now counted."""
 
-    moves: _Moves
+    moves: Moves
     judgements: list[dict[str, Any]]
     fresh: list[UUID]
 
     def write(self, session: Session) -> None:
         """All of it; the same transaction forgets the events it answers."""
-        _count(session, self.moves)
+        count(session, self.moves)
         if self.judgements:
             session.execute(insert(ScanJudgement), self.judgements)
         for start in range(0, len(self.fresh), CHUNK):
@@ -56,7 +56,7 @@ def judge(session: Session, scan_ids: Iterable[UUID], *, now: datetime) -> Rulin
     touched = evidence.around(wanted)
     # A confirmation nobody has judged yet is a fact already, but its own event is still to come.
     due = sorted(id for id in touched if id in wanted or evidence.confirmed[id].is_judged)
-    moves: _Moves = Counter()
+    moves: Moves = Counter()
     judgements = []
     for one, judgement in evidence.judged(due):
         newly = not one.confirmation.is_judged
@@ -111,11 +111,8 @@ def _first_verdicts(session: Session) -> Iterator[str]:
 
 
 def _written(one: Known, judgement: Judgement, *, now: datetime) -> dict[str, Any]:
-    id = ids.uuid7_at(now)
-    if one.standing is not None:
-        id = max(id, UUID(int=one.standing.id.int + 1))  # the newest stands, within a millisecond too
     return {
-        "id": id,
+        "id": id_after(one.standing.id if one.standing else None, now),
         "scan_id": one.scan.id,
         "rules_version": one.scan.rules_version,
         "verdict": judgement.verdict.value,
@@ -126,7 +123,13 @@ def _written(one: Known, judgement: Judgement, *, now: datetime) -> dict[str, An
     }
 
 
-def _count(session: Session, moves: _Moves) -> None:
+def id_after(standing: UUID | None, now: datetime) -> UUID:
+    """An id for a judgement that stands from now on: the newest stands, within a millisecond too."""
+    id = ids.uuid7_at(now)
+    return id if standing is None else max(id, UUID(int=standing.int + 1))
+
+
+def count(session: Session, moves: Moves) -> None:
     """The counters' difference, in one order for every process."""
     rows: dict[tuple[UUID, int, str, str], dict[str, Any]] = {}
     for (token_id, hour, phase, verdict, column), number in moves.items():

@@ -163,6 +163,28 @@ class CheckIn(Row, table=True):
     occurred_at: datetime
     checked_in_at: datetime
     rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
+    voided_at: datetime | None = None
+
+
+class ScanVoid(SQLModel, table=True):
+    """That somebody voided a scan, once, and why. Append-only."""
+
+    __tablename__ = "scan_voids"
+
+    scan_id: UUID = Field(primary_key=True)
+    reason: str
+    voided_at: datetime
+
+
+class VoidEffect(Row, table=True):
+    """One thing that went, or came to rest on another act, when a scan was voided. Append-only."""
+
+    __tablename__ = "void_effects"
+
+    scan_id: UUID = Field(index=True)
+    what: str = Field(description="`check_in`, `visit`, `completion`, `mission`")
+    subject_id: UUID
+    outcome: str = Field(description="`reversed`, or `kept`: another act supports it")
 
 
 class Visit(SQLModel, table=True):

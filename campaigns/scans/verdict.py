@@ -60,11 +60,13 @@ class Reason(StrEnum):
     REPLAYED_RECEIPT = "replayed_receipt"
     UID_ONLY = "uid_only"
     EXPIRED_LIVE_CODE = "expired_live_code"
+    VOIDED = "voided"
 
 
 WEIGHTS: dict[str, int] = {
     Reason.BAD_MAC: 100,
     Reason.REPLAYED_COUNTER: 100,
+    Reason.VOIDED: 100,
     Reason.FAR: 60,
     Reason.IMPOSSIBLE_TRAVEL: 60,
     Reason.ENUMERATION: 50,

@@ -20,12 +20,13 @@ from starlette.testclient import TestClient
 from api.app import make_services, prepare, wire
 from api.dependencies import Services
 from api.policies import each_route
-from campaigns import approvals, care, clock, identity, ids, jobs, places, tokens
+from campaigns import approvals, care, clock, identity, ids, jobs, missions, participants, places, tokens
 from campaigns.approvals import ApprovalKind
 from campaigns.care import Alert, AlertKind, ReportKind
 from campaigns.identity import RIGHTS, ApiKey, Role
 from campaigns.identity.rights import KEY_ROLES, rights_of_key
 from campaigns.ids import uuid7_at
+from campaigns.missions import Repeat, StepKind, StepPlan
 from campaigns.settings import Settings
 from campaigns.tokens import TagPlan, sun
 from tests.api.helpers import CAMPAIGN, MISSION, PLACE
@@ -164,6 +165,8 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/campaigns/{campaign_id}": lambda peer: {"name": "Verger 2"},
     "PUT /v1/campaign-files/{external_id}": lambda peer: CAMPAIGN | {"external_id": peer.ids["external_id"]},
     "POST /v1/campaigns/{campaign_id}/missions": lambda peer: MISSION,
+    "POST /v1/missions/{mission_id}/external-acts": lambda peer: {"participant": peer.ids["public_code"], "id": "o-1"},
+    "POST /v1/scans/{scan_id}/void": lambda peer: {"reason": "scanned from home"},
     "POST /v1/campaigns/{campaign_id}/tokens": lambda peer: {"medium": "qr", "place_id": peer.ids["place_id"]},
     "POST /v1/campaigns/{campaign_id}/token-batches": lambda peer: {
         "kind": "static",
@@ -260,7 +263,10 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
     place = places.place_by_name(session, peer.id, peer.ids["place_id"])
     campaign = make_campaign(session, where, name=f"{peer.mark} campaign", now=now, external_id=f"{peer.mark}-campaign")
     draft = make_campaign(session, where, name=f"{peer.mark} draft", now=now, live=False)
-    mission = make_mission(session, campaign, title={"fr": f"{peer.mark} mission"}, now=now)
+    steps = [StepPlan(StepKind.SCAN, 1, Repeat.DAILY), StepPlan(StepKind.IDEA), StepPlan(StepKind.EXTERNAL)]
+    mission = make_mission(session, campaign, title={"fr": f"{peer.mark} mission"}, steps=steps, now=now)
+    person, _ = participants.join(session, peer.id, language="fr", now=now)
+    peer.ids["public_code"] = missions.public_code(session, mission, person, now=now)
     token = make_token(session, campaign, place, label=f"{peer.mark} token", now=now)
     batch = tokens.issue_statics(
         session, campaign, media=[tokens.Medium.QR], places=[place], label=f"{peer.mark} batch", channel=None, now=now

@@ -1,5 +1,7 @@
 """A whole campaign from one description, on both databases."""
 
+import tomllib
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -200,3 +202,35 @@ def test_a_place_with_an_address_only_needs_a_geocoder(database: Database) -> No
 def test_a_file_that_is_not_one_is_refused_before_anything_is_written(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         plan(**changes)
+
+
+@pytest.mark.parametrize("name", ["neighbourhood", "trail", "employees"])
+def test_a_template_is_applied_as_it_is_and_twice_is_once(database: Database, name: str) -> None:
+    file = tomllib.loads((resources.files("campaigns") / "templates" / f"{name}.toml").read_text(encoding="utf-8"))
+    template = Blueprint.model_validate(file)
+    town = Town(database)
+    first = town.apply(template)
+    assert (first.changed, first.unchanged) == ([], 0)
+    again = town.apply(template, minute=1)
+    assert (again.created, again.changed) == ([], [])
+    with database.snapshot() as session:
+        (campaign,) = session.exec(select(Campaign)).all()
+        mission = missions.mission_of(session, campaign.id)
+        assert mission is not None
+        steps = missions.steps_of(session, mission.id)
+    assert [step.kind for step in steps] == [step["kind"] for step in file["mission"]["steps"]]
+    assert all(step.points and step.title for step in steps)
+
+
+def test_a_file_names_places_of_a_step_by_their_external_ids(database: Database) -> None:
+    town = Town(database)
+    step = {"kind": "trail", "params": {"places": ["part-dieu", "bellecour"]}}
+    town.apply(plan(mission=FILE["mission"] | {"steps": [step]}))
+    with database.snapshot() as session:
+        names = {place.id: place.external_id for place in session.exec(select(Place))}
+        (trail,) = session.exec(select(missions.Step)).all()
+        assert [names[id] for id in trail.places] == ["part-dieu", "bellecour"]
+    step["params"] = {"places": ["bellecour", "nowhere"]}
+    with pytest.raises(Invalid) as refused:
+        town.apply(plan(mission=FILE["mission"] | {"steps": [step]}), minute=1)
+    assert refused.value.context["pointer"] == "/mission/steps/0/params/places/1"

@@ -1,0 +1,202 @@
+"""Acts in a mission: taking part and completing steps, each in the transaction of the act it rests on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, update
+from sqlalchemy import select as columns
+from sqlmodel import Session, col, select
+
+from campaigns.clock import civil_day
+from campaigns.errors import Conflict
+from campaigns.events import record_event
+from campaigns.ids import uuid7_at
+from campaigns.missions.models import (
+    CompletionState,
+    Membership,
+    Mission,
+    MissionCounter,
+    Repeat,
+    Step,
+    StepCompletion,
+)
+from campaigns.participants import Participant
+from campaigns.planning import Campaign, State
+from campaigns.storage import add_up, changed, insert_once
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What an act did to a step: `verified`, `pending`, `already` done in this period, or `refused` with the reason."""
+
+    step: Step
+    outcome: str
+    reason: str | None = None
+
+
+def take_part(
+    session: Session,
+    mission: Mission,
+    person: Participant,
+    *,
+    phase: str,
+    rules_version_id: UUID | None = None,
+    now: datetime,
+) -> bool:
+    """Make the person a member of the mission, under its rules in force; whether they were not before.
+
+    The membership is held until the transaction ends: of two acts of one person the second sees what the first did.
+    """
+    is_new = insert_once(
+        session,
+        Membership,
+        mission_id=mission.id,
+        participant_id=person.id,
+        phase=phase,
+        joined_at=now,
+        rules_version_id=rules_version_id,
+    )
+    if is_new:
+        add_up(session, MissionCounter, counter(mission, phase, "participants"), total=1)
+        record_event(session, "mission.joined", now=now, mission_id=mission.id, participant_id=person.id)
+    else:
+        hold_membership(session, mission.id, person.id, phase)
+    return is_new
+
+
+def hold_membership(session: Session, mission_id: UUID, participant_id: UUID, phase: str) -> bool:
+    """Hold a person's membership until the transaction ends; whether there is one. Before any counter, always."""
+    mine = (
+        col(Membership.mission_id) == mission_id,
+        col(Membership.participant_id) == participant_id,
+        col(Membership.phase) == phase,
+    )
+    return session.execute(columns(col(Membership.phase)).where(*mine).with_for_update()).first() is not None
+
+
+def require_open(campaign: Campaign, *, now: datetime) -> str:
+    """The phase an act of this campaign belongs to now; Conflict when it takes none, with the reason."""
+    state = campaign.state_at(now)
+    if state in (State.DRAFT, State.LIVE):
+        return "draft" if state is State.DRAFT else "live"
+    words = {
+        State.SCHEDULED: "This campaign has not started yet.",
+        State.PAUSED: "This campaign is paused. Come back soon.",
+    }
+    raise Conflict(
+        words.get(state, "This campaign has ended. Thank you to everyone who took part."),
+        code="campaign_closed",
+    )
+
+
+def complete(
+    session: Session,
+    mission: Mission,
+    step: Step,
+    person: Participant,
+    *,
+    period: str,
+    presence: int,
+    phase: str,
+    source_id: UUID,
+    state: CompletionState,
+    now: datetime,
+) -> StepOutcome:
+    """Complete a step once per person and period (I10); counters move in the same transaction.
+
+    The person is a member already, and held (`take_part`). A step that counts a number of times takes the first free
+    one. The completion that ends the last open step completes the mission.
+    """
+    fields: dict[str, Any] = {
+        "step_id": step.id,
+        "mission_id": mission.id,
+        "participant_id": person.id,
+        "phase": phase,
+        "state": state.value,
+        "presence": presence,
+        "source_id": source_id,
+        "completed_at": now,
+        "points": step.points,
+        "reason": None,
+    }
+    periods = [str(number) for number in range(1, step.times + 1)] if step.repeat.isdigit() else [period]
+    if not any(_takes(session, {**fields, "period": one}, now=now) for one in periods):
+        return StepOutcome(step, "already")
+    if state is CompletionState.VERIFIED:
+        add_up(session, MissionCounter, counter(mission, phase, "completions"), total=1)
+    record_event(session, "step.completed", now=now, step_id=step.id, participant_id=person.id)
+    if state is CompletionState.VERIFIED:
+        note_completed(session, mission.id, person.id, phase, now=now)
+    return StepOutcome(step, state.value)
+
+
+_COMPLETION_KEY = ("step_id", "participant_id", "period", "phase")
+
+
+def _takes(session: Session, fields: dict[str, Any], *, now: datetime) -> bool:
+    """Write a completion in a free period, or in the place of one there that does not count.
+
+    What waits for its verdict gives way to a verified one, what was reversed to either.
+    """
+    if insert_once(session, StepCompletion, id=uuid7_at(now), **fields):
+        return True
+    key = [col(getattr(StepCompletion, name)) == fields[name] for name in _COMPLETION_KEY]
+    weaker = [CompletionState.REVERSED.value]
+    if fields["state"] == CompletionState.VERIFIED:
+        weaker.append(CompletionState.PENDING.value)
+    gives_way = col(StepCompletion.state).in_(weaker)
+    return changed(session, update(StepCompletion).where(*key, gives_way).values(**fields)) > 0
+
+
+def note_completed(session: Session, mission_id: UUID, participant_id: UUID, phase: str, *, now: datetime) -> bool:
+    """Note that a person completed a mission when all its steps are done, or that they no longer did; what holds."""
+    query = columns(col(StepCompletion.step_id), func.count()).where(
+        col(StepCompletion.mission_id) == mission_id,
+        col(StepCompletion.participant_id) == participant_id,
+        col(StepCompletion.phase) == phase,
+        col(StepCompletion.state) == CompletionState.VERIFIED,
+    )
+    done: dict[UUID, int] = dict(session.execute(query.group_by(col(StepCompletion.step_id))).all())
+    steps = session.exec(select(Step).where(Step.mission_id == mission_id)).all()
+    is_complete = all(done.get(step.id, 0) >= step.times for step in steps)
+    was_other = col(Membership.completed_at).is_(None) if is_complete else col(Membership.completed_at).is_not(None)
+    turned = changed(
+        session,
+        update(Membership)
+        .where(
+            col(Membership.mission_id) == mission_id,
+            col(Membership.participant_id) == participant_id,
+            col(Membership.phase) == phase,
+            was_other,
+        )
+        .values(completed_at=now if is_complete else None)
+        .execution_options(synchronize_session=False),
+    )
+    if turned and is_complete:
+        record_event(session, "mission.completed", now=now, mission_id=mission_id, participant_id=participant_id)
+    return is_complete
+
+
+def period_of(repeat: str, instant: datetime, time_zone: str) -> str:
+    """The period a completion falls in: `once`, a civil day, or an ISO week of that zone.
+
+    `once` too for a step that repeats a number of times: its completions are told apart by their number.
+    """
+    if repeat == Repeat.ONCE or repeat.isdigit():
+        return "once"
+    day = civil_day(instant, time_zone)
+    if repeat == Repeat.DAILY:
+        return day.isoformat()
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02d}"
+
+
+def counter(mission: Mission, phase: str, metric: str) -> dict[str, Any]:
+    return {"mission_id": mission.id, "phase": phase, "metric": metric}
+
+
+def count_idea(session: Session, mission: Mission, *, phase: str) -> None:
+    """One more idea in the mission's totals."""
+    add_up(session, MissionCounter, counter(mission, phase, "ideas"), total=1)

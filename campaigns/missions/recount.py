@@ -1,0 +1,58 @@
+"""Recounting missions: every counter against what it counts (I22)."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from campaigns.ids import show
+from campaigns.missions.models import CompletionState, Membership, Mission, MissionCounter, StepCompletion
+from campaigns.scans import CheckIn
+
+
+def recount(session: Session) -> list[str]:
+    """Mission counters against what they count, in words; empty when all adds up."""
+    counted: dict[tuple[UUID, str, str], int] = {}
+    for mission_id, phase, number in session.execute(
+        select(col(Membership.mission_id), col(Membership.phase), func.count()).group_by(
+            col(Membership.mission_id), col(Membership.phase)
+        )
+    ):
+        counted[(mission_id, phase, "participants")] = number
+    for mission_id, phase, number in session.execute(
+        select(col(StepCompletion.mission_id), col(StepCompletion.phase), func.count())
+        .where(StepCompletion.state == CompletionState.VERIFIED)
+        .group_by(col(StepCompletion.mission_id), col(StepCompletion.phase))
+    ):
+        counted[(mission_id, phase, "completions")] = number
+    first = {m.campaign_id: m.id for m in session.exec(select(Mission).order_by(col(Mission.id).desc()))}
+    for campaign_id, mission_id, phase, number in session.execute(
+        select(col(Mission.campaign_id), col(Mission.id), col(CheckIn.phase), func.count())
+        .join(Membership, col(Membership.mission_id) == Mission.id)
+        .join(CheckIn, col(CheckIn.participant_id) == Membership.participant_id)
+        .where(
+            col(CheckIn.counted),
+            col(CheckIn.campaign_id) == Mission.campaign_id,
+            col(CheckIn.phase) == Membership.phase,
+            col(CheckIn.checked_in_at) >= Membership.joined_at,  # acts before the mission are not its own
+        )
+        .group_by(col(Mission.campaign_id), col(Mission.id), col(CheckIn.phase))
+    ):
+        if first[campaign_id] == mission_id:
+            counted[(mission_id, phase, "check_ins")] = number
+    return differences(session, counted, ("participants", "completions", "check_ins"))
+
+
+def differences(session: Session, counted: dict[tuple[UUID, str, str], int], metrics: Sequence[str]) -> list[str]:
+    """Where the stored totals of these metrics are not what was counted (mission, phase, metric), in words."""
+    stored = {
+        (row.mission_id, row.phase, row.metric): row.total
+        for row in session.exec(select(MissionCounter).where(col(MissionCounter.metric).in_(metrics)))
+    }
+    return [
+        f"mission counter {key[2]} ({key[1]}) of {show('mis', key[0])}: "
+        f"{stored.get(key, 0)} stored, {counted.get(key, 0)} counted"
+        for key in sorted(stored.keys() | counted.keys(), key=str)
+        if stored.get(key, 0) != counted.get(key, 0)
+    ]
