@@ -24,11 +24,12 @@ def text_in(text: LocalText | str | None, language: str) -> str:
 
 
 class GoalMetric(StrEnum):
-    """What a mission counts towards. Votes and money join with them."""
+    """What a mission counts towards. Money joins with it."""
 
     CHECK_INS = "check_ins"
     PARTICIPANTS = "participants"
     COMPLETIONS = "completions"
+    VOTES = "votes"
 
 
 class StepKind(StrEnum):
@@ -36,6 +37,7 @@ class StepKind(StrEnum):
 
     SCAN = "scan"
     IDEA = "idea"
+    VOTE = "vote"
 
 
 class Mode(StrEnum):
@@ -53,7 +55,7 @@ class Repeat(StrEnum):
     WEEKLY = "weekly"
 
 
-MODES = {StepKind.SCAN: Mode.OFFLINE, StepKind.IDEA: Mode.ONLINE}
+MODES = {StepKind.SCAN: Mode.OFFLINE, StepKind.IDEA: Mode.ONLINE, StepKind.VOTE: Mode.ONLINE}
 
 
 class CompletionState(StrEnum):
@@ -101,7 +103,8 @@ class Step(Row, table=True):
 
 
 class StepCompletion(Row, table=True):
-    """A person did a step in a period (I10). `source_id` is the check-in or the idea it rests on.
+    """A person did a step in a period (I10). `source_id` is the check-in, the idea or the round of
+    votes it rests on.
 
     The phase is part of the key: who tried the printer's proof in a draft can still do the step for real.
     """
@@ -133,7 +136,7 @@ class Membership(SQLModel, table=True):
 
 
 class MissionCounter(SQLModel, table=True):
-    """A mission's running totals of a phase: `participants`, `check_ins`, `completions`, `ideas`."""
+    """A mission's running totals of a phase: `participants`, `check_ins`, `completions`, `ideas`, `votes`."""
 
     __tablename__ = "mission_counters"
 

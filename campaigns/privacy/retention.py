@@ -279,6 +279,8 @@ RULES: tuple[Rule, ...] = (
     _act("memberships", "that a person takes part in a mission", "joined_at"),
     _act("step_completions", "a step that was done", "completed_at"),
     _act("ideas", "an idea; its words go with its participant", "created_at"),
+    _act("ballots", "a keyed hash of a voter and of the proof that opened their ballot; names nobody, and stays"),
+    _act("votes", "a vote, its hour and a keyed hash of its voter; names nobody, and stays"),
     Rule(
         "code_reports",
         Kind.REPORT,
@@ -408,6 +410,9 @@ RULES: tuple[Rule, ...] = (
     _nothing("missions", "missions"),
     _nothing("steps", "steps of missions"),
     _nothing("mission_counters", "totals"),
+    _nothing("rounds", "ballots of missions"),
+    _nothing("vote_counters", "totals"),
+    _nothing("turn_outs", "totals"),
     _nothing("tokens", "codes"),
     _nothing("token_batches", "batches of codes"),
     _nothing("token_changes", "what a key changed of a code"),

@@ -19,6 +19,7 @@ from tests.factories import NOON, make_campaign, make_organisation, make_place
 NOT_AUDITED = {
     "alerts": "made and closed by the figures, never by a person",
     "audit_entries": "the log itself",
+    "ballots": "an act of a shopper",
     "check_ins": "an act of a shopper",
     "code_report_days": "a count, to keep a most",
     "events": "the outbox: drained",
@@ -44,9 +45,12 @@ NOT_AUDITED = {
     "step_completions": "an act of a shopper",
     "sun_tags": "comes with its token, which is noted; its counter is of taps",
     "till_code_tries": "a count, to keep a most",
+    "turn_outs": "figures",
     "token_changes": "a history of its own; the token is noted",
     "visitor_salts": "gone after two days",
     "visits": "an act of a shopper",
+    "vote_counters": "figures",
+    "votes": "an act of a shopper",
 }
 
 
