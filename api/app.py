@@ -27,6 +27,7 @@ from api import (
     planning,
     printing,
     problems,
+    rounds,
     scans,
     tag_keys,
     tags,
@@ -39,6 +40,7 @@ from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
 from api.mail import Postman
 from api.pages import (
+    ballots,
     check_in,
     console,
     console_keys,
@@ -103,12 +105,14 @@ _ROUTERS = (
     printing,
     scans,
     missions,
+    rounds,
     jobs,
     care,
     front,
     check_in,
     report,
     shopper,
+    ballots,
     legal,
     me,
     staff,

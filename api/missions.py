@@ -27,7 +27,7 @@ class GoalCreate(schemas.Request):
 
 
 class StepCreate(schemas.Request):
-    """An act. `scan` is offline (check in on a scan), `idea` online; the other kinds of the contract come later."""
+    """An act. `scan` is offline (check in on a scan), `idea` and `vote` online; other kinds come later."""
 
     kind: StepKind
     mode: Mode | None = None
@@ -82,7 +82,7 @@ def show(session: DbSession, mission: Mission, base_url: str) -> MissionRead:
         id=ids.show("mis", mission.id),
         url=f"{base_url}/m/{mission.slug}",
         goal=GoalCreate(metric=GoalMetric(mission.goal_metric), value=mission.goal_value),
-        totals={name: totals.get(name, 0) for name in ("check_ins", "participants", "completions", "ideas")},
+        totals={name: totals.get(name, 0) for name in ("check_ins", "participants", "completions", "ideas", "votes")},
         steps=[
             StepRead(id=ids.show("stp", step.id), **step.model_dump(exclude={"id", "mission_id", "params"}))
             for step in missions.steps_of(session, mission.id)

@@ -1,10 +1,10 @@
 """What a shopper's phone sees beyond the scan: the mission, joining, ideas."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from pydantic import Field
 from sqlmodel import Session as DbSession
@@ -12,9 +12,12 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems, schemas
 from api.dependencies import Core, Now, ReadSession, Services
-from api.forms import read_fields, require_same_site, sent_json, wants_json
-from api.pages import views
+from api.forms import read_fields, require_same_site, wants_json
+from api.pages import ballot_views, views
+from api.pages.age import UNDER_15, Age, note_young, of_age
 from api.pages.phone import (
+    ClientId,
+    MissionName,
     Tongue,
     after_its_twin,
     cookie_of,
@@ -30,23 +33,14 @@ from api.pages.phone import (
 )
 from api.policies import PUBLIC
 from api.problems import status_of
-from campaigns import community, ids, missions, participants, privacy
-from campaigns.errors import CampaignError, Forbidden, Invalid, NotFound
+from campaigns import community, ids, missions, participants
+from campaigns.errors import CampaignError, Forbidden, NotFound
 from campaigns.missions import Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.scans.service import phase_of
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
-UNDER_15 = "under_15"
-ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
-MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
-
-
-Age = Annotated[
-    Literal["15_or_older", "under_15"] | None,
-    Field(description="asked once; a JSON post without it says that the person is 15 or older"),
-]
 
 
 class JoinCreate(schemas.Request):
@@ -155,7 +149,9 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
                 objected=objected(request),
                 now=now,
             )
-            person = _of_age(request, session, person, asked, now)
+            if person.age_declared_at is None:
+                community.tidy(asked.text)  # what is wrong with the words comes first: it is what the person looks at
+            person = of_age(request, session, person, asked.age, now)
             posted = community.post_idea(
                 session,
                 found,
@@ -171,7 +167,7 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
 
     try:
         if asked.age == UNDER_15 or is_young(request):
-            _note_young(request, core, mission, now)
+            note_young(request, core, mission, now)
             raise Forbidden(community.UNDER_AGE, code="under_age")
         found, person, secret, posted = after_its_twin("already_posted", act)
     except CampaignError as error:
@@ -187,29 +183,6 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
     if secret:
         keep_cookie(answer, core, person, secret)
     return answer
-
-
-def _of_age(request: Request, session: DbSession, person: Participant, asked: IdeaCreate, now: datetime) -> Participant:
-    """The person with what they say of their age, once. Invalid when a form says nothing and nothing is known."""
-    if person.age_declared_at is not None:
-        return person
-    community.tidy(asked.text)  # what is wrong with the words comes first: it is what the person looks at
-    if asked.age is None and not sent_json(request):
-        raise Invalid("Say whether you are 15 or older.", code="age_missing", pointer="/age")
-    return participants.declare_age(session, person, is_under_15=False, now=now)
-
-
-def _note_young(request: Request, core: Services, mission: str, now: datetime) -> None:
-    """Keep that the person is under 15, whatever becomes of the idea; who is nobody yet stays nobody."""
-    with core.database.erasing() as session:
-        campaign = session.get_one(Campaign, mission_named(session, mission).campaign_id)
-        cookie = cookie_of(request, campaign)
-        person = missions.recognise(session, campaign, cookie, objected=objected(request), to_act=True)
-        is_news = person is not None and not person.is_under_15
-        if person is not None and is_news:
-            privacy.declare_young(session, person, now=now)
-    if is_news:
-        core.database.forget_overwritten()
 
 
 def _refuse_idea(
@@ -278,6 +251,9 @@ def _mission_page(
         js=core.renderer.script("shopper.js"),
         mission=views.mission_view(session, mission, phase=phase, ideas=views.IDEAS_SHOWN),
         campaign_state=campaign.state_at(now).value,
+        **ballot_views.of_mission(
+            request, core, session, mission, campaign, person, language=language, phase=phase, now=now
+        ),
         person=view,
         just=just,
         presence_words=views.presence_words(core.renderer, language, presence),

@@ -1,5 +1,6 @@
 """What participants say: ideas, and the votes for them."""
 
+from campaigns.community.ballots import UNDER_AGE as VOTES_UNDER_AGE
 from campaigns.community.ballots import (
     Cast,
     Proof,
@@ -44,6 +45,7 @@ __all__ = [
     "PERSON_COLUMNS",
     "QUOTAS",
     "UNDER_AGE",
+    "VOTES_UNDER_AGE",
     "Ballot",
     "Cast",
     "Electorate",

@@ -29,6 +29,7 @@ from campaigns.community.models import (
     VoteCounter,
     VoteState,
 )
+from campaigns.community.rounds import require_round
 from campaigns.community.secrecy import act_of, proof_of, voter_of
 from campaigns.errors import Conflict, Forbidden, NotFound
 from campaigns.events import record_event
@@ -66,7 +67,7 @@ class Proof:
 
 def cast_vote(
     session: Session,
-    round_id: UUID,
+    round_id: UUID | None,
     mission: Mission,
     campaign: Campaign,
     person: Participant,
@@ -77,8 +78,9 @@ def cast_vote(
     rules_version_id: UUID | None = None,
     now: datetime,
 ) -> Cast:
-    """Vote for an idea; completes the mission's vote step. A repeat of `client_id` returns the first vote.
+    """Vote for an idea, in the open round when none is named; completes the mission's vote step.
 
+    A repeat of `client_id` returns the first vote, after the close too.
     Forbidden for who is under 15 or lacks the presence the round asks for, NotFound for an idea of another mission,
     Conflict for an idea that takes none (`idea_closed`), a second vote for it (`already_voted`), a spent quota
     (`quota_used`), a spent proof (`proof_used`), a closed round or campaign.
@@ -90,7 +92,7 @@ def cast_vote(
     if person.is_under_15:
         raise Forbidden(UNDER_AGE, code="under_age")
     phase = missions.require_open(campaign, now=now)
-    round = _hold(session, round_id, phase=phase, now=now)
+    round = _hold(session, round_id or require_round(session, mission.id, now=now).id, phase=phase, now=now)
     _require_votable(session, mission, idea_id, phase=phase)
     ballot = _ballot_of(session, round, mission, person, voter, secret=secret, phase=phase)
     missions.take_part(session, mission, person, phase=phase, rules_version_id=rules_version_id, now=now)
@@ -118,7 +120,7 @@ def cast_vote(
 
 def withdraw_vote(
     session: Session,
-    round_id: UUID,
+    round_id: UUID | None,
     mission: Mission,
     campaign: Campaign,
     person: Participant,
@@ -138,7 +140,7 @@ def withdraw_vote(
     if first is not None:
         return _answer(session, session.get_one(Round, first.round_id), first, is_replay=True)
     phase = missions.require_open(campaign, now=now)
-    round = _hold(session, round_id, phase=phase, now=now)
+    round = _hold(session, round_id or require_round(session, mission.id, now=now).id, phase=phase, now=now)
     stands = [col(Vote.round_id) == round.id, col(Vote.voter) == voter, col(Vote.idea_id) == idea_id]
     window = exists().where(col(Round.id) == round.id, col(Round.opens_at) <= now, col(Round.closes_at) > now)
     taken = (
@@ -282,7 +284,7 @@ def unproven(round: Round) -> Forbidden:
         )
     return Forbidden(
         "This vote is for people who showed that they were in the shop. Scan a code there and check in first.",
-        code="vote_presence",
+        code="presence_missing",
     )
 
 

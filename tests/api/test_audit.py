@@ -52,6 +52,8 @@ NOTED = {
     "POST /v1/tag-key-sets": "tag_key_set.created",
     "POST /v1/campaigns/{campaign_id}/token-batches": "token_batch.created",
     "POST /v1/campaigns/{campaign_id}/missions": "mission.created",
+    "POST /v1/missions/{mission_id}/rounds": "round.created",
+    "PATCH /v1/rounds/{round_id}": "round.changed",
     "POST /v1/jobs/{job_id}/cancellation": "job.changed",
     "POST /v1/code-reports/{report_id}/handling": "code_report.changed",
 }

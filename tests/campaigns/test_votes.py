@@ -141,7 +141,7 @@ def test_a_ballot_asks_for_the_presence_of_its_round(database: Database) -> None
     far = booth.scene.check_in(booth.scene.scan(), position=FAR).person
     bare = booth.scene.check_in(booth.scene.scan()).person
     for person in (booth.somebody(), far, bare):
-        assert refusal(booth.vote, person, idea).code == "vote_presence"
+        assert refusal(booth.vote, person, idea).code == "presence_missing"
     assert booth.vote(booth.visitor(), idea).vote.presence == 1
     assert booth.vote(booth.visitor(till_code_was_right=True), idea).vote.presence == 2
     assert booth.scene.problems() == []
@@ -217,7 +217,7 @@ def test_erasure_changes_no_total_and_opens_neither_ballot_nor_proof_again(datab
     assert [one.voter for one in booth.ballots()] == [key]
     assert booth.scene.problems() == []
     anew = booth.somebody()
-    assert refusal(booth.vote, anew, idea).code == "vote_presence"
+    assert refusal(booth.vote, anew, idea).code == "presence_missing"
     with database.transaction() as session:  # even if the old check-in came to them
         session.get_one(CheckIn, mine.id).participant_id = anew.id
     assert refusal(booth.vote, anew, idea).code == "proof_used"
