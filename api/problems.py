@@ -195,6 +195,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
         "Who is under 15 may check in, but not write or vote. To mend a mistake, ask us.",
     ),
     "age_missing": ("Age missing", "Say whether you are 15 or older: `age` is `15_or_older` or `under_15`."),
+    "idea_missing": ("Idea missing", "Name the idea you vote for, by its id."),
     "no_round": ("No vote", "There is no vote in this mission."),
     "round_ahead": ("Not open yet", "The vote opens later: the mission page says when."),
     "round_open": ("Still open", "The tally is public once the vote is closed."),

@@ -36,7 +36,7 @@ from api.policies import PUBLIC
 from api.problems import status_of
 from campaigns import community, ids, missions
 from campaigns.community import Cast, Round
-from campaigns.errors import CampaignError, Conflict, Forbidden, NotFound
+from campaigns.errors import CampaignError, Conflict, Forbidden, Invalid, NotFound
 from campaigns.missions import Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
@@ -127,6 +127,8 @@ def _act(request: Request, core: Services, mission: str, asked: VoteCreate, *, w
         if not withdraws and (asked.age == UNDER_15 or is_young(request)):
             note_young(request, core, mission, now)
             raise Forbidden(community.VOTES_UNDER_AGE, code="under_age")
+        if not asked.idea:
+            raise Invalid("Choose the idea you vote for.", code="idea_missing", pointer="/idea")
         idea_id = ids.parse("ide", asked.idea)
         found, person, secret, cast = (_withdraw if withdraws else _cast)(request, core, mission, asked, idea_id)
     except CampaignError as error:

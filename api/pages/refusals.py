@@ -90,6 +90,7 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "It was not sent: ideas and votes are for people of 15 and over.",
         "You can go on checking in in the shops. If this is a mistake, ask us.",
     ),
+    "idea_missing": ("Your vote was not counted", "Press the button of the idea you vote for.", ""),
     "no_round": ("There is no vote here", "This mission asks for no votes.", "See what else you can do in it."),
     "round_ahead": (
         "The vote has not opened yet",

@@ -157,7 +157,7 @@ def test_who_is_under_15_does_not_vote(server: Server, shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("fields", "status", "code"),
     [
-        ({"idea": ""}, 404, "not_found"),
+        ({"idea": ""}, 422, "idea_missing"),
         ({"idea": "ide_" + "0" * 32}, 404, "not_found"),
         ({"idea": "ide_\u0000"}, 404, "not_found"),
         ({"idea": "x" * 41}, 422, "invalid"),
