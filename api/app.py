@@ -27,6 +27,7 @@ from api import (
     planning,
     printing,
     problems,
+    rounds,
     scans,
     tag_keys,
     tags,
@@ -40,6 +41,7 @@ from api.idempotency import Idempotency
 from api.mail import Postman
 from api.pages import (
     acts,
+    ballots,
     check_in,
     console,
     console_keys,
@@ -105,6 +107,7 @@ _ROUTERS = (
     printing,
     scans,
     missions,
+    rounds,
     jobs,
     care,
     front,
@@ -112,6 +115,7 @@ _ROUTERS = (
     report,
     shopper,
     acts,
+    ballots,
     legal,
     me,
     staff,

@@ -89,7 +89,7 @@ def show(session: DbSession, mission: Mission, base_url: str) -> MissionRead:
         id=ids.show("mis", mission.id),
         url=f"{base_url}/m/{mission.slug}",
         goal=GoalCreate(metric=GoalMetric(mission.goal_metric), value=mission.goal_value),
-        totals={name: totals.get(name, 0) for name in ("check_ins", "participants", "completions", "ideas")},
+        totals={name: totals.get(name, 0) for name in ("check_ins", "participants", "completions", "ideas", "votes")},
         steps=[
             StepRead(
                 id=ids.show("stp", step.id),

@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 from pathlib import Path
+from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -34,6 +35,10 @@ class Keyring:
     def derive(self, purpose: str, length: int = 32) -> bytes:
         """`length` bytes that belong to this purpose alone."""
         return HKDF(SHA256(), length, salt=b"passerelle", info=purpose.encode()).derive(self._secret)
+
+    def ballot_secret(self, campaign_id: UUID) -> bytes:
+        """The key of one campaign's secret ballots: no other campaign's votes can be joined to them."""
+        return self.derive(f"ballots {campaign_id.hex}")
 
     def fingerprint(self) -> str:
         """What the database keeps of the key: enough to notice another one, useless to forge with."""

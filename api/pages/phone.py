@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from fastapi import Query, Request
+from fastapi import Path, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from pydantic import Field
 from sqlmodel import Session as DbSession
 
 from api.dependencies import Services
@@ -23,6 +24,8 @@ from campaigns.tokens.directory import Entry
 Answer = TypeVar("Answer")
 PERSON_COOKIES = "passerelle_p_"
 COOKIE_LIFE_S = 400 * 86_400  # what browsers allow at most
+ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
 Tongue = Annotated[str | None, Query(description="fr or en")]
 
 

@@ -89,8 +89,51 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
     "idea_too_long": ("Your idea was not sent", "An idea has at most 500 characters; shorten it a little.", ""),
     "under_age": (
         "From 15 years on",
-        "Your idea was not sent: writing is for people of 15 and over.",
+        "It was not sent: ideas and votes are for people of 15 and over.",
         "You can go on checking in in the shops. If this is a mistake, ask us.",
+    ),
+    "idea_missing": ("Your vote was not counted", "Press the button of the idea you vote for.", ""),
+    "no_round": ("There is no vote here", "This mission asks for no votes.", "See what else you can do in it."),
+    "round_ahead": (
+        "The vote has not opened yet",
+        "The vote has not opened yet.",
+        "The page of the mission says when it does.",
+    ),
+    "round_open": (
+        "The vote is still open",
+        "The tally can be downloaded once it is closed.",
+        "Come back after the close.",
+    ),
+    "round_over": (
+        "The vote is closed",
+        "The vote is closed: its result stands and does not change any more.",
+        "You find it on the page of the mission.",
+    ),
+    "idea_closed": (
+        "This idea takes no votes any more",
+        "Its author took the idea back, or it became part of another one.",
+        "Your vote is still yours: give it to another idea.",
+    ),
+    "already_voted": (
+        "You voted for this idea already",
+        "You voted for this idea already: it counts once.",
+        "Give your other votes to other ideas.",
+    ),
+    "not_voted": ("You have no vote for this idea", "No vote of yours for this idea stands.", "Nothing was changed."),
+    "quota_used": (
+        "You have given all your votes",
+        "You have given all your votes.",
+        "Take one back to give it to another idea.",
+    ),
+    "proof_used": (
+        "This visit opened a ballot already",
+        "A visit opens one ballot, and yours did.",
+        "Scan a code in a shop and check in again.",
+    ),
+    "visit_missing": (
+        "Come to the shop while the vote is open",
+        "This vote is for people who come to its shops while it is open.",
+        "Scan a code there and check in, then come back here.",
     ),
     "age_missing": ("Your idea was not sent", "Say whether you are 15 or older.", ""),
     "erased": (

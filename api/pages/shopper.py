@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from pydantic import Field
 from sqlmodel import Session as DbSession
@@ -13,9 +13,11 @@ from starlette.concurrency import run_in_threadpool
 from api import problems, schemas
 from api.dependencies import Core, Now, ReadSession, Services
 from api.forms import read_fields, require_same_site, wants_json
-from api.pages import step_views, views
+from api.pages import ballot_views, step_views, views
 from api.pages.ages import UNDER_15, Age, note_young, of_age
 from api.pages.phone import (
+    ClientId,
+    MissionName,
     Tongue,
     after_its_twin,
     cookie_of,
@@ -40,8 +42,6 @@ from campaigns.scans.service import phase_of
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
 _JUST = "^(checked_in|joined|idea|already|waiting|noted|code|friend|friends|shared|)$"
-ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
-MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
 
 
 class JoinCreate(schemas.Request):
@@ -152,7 +152,9 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
                 objected=objected(request),
                 now=now,
             )
-            person = _of_age(request, session, person, asked, now)
+            if person.age_declared_at is None:
+                community.tidy(asked.text)  # what is wrong with the words comes first: it is what the person looks at
+            person = of_age(request, session, person, asked.age, now)
             posted = community.post_idea(
                 session,
                 found,
@@ -261,6 +263,9 @@ def _mission_page(
         js=core.renderer.script("shopper.js"),
         mission=views.mission_view(session, mission, phase=phase, ideas=views.IDEAS_SHOWN),
         campaign_state=campaign.state_at(now).value,
+        **ballot_views.of_mission(
+            request, core, session, mission, campaign, person, language=language, phase=phase, now=now
+        ),
         person=view,
         just=just,
         acts=acts.shown,

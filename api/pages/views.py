@@ -183,6 +183,9 @@ def still_missing(
         elif step.kind == StepKind.IDEA and best < step.min_presence and step.min_presence > 0:
             missing.append("A visit with proof opens the ideas: come to a shop first.")
             needed = max(needed, step.min_presence)
+        elif step.kind == StepKind.VOTE and best < step.min_presence and step.min_presence > 0:
+            missing.append("A visit with proof opens the vote: come to a shop first.")
+            needed = max(needed, step.min_presence)
     ways: list[str] = []
     if missing:
         if needed <= 1:

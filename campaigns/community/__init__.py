@@ -1,6 +1,32 @@
-"""What participants say: ideas."""
+"""What participants say: ideas, and the votes for them."""
 
-from campaigns.community.models import Idea, IdeaState
+from campaigns.community.ballots import UNDER_AGE as VOTES_UNDER_AGE
+from campaigns.community.ballots import (
+    Cast,
+    Proof,
+    cast_vote,
+    find_ballot,
+    has_opened,
+    proofs_of,
+    unproven,
+    voted_ideas,
+    withdraw_vote,
+)
+from campaigns.community.models import Ballot, Electorate, Idea, IdeaState, Round, Totals, Vote, VoteState
+from campaigns.community.rounds import (
+    QUOTAS,
+    RoundPlan,
+    change_round,
+    last_round,
+    list_rounds,
+    next_round,
+    open_round,
+    plan_round,
+    require_round,
+    round_by_id,
+    round_of,
+)
+from campaigns.community.secrecy import proof_of, voter_of
 from campaigns.community.service import (
     PERSON_COLUMNS,
     UNDER_AGE,
@@ -12,17 +38,54 @@ from campaigns.community.service import (
     recount,
     tidy,
 )
+from campaigns.community.tally import LEAST_GROUP, Line, Ranked, Result, result_of, tally, votes_of_ideas
 
 __all__ = [
+    "LEAST_GROUP",
     "PERSON_COLUMNS",
+    "QUOTAS",
     "UNDER_AGE",
+    "VOTES_UNDER_AGE",
+    "Ballot",
+    "Cast",
+    "Electorate",
     "Idea",
     "IdeaState",
+    "Line",
     "Posted",
+    "Proof",
+    "Ranked",
+    "Result",
+    "Round",
+    "RoundPlan",
+    "Totals",
+    "Vote",
+    "VoteState",
+    "cast_vote",
+    "change_round",
+    "find_ballot",
     "forget",
+    "has_opened",
     "ideas_of",
+    "last_round",
     "list_ideas",
+    "list_rounds",
+    "next_round",
+    "open_round",
+    "plan_round",
     "post_idea",
+    "proof_of",
+    "proofs_of",
     "recount",
+    "require_round",
+    "result_of",
+    "round_by_id",
+    "round_of",
+    "tally",
     "tidy",
+    "unproven",
+    "voted_ideas",
+    "voter_of",
+    "votes_of_ideas",
+    "withdraw_vote",
 ]

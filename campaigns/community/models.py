@@ -1,12 +1,14 @@
-"""What participants say."""
+"""What participants say, and the ballots they say it in."""
 
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlmodel import Field, Index, UniqueConstraint
+from sqlalchemy import BigInteger, text
+from sqlmodel import CheckConstraint, Field, Index, SQLModel, UniqueConstraint
 
-from campaigns.storage import Row
+from campaigns.audit import Audit
+from campaigns.storage import Row, json_column
 
 
 class IdeaState(StrEnum):
@@ -34,3 +36,159 @@ class Idea(Row, table=True):
     phase: str
     created_at: datetime
     rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
+
+
+class Electorate(StrEnum):
+    """Who may vote in a round: everybody, or who was verified at one of its places within its window."""
+
+    EVERYBODY = "everybody"
+    VISITORS = "visitors"
+
+
+class Totals(StrEnum):
+    """Whether the votes of each idea are public while the round is open. After the close they are."""
+
+    HIDDEN = "hidden"
+    SHOWN = "shown"
+
+
+class Round(Row, table=True):
+    """A ballot of a mission, open from `opens_at` until just before `closes_at`.
+
+    `quota` is how many votes a person has, `min_presence` the least proof that opens their ballot. Its rules may change
+    until `first_vote_at`; after it the round can only close earlier (I9). Without `place_ids` every place counts.
+    """
+
+    __tablename__ = "rounds"
+    __audit__ = Audit("round")
+    __table_args__ = (
+        CheckConstraint("quota BETWEEN 1 AND 20", name="quota"),
+        CheckConstraint("min_presence BETWEEN 0 AND 3", name="min_presence"),
+        CheckConstraint("closes_at > opens_at", name="window"),
+        Index("ix_rounds_mission_id_id", "mission_id", "id"),
+    )
+
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    mission_id: UUID = Field(foreign_key="missions.id")
+    opens_at: datetime
+    closes_at: datetime
+    quota: int
+    min_presence: int
+    electorate: str
+    place_ids: list[str] | None = json_column(nullable=True)
+    totals: str
+    created_at: datetime
+    changed_at: datetime
+    first_vote_at: datetime | None = None
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether it takes votes."""
+        return self.opens_at <= now < self.closes_at
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether its result stands."""
+        return now >= self.closes_at
+
+    def shows_totals(self, now: datetime) -> bool:
+        """Whether the votes of each idea are public now."""
+        return self.is_over(now) or (self.totals == Totals.SHOWN and now >= self.opens_at)
+
+    @property
+    def can_be_repeated(self) -> bool:
+        """Whether who clears their browser could vote again: it says so in public."""
+        return self.min_presence < 2
+
+
+class Ballot(Row, table=True):
+    """One person's part in a round, opened by one proof of presence, once (I8).
+
+    Neither the person nor the scan is named: `voter` and `proof` are keyed hashes (`campaigns.community.secrecy`), so
+    the row outlives the person and opens for nobody again (I23). `live` counts its votes that stand.
+    """
+
+    __tablename__ = "ballots"
+    __table_args__ = (
+        UniqueConstraint("round_id", "phase", "voter"),
+        UniqueConstraint("round_id", "phase", "proof"),
+    )
+
+    round_id: UUID = Field(foreign_key="rounds.id")
+    phase: str
+    voter: str
+    proof: str | None = None
+    presence: int
+    live: int = 0
+
+
+class VoteState(StrEnum):
+    """A vote stands, was taken back by its voter, or was voided because its proof was."""
+
+    CAST = "cast"
+    WITHDRAWN = "withdrawn"
+    VOIDED = "voided"
+
+
+_STANDS = text("slot IS NOT NULL")
+
+
+class Vote(Row, table=True):
+    """A vote for an idea. `slot` (1 to the round's quota) is empty when it does not stand any more (I7).
+
+    It knows its hour and no instant, its id is random, and what the phone called the act is hashed: beside what else
+    the person did at that moment it would tell whose it is. `line` is its line in the public tally.
+    """
+
+    __tablename__ = "votes"
+    __table_args__ = (
+        UniqueConstraint("round_id", "phase", "voter", "slot"),
+        UniqueConstraint("voter", "cast_key"),
+        UniqueConstraint("voter", "withdrawal_key"),
+        UniqueConstraint("line"),
+        CheckConstraint("(slot IS NOT NULL) = (state = 'cast')", name="slot"),
+        CheckConstraint("slot BETWEEN 1 AND 20", name="slot_range"),
+        Index(
+            "uq_votes_of_idea",
+            "round_id",
+            "idea_id",
+            "voter",
+            unique=True,
+            sqlite_where=_STANDS,
+            postgresql_where=_STANDS,
+        ),
+    )
+
+    round_id: UUID = Field(foreign_key="rounds.id")
+    ballot_id: UUID = Field(foreign_key="ballots.id", index=True)
+    idea_id: UUID = Field(foreign_key="ideas.id")
+    phase: str
+    voter: str
+    slot: int | None = None
+    state: str = VoteState.CAST
+    presence: int
+    cast_hour: int
+    line: str
+    cast_key: str
+    withdrawal_key: str | None = None
+    rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
+
+
+class VoteCounter(SQLModel, table=True):
+    """The votes of an idea that stand in a round, of a phase."""
+
+    __tablename__ = "vote_counters"
+
+    round_id: UUID = Field(foreign_key="rounds.id", primary_key=True)
+    phase: str = Field(primary_key=True)
+    idea_id: UUID = Field(foreign_key="ideas.id", primary_key=True)
+    votes: int = Field(default=0, sa_type=BigInteger)
+
+
+class TurnOut(SQLModel, table=True):
+    """How many people of a level of presence have a vote that stands in a round, of a phase."""
+
+    __tablename__ = "turn_outs"
+
+    round_id: UUID = Field(foreign_key="rounds.id", primary_key=True)
+    phase: str = Field(primary_key=True)
+    presence: int = Field(primary_key=True)
+    voters: int = Field(default=0, sa_type=BigInteger)

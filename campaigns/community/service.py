@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from campaigns import missions
 from campaigns.announcements import announce
+from campaigns.community import tally
 from campaigns.community.models import Idea, IdeaState
 from campaigns.errors import Conflict, Forbidden, Invalid
 from campaigns.events import record_event
@@ -156,14 +157,14 @@ def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
 
 
 def recount(session: Session) -> list[str]:
-    """The idea counters against the ideas, in words."""
+    """The counters of ideas and votes against what they count, in words."""
     counted = {
         (mission_id, phase, "ideas"): number
         for mission_id, phase, number in session.execute(
             select(col(Idea.mission_id), col(Idea.phase), func.count()).group_by(col(Idea.mission_id), col(Idea.phase))
         )
     }
-    return missions.differences(session, counted, ("ideas",))
+    return [*missions.differences(session, counted, ("ideas",)), *tally.recount(session)]
 
 
 def _require_standing(session: Session, mission: Mission, step: Step, person: Participant, *, phase: str) -> int:

@@ -1,6 +1,6 @@
 """Missions: a shared goal, its steps, and who did them."""
 
-from campaigns.missions.acts import StepOutcome, complete, count_idea, period_of, require_open, take_part
+from campaigns.missions.acts import StepOutcome, complete, count_idea, count_votes, period_of, require_open, take_part
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
 from campaigns.missions.kinds import checked_params, repeat_of
@@ -47,6 +47,7 @@ __all__ = [
     "code_of",
     "complete",
     "count_idea",
+    "count_votes",
     "counters",
     "differences",
     "find_mission",

@@ -200,3 +200,8 @@ def counter(mission: Mission, phase: str, metric: str) -> dict[str, Any]:
 def count_idea(session: Session, mission: Mission, *, phase: str) -> None:
     """One more idea in the mission's totals."""
     add_up(session, MissionCounter, counter(mission, phase, "ideas"), total=1)
+
+
+def count_votes(session: Session, mission: Mission, number: int, *, phase: str) -> None:
+    """So many more votes that stand in the mission's totals, or fewer."""
+    add_up(session, MissionCounter, counter(mission, phase, "votes"), total=number)

@@ -24,11 +24,12 @@ def text_in(text: LocalText | str | None, language: str) -> str:
 
 
 class GoalMetric(StrEnum):
-    """What a mission counts towards. Votes and money join with them."""
+    """What a mission counts towards. Money joins with it."""
 
     CHECK_INS = "check_ins"
     PARTICIPANTS = "participants"
     COMPLETIONS = "completions"
+    VOTES = "votes"
 
 
 class StepKind(StrEnum):
@@ -42,6 +43,7 @@ class StepKind(StrEnum):
     IDEA = "idea"
     SHARE = "share"
     EXTERNAL = "external"
+    VOTE = "vote"
 
 
 class Mode(StrEnum):
@@ -66,6 +68,7 @@ MODES = {
     StepKind.STAFF_VALIDATED: Mode.OFFLINE,
     StepKind.BRING_FRIEND: Mode.OFFLINE,
     StepKind.IDEA: Mode.ONLINE,
+    StepKind.VOTE: Mode.ONLINE,
     StepKind.SHARE: Mode.ONLINE,
     StepKind.EXTERNAL: Mode.ONLINE,
 }
@@ -129,7 +132,7 @@ class Step(Row, table=True):
 
 
 class StepCompletion(Row, table=True):
-    """A person did a step in a period (I10). `source_id` is the check-in, the idea or the other act it rests on.
+    """A person did a step in a period (I10). `source_id`: the check-in, idea, round of votes or act it rests on.
 
     The phase is part of the key: who tried the printer's proof in a draft can still do the step for real.
     """
@@ -273,7 +276,7 @@ class ExternalAct(Row, table=True):
 
 
 class MissionCounter(SQLModel, table=True):
-    """A mission's running totals of a phase: `participants`, `check_ins`, `completions`, `ideas`."""
+    """A mission's running totals of a phase: `participants`, `check_ins`, `completions`, `ideas`, `votes`."""
 
     __tablename__ = "mission_counters"
 

@@ -154,6 +154,8 @@ RULES: tuple[Rule, ...] = (
     _act("shares", "that a mission was shared on a day", "shared_at"),
     _act("external_acts", "an act another system told of, by its id", "acted_at"),
     _act("ideas", "an idea; its words go with its participant", "created_at"),
+    _act("ballots", "a keyed hash of a voter and of the proof that opened their ballot; names nobody, and stays"),
+    _act("votes", "a vote, its hour and a keyed hash of its voter; names nobody, and stays"),
     Rule(
         "code_reports",
         Kind.REPORT,
@@ -286,6 +288,9 @@ RULES: tuple[Rule, ...] = (
     _nothing("step_answers", "what a check-in was told of a step; it names no person"),
     _nothing("scan_voids", "that a scan was voided, and the reason; it names no person"),
     _nothing("void_effects", "what went with a voided scan; it names no person"),
+    _nothing("rounds", "ballots of missions"),
+    _nothing("vote_counters", "totals"),
+    _nothing("turn_outs", "totals"),
     _nothing("tokens", "codes"),
     _nothing("token_batches", "batches of codes"),
     _nothing("token_changes", "what a key changed of a code"),

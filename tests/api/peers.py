@@ -6,8 +6,9 @@ The proofs of rights walk the application's own routes. A route they have no exa
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from starlette.testclient import TestClient
 from api.app import make_services, prepare, wire
 from api.dependencies import Services
 from api.policies import each_route
-from campaigns import approvals, care, clock, identity, ids, jobs, missions, participants, places, tokens
+from campaigns import approvals, care, clock, community, identity, ids, jobs, missions, participants, places, tokens
 from campaigns.approvals import ApprovalKind
 from campaigns.care import Alert, AlertKind, ReportKind
 from campaigns.identity import RIGHTS, ApiKey, Role
@@ -34,6 +35,7 @@ from tests.conftest import PHONE, PIN, SECRET
 from tests.factories import make_campaign, make_entry, make_mission, make_place, make_scan, make_token, write
 
 NEVER = "0" * 12 + "7" + "0" * 3 + "8" + "0" * 15  # digits of a UUIDv7 that nobody has
+_hours = count()
 KEYS = {"meta_read_key": "00" * 16, "file_read_key": "11" * 16}
 
 
@@ -142,6 +144,12 @@ def body_of(route: RouteContext, peer: Peer) -> Any:
     return made(peer) if made is not None else None
 
 
+def a_window() -> dict[str, str]:
+    """The window of a round: another one at each call, for those of one mission may not overlap."""
+    opens = datetime(2050, 1, 1, tzinfo=UTC) + timedelta(hours=next(_hours))
+    return {"opens_at": opens.isoformat(), "closes_at": (opens + timedelta(hours=1)).isoformat()}
+
+
 def a_logo() -> File:
     """A green square."""
     file = BytesIO()
@@ -167,6 +175,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/campaigns/{campaign_id}/missions": lambda peer: MISSION,
     "POST /v1/missions/{mission_id}/external-acts": lambda peer: {"participant": peer.ids["public_code"], "id": "o-1"},
     "POST /v1/scans/{scan_id}/void": lambda peer: {"reason": "scanned from home"},
+    "POST /v1/missions/{mission_id}/rounds": lambda peer: a_window(),
+    "PATCH /v1/rounds/{round_id}": lambda peer: {"quota": 2},
     "POST /v1/campaigns/{campaign_id}/tokens": lambda peer: {"medium": "qr", "place_id": peer.ids["place_id"]},
     "POST /v1/campaigns/{campaign_id}/token-batches": lambda peer: {
         "kind": "static",
@@ -272,6 +282,8 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
         session, campaign, media=[tokens.Medium.QR], places=[place], label=f"{peer.mark} batch", channel=None, now=now
     )
     plan = TagPlan(services.keyring.seal_tag_keys(bytes(32)), sun.Mode.AES, sun.MacInput.EMPTY, diversifier=None)
+    window = community.RoundPlan(now - timedelta(hours=1), now + timedelta(hours=1))
+    round = community.plan_round(session, mission, window, now=now)
     tag_keys = tokens.keep_key_set(session, peer.id, plan, label=f"{peer.mark} set", now=now)
     job = jobs.enqueue(session, peer.id, "nothing", total=1, now=now)
     approval = approvals.propose(
@@ -287,6 +299,7 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
     for parameter, prefix, row in (
         ("campaign_id", "cmp", campaign),
         ("mission_id", "mis", mission),
+        ("round_id", "rnd", round),
         ("token_id", "tok", token),
         ("batch_id", "tbt", batch),
         ("key_set_id", "tks", tag_keys),

@@ -54,6 +54,8 @@ NOTED = {
     "POST /v1/campaigns/{campaign_id}/missions": "mission.created",
     "POST /v1/missions/{mission_id}/external-acts": "external_act.created",
     "POST /v1/scans/{scan_id}/void": "scan.voided",
+    "POST /v1/missions/{mission_id}/rounds": "round.created",
+    "PATCH /v1/rounds/{round_id}": "round.changed",
     "POST /v1/jobs/{job_id}/cancellation": "job.changed",
     "POST /v1/code-reports/{report_id}/handling": "code_report.changed",
 }

@@ -30,6 +30,7 @@ NOT_AUDITED = {
     "void_effects": "append-only by itself; the void is noted by hand",
     "alerts": "made and closed by the figures, never by a person",
     "audit_entries": "the log itself",
+    "ballots": "an act of a shopper",
     "check_ins": "an act of a shopper",
     "code_report_days": "a count, to keep a most",
     "erasures": "a shopper's own act; the log would name who is gone",
@@ -58,9 +59,12 @@ NOT_AUDITED = {
     "step_completions": "an act of a shopper",
     "sun_tags": "comes with its token, which is noted; its counter is of taps",
     "till_code_tries": "a count, to keep a most",
+    "turn_outs": "figures",
     "token_changes": "a history of its own; the token is noted",
     "visitor_salts": "gone after two days",
     "visits": "an act of a shopper",
+    "vote_counters": "figures",
+    "votes": "an act of a shopper",
 }
 
 

@@ -1,6 +1,6 @@
 """Kinds of steps with what their acts rest on, and scans that are voided
 
-Revision: 0018, after 0015
+Revision: 0016, after 0015
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 from campaigns.migrations.triggers import grow_only
 
-revision = "0018"
+revision = "0016"
 down_revision = "0015"
 branch_labels = None
 depends_on = None

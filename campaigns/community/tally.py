@@ -1,0 +1,215 @@
+"""The result of a round: turn-out, presence mix, ranking, and the anonymous tally that anyone can recount it from.
+
+Pages read counters; the tally and `verify` read the votes. A line of the tally is a vote: a random id, the idea, the
+level of presence, the hour. No voter, no proof, no minute: somebody who saw a person vote, or knows what else they did,
+must not find their line, nor join it to another round. For the same reason a level or an hour of fewer than ten people
+is left blank (DOMAIN section 7).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from campaigns import missions
+from campaigns.clock import instant_of_hour
+from campaigns.community.models import Ballot, Idea, Round, TurnOut, Vote, VoteCounter
+from campaigns.ids import show
+from campaigns.participants import Participant
+
+LEAST_GROUP = 10  # people: smaller public cells are not shown
+LINES_A_PAGE = 2000  # of the tally
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An idea's place in the result. Text and pseudonym are empty where its author took it back."""
+
+    rank: int
+    idea_id: UUID
+    text: str
+    pseudonym: str
+    votes: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a round stands: `mix` maps the levels of presence that may be shown to their number of people."""
+
+    voters: int
+    votes: int
+    mix: dict[int, int]
+    hidden_groups: bool
+    ranking: list[Ranked]
+    further_ideas: int
+
+
+class Line(NamedTuple):
+    """A vote in the public tally: `presence` and `hour` are empty where fewer than ten people share them."""
+
+    line: str
+    idea: str
+    presence: str
+    hour: str
+
+
+def turn_out(session: Session, round_id: UUID, *, phase: str) -> dict[int, int]:
+    """How many people have a vote that stands, by level of presence; levels of nobody are left out."""
+    query = select(col(TurnOut.presence), col(TurnOut.voters)).where(
+        col(TurnOut.round_id) == round_id, col(TurnOut.phase) == phase, col(TurnOut.voters) > 0
+    )
+    return dict(sorted((presence, voters) for presence, voters in session.execute(query)))
+
+
+def votes_of_ideas(session: Session, round_id: UUID, idea_ids: Sequence[UUID], *, phase: str) -> dict[UUID, int]:
+    """The votes of these ideas that stand, from the counters; ideas without one are left out."""
+    query = select(col(VoteCounter.idea_id), col(VoteCounter.votes)).where(
+        col(VoteCounter.round_id) == round_id, col(VoteCounter.phase) == phase, col(VoteCounter.idea_id).in_(idea_ids)
+    )
+    return {idea_id: votes for idea_id, votes in session.execute(query) if votes}
+
+
+def result_of(session: Session, round: Round, *, phase: str, limit: int) -> Result:
+    """Turn-out, presence mix and the first `limit` ideas by votes; ideas with as many votes share a rank."""
+    groups = turn_out(session, round.id, phase=phase)
+    shown = shown_groups(groups)
+    mine = [col(VoteCounter.round_id) == round.id, col(VoteCounter.phase) == phase, col(VoteCounter.votes) > 0]
+    number, votes = session.execute(select(func.count(), func.sum(col(VoteCounter.votes))).where(*mine)).one()
+    query = (
+        select(VoteCounter, Idea, col(Participant.pseudonym))
+        .join(Idea, col(Idea.id) == VoteCounter.idea_id)
+        .join(Participant, col(Participant.id) == Idea.participant_id)
+        .where(*mine)
+        .order_by(col(VoteCounter.votes).desc(), col(VoteCounter.idea_id))
+        .limit(limit)
+    )
+    found = session.execute(query).all()
+    return Result(
+        voters=sum(groups.values()),
+        votes=int(votes or 0),
+        mix={level: groups[level] for level in shown},
+        hidden_groups=len(shown) < len(groups),
+        ranking=_ranked([(counter.votes, idea, name) for counter, idea, name in found]),
+        further_ideas=number - len(found),
+    )
+
+
+def shown_groups(groups: dict[Any, int]) -> set[Any]:
+    """The groups that may be shown: of ten people and more, and never so that one left out follows by subtraction."""
+    shown = {name for name, people in groups.items() if people >= LEAST_GROUP}
+    left_out = sum(people for name, people in groups.items() if name not in shown)
+    if 0 < left_out < LEAST_GROUP and shown:
+        shown.remove(min(shown, key=lambda name: (groups[name], name)))
+    return shown
+
+
+def tally(session: Session, round: Round, *, phase: str = "live") -> Iterator[list[Line]]:
+    """Every vote that stands, page by page, in the order of their random ids."""
+    levels = shown_groups(turn_out(session, round.id, phase=phase))
+    hours = _shown_hours(session, round.id, phase=phase)
+    after = ""
+    while True:
+        query = (
+            select(col(Vote.line), col(Vote.idea_id), col(Vote.presence), col(Vote.cast_hour))
+            .where(*_standing(round.id, phase), col(Vote.line) > after)
+            .order_by(col(Vote.line))
+            .limit(LINES_A_PAGE)
+        )
+        found = session.execute(query).all()
+        if not found:
+            return
+        yield [
+            Line(line, show("ide", idea), str(level) if level in levels else "", hours.get(hour, ""))
+            for line, idea, level, hour in found
+        ]
+        after = found[-1][0]
+
+
+def recount(session: Session) -> list[str]:
+    """The counters of votes, ballots and turn-out against the votes, in words; empty when all adds up."""
+    return [
+        *_compare("votes of ideas", _stored_votes(session), _counted_votes(session)),
+        *_compare("votes of ballots", _stored_ballots(session), _counted_ballots(session)),
+        *_compare("turn-out", _stored_turn_out(session), _counted_turn_out(session)),
+        *missions.differences(session, _counted_of_missions(session), ("votes",)),
+    ]
+
+
+def _ranked(found: Sequence[tuple[int, Idea, str]]) -> list[Ranked]:
+    ranking: list[Ranked] = []
+    for place, (votes, idea, name) in enumerate(found, 1):
+        rank = ranking[-1].rank if ranking and ranking[-1].votes == votes else place
+        ranking.append(Ranked(rank, idea.id, idea.text, name, votes))
+    return ranking
+
+
+def _standing(round_id: UUID, phase: str) -> tuple[Any, ...]:
+    return col(Vote.round_id) == round_id, col(Vote.phase) == phase, col(Vote.slot).is_not(None)
+
+
+def _shown_hours(session: Session, round_id: UUID, *, phase: str) -> dict[int, str]:
+    """The hours in which ten people or more voted, as text."""
+    people = func.count(col(Vote.ballot_id).distinct())
+    query = select(col(Vote.cast_hour), people).where(*_standing(round_id, phase)).group_by(col(Vote.cast_hour))
+    return {
+        hour: f"{instant_of_hour(hour):%Y-%m-%dT%H:00Z}"
+        for hour, number in session.execute(query)
+        if number >= LEAST_GROUP
+    }
+
+
+def _stored_votes(session: Session) -> dict[Any, int]:
+    rows = session.execute(select(VoteCounter)).scalars()
+    return {(row.round_id, row.phase, row.idea_id): row.votes for row in rows}
+
+
+def _counted_votes(session: Session) -> dict[Any, int]:
+    key = (col(Vote.round_id), col(Vote.phase), col(Vote.idea_id))
+    query = select(*key, func.count()).where(col(Vote.slot).is_not(None)).group_by(*key)
+    return {(one, phase, idea): number for one, phase, idea, number in session.execute(query)}
+
+
+def _stored_ballots(session: Session) -> dict[Any, int]:
+    rows = session.execute(select(col(Ballot.round_id), col(Ballot.id), col(Ballot.live)).where(col(Ballot.live) != 0))
+    return {(round_id, id): live for round_id, id, live in rows}
+
+
+def _counted_ballots(session: Session) -> dict[Any, int]:
+    key = (col(Vote.round_id), col(Vote.ballot_id))
+    query = select(*key, func.count()).where(col(Vote.slot).is_not(None)).group_by(*key)
+    return {(round_id, id): number for round_id, id, number in session.execute(query)}
+
+
+def _stored_turn_out(session: Session) -> dict[Any, int]:
+    rows = session.execute(select(TurnOut)).scalars()
+    return {(row.round_id, row.phase, row.presence): row.voters for row in rows}
+
+
+def _counted_turn_out(session: Session) -> dict[Any, int]:
+    key = (col(Vote.round_id), col(Vote.phase), col(Vote.presence))
+    people = func.count(col(Vote.ballot_id).distinct())
+    query = select(*key, people).where(col(Vote.slot).is_not(None)).group_by(*key)
+    return {(one, phase, level): number for one, phase, level, number in session.execute(query)}
+
+
+def _counted_of_missions(session: Session) -> dict[tuple[UUID, str, str], int]:
+    key = (col(Round.mission_id), col(Vote.phase))
+    query = (
+        select(*key, func.count())
+        .join(Round, col(Round.id) == Vote.round_id)
+        .where(col(Vote.slot).is_not(None))
+        .group_by(*key)
+    )
+    return {(mission_id, phase, "votes"): number for mission_id, phase, number in session.execute(query)}
+
+
+def _compare(what: str, stored: dict[Any, int], counted: dict[Any, int]) -> list[str]:
+    return [
+        f"{what} of {show('rnd', key[0])} ({', '.join(str(part) for part in key[1:])}): "
+        f"{stored.get(key, 0)} stored, {counted.get(key, 0)} counted"
+        for key in sorted(stored.keys() | counted.keys(), key=str)
+        if stored.get(key, 0) != counted.get(key, 0)
+    ]
