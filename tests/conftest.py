@@ -215,7 +215,7 @@ def running_server(database_url: str, *arguments: str, **settings: str) -> Itera
     key = found(database_url, environment["PASSERELLE_SECRET_KEY"])
     process = subprocess.Popen([sys.executable, "-m", "api", "serve", *arguments], env=environment, cwd=ROOT)
     try:
-        wait_until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), seconds=30)
+        wait_until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), seconds=60)
         yield Server(f"http://127.0.0.1:{port}", key, process, environment)
     finally:
         process.terminate()

@@ -112,7 +112,7 @@ def test_scans_go_on_without_the_database(own_postgres: Postgres, tmp_path: Path
         assert answers.refused == []
         assert answers.failed == []
         wait_until(lambda: set(answers.scans) <= stored(own_postgres), seconds=30)
-        assert set(answers.confirmed) <= confirmed(own_postgres)
+        wait_until(lambda: set(answers.confirmed) <= confirmed(own_postgres), seconds=30)
         with server.phone(Accept="application/json") as phone:
             assert phone.get(f"/t/{cold}").status_code == 200
         with psycopg.connect(own_postgres.url.replace("+psycopg", "")) as connection:
