@@ -155,7 +155,7 @@ def list_ideas(mission_id: str, actor: Actor, session: ReadSession, limit: Limit
 class ExternalActCreate(schemas.Request):
     """An act of a person that another system knows of: their public code in the mission, and its own id of the act."""
 
-    participant: str = Field(min_length=1, max_length=40)
+    participant: schemas.Name
     id: schemas.ExternalId
 
 

@@ -7,17 +7,20 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
+from pydantic import Field
 from sqlmodel import Session as DbSession
 
+from api import schemas
 from api.audit_entries import AUTHORS, PREFIXES, AuditEntryRead, id_in_log, whole_log
 from api.exports import csv_file, ndjson_file
 from api.pages.console_names import Names
 from api.pages.console_session import Form, Seat, member_may
 from api.pagination import before
 from api.policies import MEMBER
-from campaigns import audit, care, identity, ids
+from campaigns import audit, care, identity, ids, reversals, scans
 from campaigns.audit import AuditEntry, AuthorKind
 from campaigns.care import Alert, CodeReport
+from campaigns.errors import CampaignError
 from campaigns.identity import Right
 
 router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[MEMBER])
@@ -26,9 +29,17 @@ REPORTS_SHOWN = 50
 AUTHORS_SHOWN = 100  # members, and as many keys, to choose from
 Auditor = Annotated[Seat, member_may(Right.AUDIT_READ)]
 Carer = Annotated[Seat, member_may(Right.CARE_READ)]
+Voider = Annotated[Seat, member_may(Right.SCANS_VOID)]
 Handler = Annotated[Seat, member_may(Right.CARE_WRITE)]
 Asked = Annotated[str, Query(max_length=80)]
 _REFERENCES = {"_key_id": "api_key", "_member_id": "member", "place_id": "place", "campaign_id": "campaign"}
+
+
+class VoidForm(schemas.Request):
+    """Which scan does not count, and why."""
+
+    scan_id: schemas.Text = Field(min_length=1, max_length=60)
+    reason: schemas.Text = Field(min_length=1, max_length=500)
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,13 @@ def export_ndjson(seat: Auditor) -> StreamingResponse:
 
 @router.get("/reports", response_class=HTMLResponse)
 def show_reports(seat: Carer, cursor: str | None = None) -> HTMLResponse:
-    """Codes that people reported, and codes that fell silent."""
+    """Codes that people reported, and codes that fell silent; who may, voids a scan here."""
+    return _reports(seat, cursor)
+
+
+def _reports(
+    seat: Seat, cursor: str | None, *, error: CampaignError | None = None, scan_id: str = "", reason: str = ""
+) -> HTMLResponse:
     with seat.reading() as session:
         names, owner = Names(session, seat.language), seat.organisation.id
         rows = care.list_reports(session, owner, before=before(cursor), limit=REPORTS_SHOWN + 1)
@@ -125,7 +142,7 @@ def show_reports(seat: Carer, cursor: str | None = None) -> HTMLResponse:
             "alerts": [_alert(names, one) for one in alerts],
         }
     more = ids.show("cur", rows[REPORTS_SHOWN - 1].id) if len(rows) > REPORTS_SHOWN else ""
-    return seat.page("console_reports.html", more=more, **context)
+    return seat.page("console_reports.html", error=error, more=more, scan_id=scan_id, reason=reason, **context)
 
 
 @router.post("/reports/{report_id}/handling")
@@ -135,6 +152,19 @@ def handle_report(seat: Handler, form: Form, report_id: str) -> Response:
         report = care.report_by_id(session, seat.organisation.id, ids.parse("rpt", report_id))
         care.handle_report(session, report, now=seat.now)
     return seat.see("/console/reports", done="handled")
+
+
+@router.post("/scans/void")
+def void_scan(seat: Voider, form: Form) -> Response:
+    """Void a scan by its id, with all that rests on it; once. What was typed stays when it is not taken."""
+    try:
+        asked: VoidForm = form.read(VoidForm)
+        with seat.core.database.between_rounds(author=seat.author) as session:
+            scan = scans.scan_of(session, seat.organisation.id, ids.parse("scn", asked.scan_id.strip()))
+            reversals.void_scan(session, seat.organisation.id, scan, reason=asked.reason, now=seat.now)
+    except CampaignError as error:
+        return _reports(seat, None, error=error, scan_id=form["scan_id"][:60], reason=form["reason"][:500])
+    return seat.see("/console/reports", done="voided")
 
 
 def _authors(session: DbSession, seat: Seat) -> list[tuple[str, str]]:

@@ -146,6 +146,7 @@ FORMS = {
     "/console/members/mbr_{id}/sessions/mse_{id}/revocation": "members.write",
     "/console/organisation": "organisation.write",
     "/console/reports/rpt_{id}/handling": "care.write",
+    "/console/scans/void": "scans.void",
 }
 PAGES = {
     "/console/reports": "care.read",

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.api.desk import COOKIE, Desk, next_address, text_of
-from tests.api.helpers import make_shop, owner
+from tests.api.helpers import CAMPAIGN, PLACE, made, make_shop, owner
 from tests.racing import race
 
 # Campaigns and approvals
@@ -241,3 +241,20 @@ def test_an_owner_lets_launches_need_approval(desk: Desk) -> None:
         assert api.get("/v1/organisation").json()["launch_needs_approval"] is True
         assert it.post("/console/organisation").status_code == 303
         assert api.get("/v1/organisation").json()["launch_needs_approval"] is False
+
+
+def test_a_moderator_voids_a_scan_and_what_was_typed_stays(desk: Desk) -> None:
+    with desk.server.api() as api:
+        place = made(api.post("/v1/places", json=PLACE))["id"]
+        campaign = made(api.post("/v1/campaigns", json=CAMPAIGN))["id"]
+        token = made(api.post(f"/v1/campaigns/{campaign}/tokens", json={"medium": "qr", "place_id": place}))
+        assert api.post(f"/v1/campaigns/{campaign}/launch").status_code == 200
+        with desk.server.phone(Accept="application/json") as phone:
+            scan = phone.get(f"/t/{token['code']}").json()["scan_id"]
+        with desk.signed_in("moderator") as it:
+            wrong = it.post("/console/scans/void", data={"scan_id": "scn_7", "reason": "From a photo"})
+            assert (wrong.status_code, "From a photo" in wrong.text, "scn_7" in wrong.text) == (404, True, True)
+            for reason in ("", "\x00", " "):
+                assert it.post("/console/scans/void", data={"scan_id": scan, "reason": reason}).status_code == 422
+            assert it.post("/console/scans/void", data={"scan_id": scan, "reason": "From a photo"}).status_code == 303
+        assert api.get(f"/v1/scans/{scan}").json()["verdict"] == "invalid"

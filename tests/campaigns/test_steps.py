@@ -1,5 +1,6 @@
 """The kinds of steps: what does each, once; what does not, and why. On both databases."""
 
+import threading
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -361,6 +362,22 @@ def test_friends_who_name_one_another_at_once_are_both_done(database: Database) 
     answers = race(8, lambda n: name_friend(scene, pair[n % 2], codes[1 - n % 2]))
     assert answers.count("verified") == 1, answers
     assert scene.counters()["completions"] == 2
+
+
+def test_the_second_of_two_friends_waits_for_the_first_and_sees_what_they_did(database: Database) -> None:
+    """Without the hold of memberships each would miss the other's naming, and nobody would be done."""
+    scene = set_scene(database, steps=FRIENDS)
+    one, two = (visit(scene, scene.entry, at).person for at in (0, 1))
+    first, second = show(scene, one).code, show(scene, two).code
+    (step,) = steps(scene)
+    answers: list[str] = []
+    other = threading.Thread(target=lambda: answers.append(name_friend(scene, two, first)), daemon=True)
+    with database.transaction() as session:
+        missions.name_friend(session, scene.mission, campaign(session, scene), step, one, second, now=NOON)
+        other.start()
+        other.join(timeout=1.5)
+    other.join(timeout=30)
+    assert answers == ["verified"]
 
 
 # Online ---------------------------------------------------------------------------------------------------------
