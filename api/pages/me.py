@@ -160,7 +160,7 @@ def _holdings(core: Services, session: DbSession, person: Participant) -> dict[s
         lat, lon, *_ = json.loads(core.keyring.open_position(sealed))
         return lat, lon
 
-    return privacy.holdings(session, person, open_fix=open_fix)
+    return privacy.holdings(session, person, open_fix=open_fix, ballot_secret=core.keyring.ballot_secret)
 
 
 def _lines(held: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -197,6 +197,7 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "serials": [one | {"when": _day(one["used_at"], language)} for one in held["serials"]],
         "steps": [one | {"when": _day(one["completed_at"], language)} for one in held["steps"]],
         "ideas": [one | {"when": _day(one["created_at"], language)} for one in held["ideas"]],
+        "votes": [one["idea"] for one in held["votes"] if one["state"] == "cast"],
     }
 
 

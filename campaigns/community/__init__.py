@@ -38,7 +38,7 @@ from campaigns.community.service import (
     recount,
     tidy,
 )
-from campaigns.community.tally import LEAST_GROUP, Line, Ranked, Result, result_of, tally, votes_of_ideas
+from campaigns.community.tally import LEAST_GROUP, Line, Ranked, Result, result_of, tally, votes_of, votes_of_ideas
 
 __all__ = [
     "LEAST_GROUP",
@@ -86,6 +86,7 @@ __all__ = [
     "unproven",
     "voted_ideas",
     "voter_of",
+    "votes_of",
     "votes_of_ideas",
     "withdraw_vote",
 ]

@@ -72,6 +72,12 @@ def votes_of_ideas(session: Session, round_id: UUID, idea_ids: Sequence[UUID], *
     return {idea_id: votes for idea_id, votes in session.execute(query) if votes}
 
 
+def votes_of(session: Session, voter: str) -> list[tuple[Vote, str]]:
+    """A voter's votes with the words of their ideas, those taken back too; for the voter alone."""
+    query = select(Vote, col(Idea.text)).join(Idea, col(Idea.id) == Vote.idea_id).where(col(Vote.voter) == voter)
+    return [(vote, text) for vote, text in session.execute(query.order_by(col(Vote.line)))]
+
+
 def result_of(session: Session, round: Round, *, phase: str, limit: int) -> Result:
     """Turn-out, presence mix and the first `limit` ideas by votes; ideas with as many votes share a rank."""
     groups = turn_out(session, round.id, phase=phase)

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlmodel import Session, SQLModel, col, select
 
-from campaigns import community, identity, ids, scans
+from campaigns import clock, community, identity, ids, scans
 from campaigns.missions import Membership, Mission, Step
 from campaigns.missions.models import (
     ActCode,
@@ -31,11 +31,14 @@ from campaigns.tokens import Token
 from campaigns.tokens.models import SerialUse
 
 Record = dict[str, Any]
+BallotSecret = Callable[[UUID], bytes]  # a campaign -> the key of its secret ballots
 OpenFix = Callable[[bytes], tuple[float, float]]  # a sealed position -> degrees, for whom they are
 
 
-def holdings(session: Session, person: Participant, *, open_fix: OpenFix) -> dict[str, Any]:
-    """What is held of a participant: `participant`, then lists of records, newest first."""
+def holdings(
+    session: Session, person: Participant, *, open_fix: OpenFix, ballot_secret: BallotSecret
+) -> dict[str, Any]:
+    """What is held of a participant: `participant`, then lists of records, newest first; votes in no order."""
     return {
         "participant": _participant(session, person),
         "missions": _missions(session, person.id),
@@ -45,6 +48,7 @@ def holdings(session: Session, person: Participant, *, open_fix: OpenFix) -> dic
         "steps": _steps(session, person.id),
         "ideas": _ideas(session, person.id),
         **{name: _rows(session, table, person.id) for name, table in _FURTHER.items()},
+        "votes": list(_votes(session, person, ballot_secret)),
     }
 
 
@@ -227,3 +231,24 @@ def _ideas(session: Session, participant_id: UUID) -> list[Record]:
         }
         for idea in community.ideas_of(session, participant_id)
     ]
+
+
+def _votes(session: Session, person: Participant, ballot_secret: BallotSecret) -> Iterator[Record]:
+    """Found by the key that stands for the person in each campaign they joined: no row of a vote names them."""
+    joined = (
+        select(Mission.campaign_id)
+        .join(Membership, col(Membership.mission_id) == Mission.id)
+        .where(Membership.participant_id == person.id)
+    )
+    for campaign_id in sorted(set(session.exec(joined).all())):
+        voter = community.voter_of(ballot_secret(campaign_id), person.id)
+        for vote, text in community.votes_of(session, voter):
+            yield {
+                "round_id": ids.show("rnd", vote.round_id),
+                "idea_id": ids.show("ide", vote.idea_id),
+                "idea": text,
+                "state": vote.state,
+                "presence": vote.presence,
+                "hour": clock.instant_of_hour(vote.cast_hour),
+                "phase": vote.phase,
+            }

@@ -77,6 +77,8 @@ def _session_end(c: Any) -> ColumnElement[Any]:
     return func.coalesce(c.revoked_at, c.expires_at, type_=c.expires_at.type)
 
 
+_NAMELESS = "with the mission: it names nobody, erased or not"
+
 RULES: tuple[Rule, ...] = (
     _log("scans", "id", "one row a scan: code, verdict, device, language, coarse place of the address"),
     _log("scan_confirmations", "scan_id", "that a browser showed the page of a scan"),
@@ -154,8 +156,8 @@ RULES: tuple[Rule, ...] = (
     _act("shares", "that a mission was shared on a day", "shared_at"),
     _act("external_acts", "an act another system told of, by its id", "acted_at"),
     _act("ideas", "an idea; its words go with its participant", "created_at"),
-    _act("ballots", "a keyed hash of a voter and of the proof that opened their ballot; names nobody, and stays"),
-    _act("votes", "a vote, its hour and a keyed hash of its voter; names nobody, and stays"),
+    Rule("ballots", Kind.ACT, "keyed hashes of a voter and of the proof that opened their ballot", _NAMELESS),
+    Rule("votes", Kind.ACT, "a vote, its hour and a keyed hash of its voter", _NAMELESS),
     Rule(
         "code_reports",
         Kind.REPORT,

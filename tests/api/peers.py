@@ -150,6 +150,11 @@ def a_window() -> dict[str, str]:
     return {"opens_at": opens.isoformat(), "closes_at": (opens + timedelta(hours=1)).isoformat()}
 
 
+def visitors_of(peer: Peer) -> dict[str, Any]:
+    """The electorate of a round: who comes to the peer's place."""
+    return {"electorate": "visitors", "min_presence": 1, "place_ids": [peer.ids["place_id"]]}
+
+
 def a_logo() -> File:
     """A green square."""
     file = BytesIO()
@@ -175,8 +180,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/campaigns/{campaign_id}/missions": lambda peer: MISSION,
     "POST /v1/missions/{mission_id}/external-acts": lambda peer: {"participant": peer.ids["public_code"], "id": "o-1"},
     "POST /v1/scans/{scan_id}/void": lambda peer: {"reason": "scanned from home"},
-    "POST /v1/missions/{mission_id}/rounds": lambda peer: a_window(),
-    "PATCH /v1/rounds/{round_id}": lambda peer: {"quota": 2},
+    "POST /v1/missions/{mission_id}/rounds": lambda peer: a_window() | visitors_of(peer),
+    "PATCH /v1/rounds/{round_id}": lambda peer: {"quota": 2} | visitors_of(peer),
     "POST /v1/campaigns/{campaign_id}/tokens": lambda peer: {"medium": "qr", "place_id": peer.ids["place_id"]},
     "POST /v1/campaigns/{campaign_id}/token-batches": lambda peer: {
         "kind": "static",

@@ -95,6 +95,10 @@ def test_a_vote_is_cast_taken_back_and_cast_again(server: Server, shop: Shop) ->
         assert (back.status_code, back.json()["state"], back.json()["votes_left"]) == (200, "withdrawn", 1)
         made(poll.vote(phone, 2))
         problem(phone.post(f"/m/{poll.slug}/votes/withdrawal", json={"idea": poll.ideas[0]}), 409, "not_voted")
+        (held,) = phone.get("/me/export").json()["people"]
+        kept = {(one["idea_id"], one["state"]) for one in held["votes"]}
+        assert kept == {(poll.ideas[0], "withdrawn"), (poll.ideas[1], "cast"), (poll.ideas[2], "cast")}
+        assert f"Idea 1 of {poll.slug}" in phone.get("/me", headers=PAGE).text
     with server.api() as api:
         assert api.get(f"/v1/missions/{poll.id}").json()["totals"]["votes"] == 2
 

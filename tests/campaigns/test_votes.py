@@ -264,15 +264,19 @@ def test_one_proof_in_two_browsers_opens_one_ballot(database: Database) -> None:
 
 def test_of_racing_repeats_one_vote_is_kept_and_all_get_its_answer(database: Database) -> None:
     booth = open_booth(database)
+    ideas = [booth.idea() for _ in range(3)]
     for _ in range(4):
-        idea, person = booth.idea(), booth.somebody()
-        cast = race(6, lambda _, who=person, of=idea: booth.vote(who, of, client_id="a"))  # type: ignore[misc]  # bound in the loop
-        assert len({one.vote.id for one in cast if isinstance(one, Cast)}) == 1
+        person = booth.somebody()
+        cast = race(6, lambda index, who=person: booth.vote(who, ideas[index % 3], client_id="a"))  # type: ignore[misc]  # bound in the loop
+        answers = {(one.vote.id, one.vote.idea_id) for one in cast if isinstance(one, Cast)}
+        assert len(answers) == 1
         assert sum(isinstance(one, Cast) and not one.is_replay for one in cast) == 1
+        idea = next(iter(answers))[1]
         back = race(6, lambda _, who=person, of=idea: booth.withdraw(who, of, client_id="b"))  # type: ignore[misc]  # bound in the loop
         assert sum(isinstance(one, Cast) and not one.is_replay for one in back) == 1
         assert all(isinstance(one, Cast) for one in [*cast, *back]), [*cast, *back]
     assert booth.votes() == []
+    assert len(booth.ballots()) == 4
     assert booth.scene.problems() == []
 
 
