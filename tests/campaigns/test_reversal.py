@@ -1,5 +1,6 @@
 """Voiding a scan: exactly what rested on it goes, once, with the reason; on both databases."""
 
+import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -117,6 +118,21 @@ def test_voids_that_race_check_ins_and_the_judge_leave_the_books_in_order(databa
     assert scene.counters().get("check_ins", 0) == scene.counters().get("completions", 0) == 0
     all_well(scene, now=minutes(8))
     assert [scene.verdict(row) for row in rows] == ["invalid"] * 6
+
+
+def test_no_round_of_the_judge_overlaps_a_void(database: Database) -> None:
+    """A judge that read before the void and wrote after it would count a verified scan that is not."""
+    scene = set_scene(database, steps=DAILY)
+    row = scene.scan_and_confirm()
+    judge = threading.Thread(target=lambda: scene.drain(now=minutes(1)), daemon=True)
+    with database.between_rounds() as session:
+        scan = scans.scan_of(session, scene.campaign.organisation_id, UUID(row.id))
+        reversals.void_scan(session, scene.campaign.organisation_id, scan, reason="Why not", now=NOON)
+        judge.start()
+        judge.join(timeout=1.5)
+    judge.join(timeout=30)
+    all_well(scene, now=minutes(2))
+    assert scene.figures().verified == 0
 
 
 def test_another_check_in_of_the_day_takes_the_place_of_the_voided_one(database: Database) -> None:

@@ -196,8 +196,8 @@ def test_any_order_of_acts_voids_and_erasures_adds_up(database: Database) -> Non
     run_state_machine_as_test(  # any callable will do, its annotation is narrower
         lambda: Acts(database),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=150 if SOAK else 6,
-            stateful_step_count=40 if SOAK else 20,
+            max_examples=150 if SOAK else 5,
+            stateful_step_count=40 if SOAK else 15,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
