@@ -1,21 +1,24 @@
 """Votes, on both databases: quota, window, electorate, replays, races, and what outlives the voter."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 from sqlmodel import col, select
 
-from campaigns import privacy
+from campaigns import community, privacy
 from campaigns.community import Cast, voter_of
 from campaigns.errors import CampaignError, Conflict, Forbidden, NotFound
 from campaigns.missions import StepKind, StepPlan
 from campaigns.missions.models import StepCompletion
 from campaigns.participants import Participant, declare_age
+from campaigns.planning import Campaign
 from campaigns.scans import CheckIn
 from campaigns.storage import Database
 from tests.booth import HOUR, SECRET, STEPS, Booth, open_booth
+from tests.conftest import wait_until
 from tests.factories import NOON
 from tests.racing import race
 from tests.scene import FAR, another_place
@@ -130,7 +133,7 @@ def test_who_is_under_15_and_a_campaign_that_rests_cast_no_vote(database: Databa
         young = declare_age(session, person, is_under_15=True, now=NOON)
     assert refusal(booth.vote, young, idea).code == "under_age"
     with database.transaction() as session:
-        session.get_one(type(booth.scene.campaign), booth.scene.campaign.id).state = "paused"
+        session.get_one(Campaign, booth.scene.campaign.id).state = "paused"
     assert refusal(booth.vote, booth.somebody(), idea).code == "campaign_closed"
     assert refusal(booth.withdraw, person, idea).code == "campaign_closed"
 
@@ -249,6 +252,30 @@ def test_of_two_hundred_racing_votes_exactly_the_quota_counts(database: Database
     assert all(isinstance(one, Cast | Conflict) for one in outcomes), outcomes
     assert (booth.result().voters, booth.result().votes, len(booth.ballots())) == (8, 24, 8)
     assert booth.scene.problems() == []
+
+
+def test_a_vote_that_meets_another_one_of_its_voter_waits_and_finds_no_slot(postgres_database: Database) -> None:
+    """Where writers do not queue: the second vote has counted the slots before the first one is there to be seen."""
+    booth = open_booth(postgres_database, quota=1)
+    first, second, person = booth.idea(), booth.idea(), booth.somebody()
+    booth.vote(person, first)
+    booth.withdraw(person, first)  # the ballot is open: neither vote waits for the other to open it
+    with ThreadPoolExecutor(1) as pool:
+        with postgres_database.transaction() as session:
+            campaign = session.get_one(Campaign, booth.scene.campaign.id)
+            options: dict[str, Any] = {"idea_id": first, "client_id": "held", "secret": SECRET, "now": NOON}
+            community.cast_vote(session, booth.round.id, booth.scene.mission, campaign, person, **options)
+            other = pool.submit(booth.vote, person, second)
+            wait_until(lambda: waiting(postgres_database))
+        assert getattr(other.exception(timeout=30), "code", None) == "quota_used"
+    assert [one.idea_id for one in booth.votes()] == [first]
+
+
+def waiting(database: Database) -> bool:
+    """Whether a transaction waits for a lock of another."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with database.engine.connect() as connection:
+        return bool(connection.execute(text(query)).scalar_one())
 
 
 def test_one_proof_in_two_browsers_opens_one_ballot(database: Database) -> None:
