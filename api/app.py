@@ -44,7 +44,9 @@ from api.pages import (
     console_keys,
     console_log,
     console_members,
+    console_moderation,
     console_sign_in,
+    flags,
     front,
     legal,
     me,
@@ -109,6 +111,7 @@ _ROUTERS = (
     check_in,
     report,
     shopper,
+    flags,
     legal,
     me,
     staff,
@@ -120,6 +123,7 @@ _ROUTERS = (
     console_keys,
     console_members,
     console_log,
+    console_moderation,
     reference,
 )
 

@@ -27,6 +27,7 @@ PREFIXES = {
     "campaign": "cmp",
     "target": "tgt",
     "mission": "mis",
+    "moderation_act": "mod",
     "step": "stp",
     "token": "tok",
     "token_batch": "tbt",

@@ -101,6 +101,7 @@ STATUS_OF_NAMED = {
     "no_such_step": 409,
     "already_checked_in": 409,
     "already_posted": 409,
+    "not_flagged": 409,
     "serial_used": 409,
     "job_running": 409,
     "tag_taken": 409,
@@ -113,6 +114,7 @@ STATUS_OF_NAMED = {
     "till_code_tries": 429,
     "guessing": 429,
     "reported": 429,
+    "flagged": 429,
 }
 
 # code -> (title, what it means and what to do): the pages under /problems/
@@ -184,6 +186,10 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "till_code_tries": ("Too many tries", "Share your position or ask the staff instead."),
     "reported": ("Reported already", "This code was reported many times today; the shop was asked to look."),
     "report_too_long": ("Report too long", "A report has at most 500 characters."),
+    "flagged": ("Flagged already", "Many people flagged this contribution; a moderator looks at it first."),
+    "flag_too_long": ("Flag too long", "What you say with a flag has at most 500 characters."),
+    "reason_too_long": ("Reason too long", "A reason has at most 500 characters."),
+    "not_flagged": ("Not flagged", "Without a flag only personal attacks and private data may be hidden."),
     "idea_empty": ("Empty idea", "Write a few words first."),
     "idea_too_long": ("Idea too long", "An idea has at most 500 characters."),
     "presence_missing": ("Presence needed", "This step is for people who showed that they were in the shop."),

@@ -83,6 +83,14 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "You need not report it again.",
     ),
     "report_too_long": ("Your report was not sent", "A report has at most 500 characters; shorten it a little.", ""),
+    "flagged": ("Thank you", "Many people flagged this already; a moderator looks at it first.", ""),
+    "flag_too_long": ("Your flag was not sent", "What you say with it has at most 500 characters.", ""),
+    "reason_too_long": ("That did not work", "A reason has at most 500 characters.", ""),
+    "not_flagged": (
+        "Nobody has flagged this",
+        "Without a flag from a reader only personal attacks and private data may be hidden.",
+        "Criticism stays where it is.",
+    ),
     "idea_empty": ("Your idea was not sent", "Write your idea first: the text is empty.", ""),
     "idea_too_long": ("Your idea was not sent", "An idea has at most 500 characters; shorten it a little.", ""),
     "under_age": (

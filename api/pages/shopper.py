@@ -72,7 +72,7 @@ def mission_page(
     now: Now,
     mission: MissionName,
     lang: Tongue = None,
-    just: Annotated[str, Query(pattern="^(checked_in|joined|idea|already|waiting|noted|)$")] = "",
+    just: Annotated[str, Query(pattern="^(checked_in|joined|idea|already|waiting|noted|flagged|)$")] = "",
 ) -> HTMLResponse:
     """The public mission page: promise, progress, ideas, ways to act."""
     found = mission_named(session, mission)
@@ -288,6 +288,7 @@ def _mission_page(
         client_id=client_id or str(uuid4()),
         join_url=onward(request, f"/m/{mission.slug}/join"),
         ideas_url=onward(request, f"/m/{mission.slug}/ideas"),
+        flag_url=f"/m/{mission.slug}/flags/new?lang={language}&",
         can_write=bool(idea_error) or (_can_write(steps, presence) and not _is_under_15(request, person)),
         asks_age=not _is_under_15(request, person) and (person is None or person.age_declared_at is None),
         age=age,

@@ -39,10 +39,12 @@ class StepView:
 
 @dataclass(frozen=True)
 class IdeaView:
-    """An idea and who gave it; both are empty when its author took it back."""
+    """An idea and who gave it; both are empty when its author took it back, the words while it is hidden by a rule."""
 
+    id: str
     text: str
     pseudonym: str
+    hidden_rule: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class MissionView:
     percent: int
     steps: list[StepView]
     ideas: list[IdeaView]
+    removals: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ def house(session: Session, organisation_id: UUID) -> dict[str, Any]:
 
 def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) -> MissionView:
     """A mission for a page; the counters are read, nothing is counted."""
-    done = missions.counters(session, mission.id, phase=phase).get(mission.goal_metric, 0)
+    totals = missions.counters(session, mission.id, phase=phase)
+    done = totals.get(mission.goal_metric, 0)
     shown = community.list_ideas(session, mission.id, phase=phase, limit=ideas)
     return MissionView(
         title=mission.title,
@@ -98,8 +102,15 @@ def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) 
             StepView(s.position, s.kind, s.mode, s.title, s.min_presence)
             for s in missions.steps_of(session, mission.id)
         ],
-        ideas=[IdeaView(idea.text, name) for idea, name in shown],
+        ideas=[_idea(idea, name) for idea, name in shown],
+        removals=community.removals(totals),
     )
+
+
+def _idea(idea: community.Idea, pseudonym: str) -> IdeaView:
+    """An idea as everybody may see it: of a hidden one not the words, and the rule in their place."""
+    words = "" if idea.hidden_rule else idea.text
+    return IdeaView(ids.show("ide", idea.id), words, pseudonym, idea.hidden_rule)
 
 
 def person_view(session: Session, mission: Mission, person: Participant, *, phase: str) -> tuple[PersonView, Standing]:

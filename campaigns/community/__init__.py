@@ -1,6 +1,21 @@
-"""What participants say: ideas."""
+"""What participants say: ideas, what readers flag of them, what moderators do about it."""
 
-from campaigns.community.models import Idea, IdeaState
+from campaigns.community.models import Act, FlagKind, Idea, IdeaState, ModerationAct, Rule, SubjectKind
+from campaigns.community.moderation import (
+    Flagged,
+    Subject,
+    Waiting,
+    flag,
+    flags_of,
+    hide,
+    last_act,
+    leave,
+    newest_of,
+    queue,
+    removals,
+    restore,
+    subject_in,
+)
 from campaigns.community.service import (
     PERSON_COLUMNS,
     UNDER_AGE,
@@ -16,13 +31,31 @@ from campaigns.community.service import (
 __all__ = [
     "PERSON_COLUMNS",
     "UNDER_AGE",
+    "Act",
+    "FlagKind",
+    "Flagged",
     "Idea",
     "IdeaState",
+    "ModerationAct",
     "Posted",
+    "Rule",
+    "Subject",
+    "SubjectKind",
+    "Waiting",
+    "flag",
+    "flags_of",
     "forget",
+    "hide",
     "ideas_of",
+    "last_act",
+    "leave",
     "list_ideas",
+    "newest_of",
     "post_idea",
+    "queue",
     "recount",
+    "removals",
+    "restore",
+    "subject_in",
     "tidy",
 ]

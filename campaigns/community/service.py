@@ -9,7 +9,8 @@ from sqlalchemy import Text, cast, func, literal, update
 from sqlmodel import Session, col, select
 
 from campaigns import missions
-from campaigns.community.models import Idea, IdeaState
+from campaigns.community import moderation
+from campaigns.community.models import Flag, Idea, IdeaState
 from campaigns.errors import Conflict, Forbidden, Invalid
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
@@ -20,8 +21,8 @@ from campaigns.planning import Campaign
 from campaigns.storage import hand_over, insert_once
 
 TEXT_LIMIT = 500  # characters of an idea
-PERSON_COLUMNS = (col(Idea.participant_id),)
-_SHOWN = (IdeaState.PUBLISHED, IdeaState.ERASED)
+PERSON_COLUMNS = (col(Idea.participant_id), col(Flag.participant_id))
+_SHOWN = (IdeaState.PUBLISHED, IdeaState.RESTORED, IdeaState.HIDDEN, IdeaState.ERASED)
 
 
 UNDER_AGE = "Ideas can be given from 15 years on. You can go on checking in. If this is a mistake, ask us to mend it."
@@ -116,7 +117,10 @@ def tidy(text: str) -> str:
 def list_ideas(
     session: Session, mission_id: UUID, *, phase: str = "live", before: UUID | None = None, limit: int
 ) -> Sequence[tuple[Idea, str]]:
-    """Ideas with their author's pseudonym, newest first. Both are empty where the author took theirs back."""
+    """Ideas with their author's pseudonym, newest first. Both are empty where the author took theirs back.
+
+    Hidden ones are among them, with their words: who shows them to the public withholds these.
+    """
     query = (
         select(Idea, Participant.pseudonym)
         .join(Participant, col(Participant.id) == Idea.participant_id)
@@ -141,22 +145,25 @@ def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
             text="",
             language="und",
             state=IdeaState.ERASED.value,
+            hidden_rule=None,
             client_id=literal("erased-") + cast(col(Idea.id), Text),
         )
         .execution_options(synchronize_session=False)
     )
+    mine = col(Flag.participant_id) == participant_id
+    session.execute(update(Flag).where(mine).values(text="").execution_options(synchronize_session=False))
     hand_over(session, PERSON_COLUMNS, participant_id, surrogate)
 
 
 def recount(session: Session) -> list[str]:
-    """The idea counters against the ideas, in words."""
+    """The counters of ideas, removals and flags against what they count, in words."""
     counted = {
         (mission_id, phase, "ideas"): number
         for mission_id, phase, number in session.execute(
             select(col(Idea.mission_id), col(Idea.phase), func.count()).group_by(col(Idea.mission_id), col(Idea.phase))
         )
     }
-    return missions.differences(session, counted, ("ideas",))
+    return missions.differences(session, counted, ("ideas",)) + moderation.recount(session)
 
 
 def _require_standing(session: Session, mission: Mission, step: Step, person: Participant, *, phase: str) -> int:

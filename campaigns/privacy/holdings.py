@@ -35,6 +35,7 @@ def holdings(session: Session, person: Participant, *, open_fix: OpenFix) -> dic
         "serials": _serials(session, person.id),
         "steps": _steps(session, person.id),
         "ideas": _ideas(session, person.id),
+        "flags": _flags(session, person.id),
     }
 
 
@@ -191,6 +192,28 @@ def _ideas(session: Session, participant_id: UUID) -> list[Record]:
             "phase": idea.phase,
             "client_id": idea.client_id,
             "created_at": idea.created_at,
+            **_hidden(session, idea),
         }
         for idea in community.ideas_of(session, participant_id)
+    ]
+
+
+def _hidden(session: Session, contribution: Any) -> Record:
+    """By which rule a contribution is hidden, and why; nothing for one that is shown."""
+    if contribution.hidden_rule is None:
+        return {}
+    act = community.last_act(session, contribution.id)
+    reason, act_id = (act.reason, ids.show("mod", act.id)) if act is not None else ("", None)
+    return {"hidden_rule": contribution.hidden_rule, "hidden_reason": reason, "hidden_by_act": act_id}
+
+
+def _flags(session: Session, participant_id: UUID) -> list[Record]:
+    return [
+        {
+            "subject_id": ids.show("ide", row.subject_id),
+            "kind": row.kind,
+            "text": row.text,
+            "flagged_at": row.flagged_at,
+        }
+        for row in community.flags_of(session, participant_id)
     ]

@@ -280,6 +280,16 @@ RULES: tuple[Rule, ...] = (
     _act("step_completions", "a step that was done", "completed_at"),
     _act("ideas", "an idea; its words go with its participant", "created_at"),
     Rule(
+        "flags",
+        Kind.REPORT,
+        "what a reader says is wrong with a contribution; its words go with its participant",
+        "13 months",
+        _of("flagged_at"),
+        before=_months,
+        only=lambda c: c.text != "",
+        blank=(("text", ""),),
+    ),
+    Rule(
         "code_reports",
         Kind.REPORT,
         "what people say is wrong with a code",
@@ -356,6 +366,13 @@ RULES: tuple[Rule, ...] = (
         before=_ago(audit.KEPT),
     ),
     Rule(
+        "moderation_acts",
+        Kind.AUDIT,
+        "which member hid or restored what, by which rule and why",
+        "with the organisation",
+        _of("acted_at"),
+    ),
+    Rule(
         "approvals",
         Kind.AUDIT,
         "which member proposed and decided what",
@@ -408,6 +425,7 @@ RULES: tuple[Rule, ...] = (
     _nothing("missions", "missions"),
     _nothing("steps", "steps of missions"),
     _nothing("mission_counters", "totals"),
+    _nothing("flagged_subjects", "how often a contribution was flagged"),
     _nothing("tokens", "codes"),
     _nothing("token_batches", "batches of codes"),
     _nothing("token_changes", "what a key changed of a code"),
