@@ -39,8 +39,10 @@ from api.hosted_pages import HostedPages
 from api.idempotency import Idempotency
 from api.mail import Postman
 from api.pages import (
+    cases,
     check_in,
     console,
+    console_cases,
     console_keys,
     console_log,
     console_members,
@@ -55,6 +57,7 @@ from api.pages import (
     screen,
     shopper,
     staff,
+    staff_cases,
     staff_phones,
 )
 from api.pages import tags as tag_pages
@@ -112,9 +115,11 @@ _ROUTERS = (
     report,
     shopper,
     flags,
+    cases,
     legal,
     me,
     staff,
+    staff_cases,
     staff_phones,
     screen,
     tag_pages,
@@ -124,6 +129,7 @@ _ROUTERS = (
     console_members,
     console_log,
     console_moderation,
+    console_cases,
     reference,
 )
 

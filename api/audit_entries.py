@@ -28,6 +28,7 @@ PREFIXES = {
     "target": "tgt",
     "mission": "mis",
     "moderation_act": "mod",
+    "case": "cas",
     "step": "stp",
     "token": "tok",
     "token_batch": "tbt",

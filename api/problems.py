@@ -81,6 +81,7 @@ STATUS_OF_NAMED = {
     "no_live_code": 404,
     "cross_site": 403,
     "presence_missing": 403,
+    "under_age_text": 403,
     "right_missing": 403,
     "own_proposal": 403,
     "last_owner": 409,
@@ -115,6 +116,7 @@ STATUS_OF_NAMED = {
     "guessing": 429,
     "reported": 429,
     "flagged": 429,
+    "too_many_cases": 429,
 }
 
 # code -> (title, what it means and what to do): the pages under /problems/
@@ -187,6 +189,10 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "reported": ("Reported already", "This code was reported many times today; the shop was asked to look."),
     "report_too_long": ("Report too long", "A report has at most 500 characters."),
     "flagged": ("Flagged already", "Many people flagged this contribution; a moderator looks at it first."),
+    "case_empty": ("Empty", "Write a few words first."),
+    "case_too_long": ("Too long", "What is said in a case has at most 2,000 characters."),
+    "too_many_cases": ("Enough for today", "A phone opens at most five cases with a brand on a day."),
+    "under_age_text": ("From 15 years on", "Who is under 15 may check in, but not write. Ask the staff in the shop."),
     "flag_too_long": ("Flag too long", "What you say with a flag has at most 500 characters."),
     "reason_too_long": ("Reason too long", "A reason has at most 500 characters."),
     "not_flagged": ("Not flagged", "Without a flag only personal attacks and private data may be hidden."),

@@ -13,7 +13,8 @@ from api.dependencies import Services
 from api.forms import wants_json
 from api.pages.render import kept_language, language_of
 from api.scan_headers import YOUNG_COOKIE, objects
-from campaigns import clock, ids, missions
+from campaigns import care, clock, ids, missions
+from campaigns.care import Case
 from campaigns.errors import Conflict, NotFound
 from campaigns.missions import Mission
 from campaigns.participants import Participant
@@ -137,3 +138,8 @@ def visitor_key(request: Request, now: datetime, purpose: str) -> int:
     address = request.client.host if request.client else ""
     key: int = visitors.key(address, request.headers.get("user-agent", "")[:LONGEST_AGENT], purpose)
     return key
+
+
+def case_link(core: Services, case: Case) -> str:
+    """The path of the page on which a case is followed: whoever has it has the case."""
+    return f"/cases/{case.reference}/{care.secret_of(core.keyring.derive('case-link'), case.id)}"

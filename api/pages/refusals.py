@@ -84,6 +84,18 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
     ),
     "report_too_long": ("Your report was not sent", "A report has at most 500 characters; shorten it a little.", ""),
     "flagged": ("Thank you", "Many people flagged this already; a moderator looks at it first.", ""),
+    "case_empty": ("It was not sent", "Write a few words first: the text is empty.", ""),
+    "case_too_long": ("It was not sent", "At most 2,000 characters; shorten it a little.", ""),
+    "too_many_cases": (
+        "That is enough for today",
+        "You told the shop several things today already.",
+        "Come back tomorrow, or ask the staff in the shop.",
+    ),
+    "under_age_text": (
+        "From 15 years on",
+        "It was not sent: writing is for people of 15 and over.",
+        "Tell it to the staff in the shop, or to a grown-up.",
+    ),
     "flag_too_long": ("Your flag was not sent", "What you say with it has at most 500 characters.", ""),
     "reason_too_long": ("That did not work", "A reason has at most 500 characters.", ""),
     "not_flagged": (

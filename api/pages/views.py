@@ -271,7 +271,7 @@ def _todo(session: Session, renderer: Renderer, place: Place, *, language: str, 
     if held[0]:
         text = renderer.word(language, "Check-ins held because the position was far away: %(n)s", n=held[0])
         since = clock.EPOCH if held[1] is None else held[1]
-        found.append(Task(text, _since(since, place, language)))
+        found.append(Task(text, moment(since, place, language)))
     return found
 
 
@@ -299,7 +299,7 @@ def _gone_silent(
         text = renderer.word(
             language, "The code “%(name)s” has gone silent: is it still in its place?", name=_name_of(token)
         )
-        found.append(Task(f"{text} ({token.code[:4]}-…)", _since(heard, place, language)))
+        found.append(Task(f"{text} ({token.code[:4]}-…)", moment(heard, place, language)))
     return found
 
 
@@ -316,7 +316,7 @@ def _photographed(
                 "The code “%(name)s” is scanned far from here: was it photographed? Change it.",
                 name=_name_of(token),
             )
-            found.append(Task(f"{text} ({token.code[:4]}-…)", _since(spread[token.id], place, language)))
+            found.append(Task(f"{text} ({token.code[:4]}-…)", moment(spread[token.id], place, language)))
     return found
 
 
@@ -345,7 +345,7 @@ def _to_look_at(
                 else "%(n)s people reported the code “%(name)s”: look whether a sticker covers it.",
                 **values,
             )
-            found.append(Task(f"{text} ({token.code[:4]}-…)", _since(said.since, place, language)))
+            found.append(Task(f"{text} ({token.code[:4]}-…)", moment(said.since, place, language)))
         if token.id in fallen:
             alert = fallen[token.id]
             values["day"] = format_date(alert.since.astimezone(clock.zone(place.time_zone)), "EEEE", locale=language)
@@ -354,7 +354,7 @@ def _to_look_at(
                 "Hardly anyone has scanned the code “%(name)s” since %(day)s: is it still there and uncovered?",
                 **values,
             )
-            found.append(Task(f"{text} ({token.code[:4]}-…)", _since(alert.since, place, language)))
+            found.append(Task(f"{text} ({token.code[:4]}-…)", moment(alert.since, place, language)))
     return found
 
 
@@ -367,7 +367,8 @@ def day(instant: datetime, place: Place, language: str) -> str:
     return format_date(instant.astimezone(clock.zone(place.time_zone)), "d MMMM", locale=language)
 
 
-def _since(instant: datetime, place: Place, language: str) -> str:
+def moment(instant: datetime, place: Place, language: str) -> str:
+    """Day and minute at a place: `14 October 18:00`."""
     return format_datetime(instant, "d MMMM HH:mm", tzinfo=clock.zone(place.time_zone), locale=language)
 
 

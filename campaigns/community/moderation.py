@@ -176,6 +176,15 @@ def last_act(session: Session, subject_id: UUID) -> ModerationAct | None:
     return session.exec(acts.order_by(col(ModerationAct.id).desc()).limit(1)).first()
 
 
+def author_of_act(session: Session, act_id: UUID) -> tuple[ModerationAct, UUID] | None:
+    """A moderator's act that hid something, and whose it was; None for another act, and for what nobody owns."""
+    act = session.get(ModerationAct, act_id)
+    if act is None or act.act != Act.HIDDEN:
+        return None
+    row = session.get(TABLES[SubjectKind(act.subject_kind)], act.subject_id)
+    return (act, row.participant_id) if row is not None and row.participant_id is not None else None
+
+
 def flags_of(session: Session, participant_id: UUID) -> Sequence[Flag]:
     """What a person flagged, newest first."""
     return session.exec(select(Flag).where(Flag.participant_id == participant_id).order_by(col(Flag.id).desc())).all()

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from campaigns import community, identity, ids
+from campaigns import care, community, identity, ids
 from campaigns.missions import Membership, Mission, Step
 from campaigns.missions.models import StepCompletion
 from campaigns.participants import Participant
@@ -36,6 +36,7 @@ def holdings(session: Session, person: Participant, *, open_fix: OpenFix) -> dic
         "steps": _steps(session, person.id),
         "ideas": _ideas(session, person.id),
         "flags": _flags(session, person.id),
+        "cases": _cases(session, person.id),
     }
 
 
@@ -199,11 +200,9 @@ def _ideas(session: Session, participant_id: UUID) -> list[Record]:
 
 
 def _hidden(session: Session, contribution: Any) -> Record:
-    """By which rule a contribution is hidden, and why; nothing for one that is shown."""
-    if contribution.hidden_rule is None:
-        return {}
-    act = community.last_act(session, contribution.id)
-    reason, act_id = (act.reason, ids.show("mod", act.id)) if act is not None else ("", None)
+    """By which rule a contribution is hidden, and why; None for one that is shown."""
+    act = community.last_act(session, contribution.id) if contribution.hidden_rule else None
+    reason, act_id = (act.reason, ids.show("mod", act.id)) if act is not None else (None, None)
     return {"hidden_rule": contribution.hidden_rule, "hidden_reason": reason, "hidden_by_act": act_id}
 
 
@@ -216,4 +215,24 @@ def _flags(session: Session, participant_id: UUID) -> list[Record]:
             "flagged_at": row.flagged_at,
         }
         for row in community.flags_of(session, participant_id)
+    ]
+
+
+def _cases(session: Session, participant_id: UUID) -> list[Record]:
+    return [
+        {
+            "id": ids.show("cas", case.id),
+            "reference": case.reference,
+            "kind": case.kind,
+            "state": case.state,
+            "language": case.language,
+            "client_id": case.client_id,
+            "opened_at": case.opened_at,
+            "due_at": case.due_at,
+            "said": [
+                {"speaker": one.speaker, "text": one.text, "written_at": one.written_at}
+                for one in care.messages_of(session, case.id)
+            ],
+        }
+        for case in care.cases_of(session, participant_id)
     ]

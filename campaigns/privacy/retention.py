@@ -23,6 +23,7 @@ import campaigns.identity.models
 import campaigns.jobs
 import campaigns.legal.models  # noqa: F401  # the register names their tables
 from campaigns import audit, clock, ids
+from campaigns.care import cases as care_cases
 from campaigns.participants.models import ERASED
 from campaigns.privacy.service import PERSON_LIFE, due_people, erase_due
 from campaigns.scans.log_start import MONTHS_KEPT, log_start
@@ -112,7 +113,9 @@ class Rule:
         if self.age is None:
             return None
         age = self.age(self._table.c)
-        first = session.execute(select(age).where(*self._narrowed()).order_by(age).limit(1)).scalar()
+        first = session.execute(
+            select(age).select_from(self._table).where(*self._narrowed()).order_by(age).limit(1)
+        ).scalar()
         return None if first is None else _instant(first, self.unit)
 
     def is_overdue(self, session: Session, *, now: datetime) -> bool:
@@ -207,6 +210,17 @@ def _wrote_tags(c: Any) -> ColumnElement[bool]:
 
 def _session_end(c: Any) -> ColumnElement[Any]:
     return func.coalesce(c.revoked_at, c.expires_at, type_=c.expires_at.type)
+
+
+def _closing_of(case_id: Any) -> Any:
+    cases = SQLModel.metadata.tables["cases"]
+    return select(cases.c.closed_at).where(cases.c.id == case_id).scalar_subquery()
+
+
+def _is_silent(c: Any) -> ColumnElement[bool]:
+    """Cases that are closed and whose words are gone: the words go first."""
+    said = SQLModel.metadata.tables["case_messages"]
+    return and_(c.closed_at.is_not(None), not_(exists().where(said.c.case_id == c.id)))
 
 
 RULES: tuple[Rule, ...] = (
@@ -305,6 +319,32 @@ RULES: tuple[Rule, ...] = (
         _of("day"),
         Unit.DAY,
         _months,
+    ),
+    Rule(
+        "case_messages",
+        Kind.REPORT,
+        "what was said in a shopper's case",
+        "13 months after its closing",
+        lambda c: _closing_of(c.case_id),
+        before=_months,
+    ),
+    Rule(
+        "cases",
+        Kind.REPORT,
+        "that a shopper told the shop something, and when it was answered",
+        "13 months after its closing",
+        _of("closed_at"),
+        before=_months,
+        only=_is_silent,
+    ),
+    Rule(
+        "case_days",
+        Kind.REPORT,
+        "how many cases a phone opened on a day",
+        "3 days",
+        _of("day"),
+        Unit.DAY,
+        _ago(care_cases.DAYS_KEPT),
     ),
     Rule(
         "staff_links",

@@ -19,6 +19,8 @@ from tests.factories import NOON, make_campaign, make_organisation, make_place
 NOT_AUDITED = {
     "alerts": "made and closed by the figures, never by a person",
     "audit_entries": "the log itself",
+    "case_days": "a count, to keep a most",
+    "case_messages": "a shopper's words and answers to them; the case is noted, by hand",
     "check_ins": "an act of a shopper",
     "code_report_days": "a count, to keep a most",
     "erasures": "ids that nothing refers to any more; a log of its own keeps them",

@@ -44,6 +44,8 @@ PURGED = [
     ("operations", "spent_taps"),
     ("participant", "participants"),
     ("position", "scan_positions"),
+    ("report", "case_days"),
+    ("report", "case_messages"),
     ("report", "code_report_days"),
     ("report", "code_reports"),
     ("report", "flags"),
@@ -90,6 +92,11 @@ def furnish(database: Database) -> Scene:
         subject = community.subject_in(session, scene.mission, community.SubjectKind.IDEA, idea.id)
         said = {"kind": community.FlagKind.OTHER, "text": "Hm", "person": None, "day": 1, "reporter_key": 1}
         community.flag(session, scene.mission, subject, now=NOON, **said)  # type: ignore[arg-type]  # as it is named
+        told = {"mission_id": scene.mission.id, "place": place, "text": "Hm", "person": None, "sender_key": 1}
+        told |= {"client_id": "phone-1", "language": "fr", "now": NOON}
+        case = care.open_case(session, session.get_one(Campaign, scene.campaign.id), **told).case  # type: ignore[arg-type]  # as it is named
+        care.answer(session, case, text="Hm", speaker=care.Speaker.SHOP, now=NOON)
+        care.close(session, case, now=NOON)
         store(session, ReceiptTries, scan_id=UUID(row.id), tries=1)
         store(session, VisitorSalt, day=int(NOON.timestamp()) // 86400, salt=b"salt")
         judged = {"rules_version": 1, "verdict": row.verdict, "score": 0, "reasons": "", "decided_by": "judge"}

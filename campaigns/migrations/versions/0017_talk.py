@@ -1,4 +1,4 @@
-"""Flags of contributions, what moderators did about them
+"""Flags of contributions, what moderators did about them, and the cases of shoppers
 
 Revision: 0017, after 0015
 """
@@ -19,6 +19,7 @@ def upgrade() -> None:
     op.add_column("ideas", sa.Column("hidden_rule", AutoString(), nullable=True))
     _flags()
     _moderation()
+    _cases()
 
 
 def _flags() -> None:
@@ -76,6 +77,58 @@ def _moderation() -> None:
     for column in ("subject_id", "mission_id"):
         op.create_index(f"ix_moderation_acts_{column}_id", "moderation_acts", [column, "id"], unique=False)
     grow_only("moderation_acts")
+
+
+def _cases() -> None:
+    instants = ("acknowledged_at", "answered_at", "closed_at", "reopened_at", "escalated_at")
+    op.create_table(
+        "cases",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Uuid(), nullable=False),
+        sa.Column("mission_id", sa.Uuid(), nullable=True),
+        sa.Column("place_id", sa.Uuid(), nullable=True),
+        sa.Column("kind", AutoString(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=True),
+        sa.Column("participant_id", sa.Uuid(), nullable=True),
+        sa.Column("reporter_key", sa.BigInteger(), nullable=True),
+        sa.Column("client_id", AutoString(), nullable=False),
+        sa.Column("reference", AutoString(), nullable=False),
+        sa.Column("language", AutoString(), nullable=False),
+        sa.Column("state", AutoString(), nullable=False),
+        sa.Column("opened_at", UTCDateTime(), nullable=False),
+        sa.Column("due_at", UTCDateTime(), nullable=False),
+        *(sa.Column(one, UTCDateTime(), nullable=True) for one in instants),
+        *(
+            _reference("cases", f"{one}_id", f"{one}s")
+            for one in ("organisation", "campaign", "mission", "place", "participant")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cases")),
+        sa.UniqueConstraint("reference", name=op.f("uq_cases_reference")),
+        sa.UniqueConstraint("participant_id", "client_id", name=op.f("uq_cases_participant_id_client_id")),
+        sa.UniqueConstraint("reporter_key", "client_id", name=op.f("uq_cases_reporter_key_client_id")),
+    )
+    for name in (("organisation_id", "id"), ("place_id", "id"), ("state", "due_at")):
+        op.create_index(f"ix_cases_{'_'.join(name)}", "cases", list(name), unique=False)
+    op.create_table(
+        "case_messages",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("case_id", sa.Uuid(), nullable=False),
+        sa.Column("speaker", AutoString(), nullable=False),
+        sa.Column("text", AutoString(), nullable=False),
+        sa.Column("written_at", UTCDateTime(), nullable=False),
+        _reference("case_messages", "case_id", "cases"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_case_messages")),
+    )
+    op.create_index(op.f("ix_case_messages_case_id"), "case_messages", ["case_id"], unique=False)
+    op.create_table(
+        "case_days",
+        sa.Column("organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("sender_key", sa.BigInteger(), nullable=False),
+        sa.Column("cases", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "day", "sender_key", name=op.f("pk_case_days")),
+    )
 
 
 def _reference(table: str, column: str, target: str) -> sa.ForeignKeyConstraint:
