@@ -41,6 +41,7 @@ from api.mail import Postman
 from api.pages import (
     cases,
     check_in,
+    comments,
     console,
     console_cases,
     console_keys,
@@ -115,6 +116,7 @@ _ROUTERS = (
     report,
     shopper,
     flags,
+    comments,
     cases,
     legal,
     me,

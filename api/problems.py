@@ -82,6 +82,7 @@ STATUS_OF_NAMED = {
     "cross_site": 403,
     "presence_missing": 403,
     "under_age_text": 403,
+    "own_comment": 409,
     "right_missing": 403,
     "own_proposal": 403,
     "last_owner": 409,
@@ -117,6 +118,7 @@ STATUS_OF_NAMED = {
     "reported": 429,
     "flagged": 429,
     "too_many_cases": 429,
+    "too_many_texts": 429,
 }
 
 # code -> (title, what it means and what to do): the pages under /problems/
@@ -189,6 +191,11 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "reported": ("Reported already", "This code was reported many times today; the shop was asked to look."),
     "report_too_long": ("Report too long", "A report has at most 500 characters."),
     "flagged": ("Flagged already", "Many people flagged this contribution; a moderator looks at it first."),
+    "comment_empty": ("Empty comment", "Write a few words first."),
+    "comment_too_long": ("Comment too long", "A comment has at most 500 characters."),
+    "one_link": ("Too many links", "A text has at most one link."),
+    "own_comment": ("Own comment", "Whether a comment was useful others say."),
+    "too_many_texts": ("Enough for now", "Three texts in a newcomer's first hour, twenty a day."),
     "case_empty": ("Empty", "Write a few words first."),
     "case_too_long": ("Too long", "What is said in a case has at most 2,000 characters."),
     "too_many_cases": ("Enough for today", "A phone opens at most five cases with a brand on a day."),

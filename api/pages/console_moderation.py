@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
+from uuid import uuid4
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
@@ -21,8 +22,9 @@ from campaigns.missions.models import text_in
 
 router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[MEMBER])
 SHOWN = 50
-PREFIXES = {SubjectKind.IDEA: "ide"}
+PREFIXES = {SubjectKind.IDEA: "ide", SubjectKind.COMMENT: "cmt"}
 Reader = Annotated[Seat, member_may(Right.CARE_READ)]
+Answerer = Annotated[Seat, member_may(Right.CARE_WRITE)]
 Moderator = Annotated[Seat, member_may(Right.MODERATION_WRITE)]
 
 
@@ -78,6 +80,32 @@ def decide(seat: Moderator, form: Form, mission_id: str, subject_id: str) -> Res
     return seat.see("/console/moderation", done={"hide": "hidden", "restore": "restored", "leave": "left"}[form["act"]])
 
 
+@router.post("/moderation/{mission_id}/{idea_id}/answer")
+def answer(seat: Answerer, form: Form, mission_id: str, idea_id: str) -> Response:
+    """Answer an idea officially, in the brand's name."""
+    client_id = form["client_id"][:64] or str(uuid4())
+    try:
+        text = _reason(form)
+        with seat.writing() as session:
+            mission = missions.mission_by_id(session, seat.organisation.id, ids.parse("mis", mission_id))
+            id = ids.parse("ide", idea_id)
+            community.post_answer(
+                session,
+                mission,
+                id,
+                text=text,
+                member_id=seat.member.id,
+                client_id=client_id,
+                language=seat.language,
+                now=seat.now,
+            )
+    except NotFound:
+        raise
+    except CampaignError as error:
+        return _queue(seat, error=error, typed={idea_id: {"answer": form["text"]}})
+    return seat.see("/console/moderation", done="answered")
+
+
 def _rule(form: Posted) -> Rule:
     if form["rule"] not in set(Rule):
         raise Invalid("Choose the rule it breaks.", pointer="/rule")
@@ -86,7 +114,7 @@ def _rule(form: Posted) -> Rule:
 
 def _reason(form: Posted) -> str:
     try:
-        return schemas.clean(form["reason"])
+        return schemas.clean(form["reason"] or form["text"])
     except ValueError as error:
         raise Invalid(str(error), pointer="/reason") from error
 
@@ -110,7 +138,12 @@ def _queue(
             "newest": [_view(session, seat, one) for one in newest if one.subject.row.id not in known],
         }
     return seat.page(
-        "console_moderation.html", error=error, typed=typed or {}, rules=[one.value for one in Rule], **context
+        "console_moderation.html",
+        answer_id=uuid4().hex[:20],
+        error=error,
+        typed=typed or {},
+        rules=[one.value for one in Rule],
+        **context,
     )
 
 

@@ -27,13 +27,13 @@ from campaigns.planning import Campaign
 
 router = APIRouter(prefix="/m", tags=["phones"], dependencies=[PUBLIC])
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
-PREFIXES = {"ide": SubjectKind.IDEA}
+PREFIXES = {"ide": SubjectKind.IDEA, "cmt": SubjectKind.COMMENT}
 
 
 class FlagCreate(schemas.Request):
     """What is wrong with a contribution, and, for who likes, more in words of their own."""
 
-    subject: str = Field(max_length=60, description="`ide_...`")
+    subject: str = Field(max_length=60, description="`ide_...` or `cmt_...`")
     kind: FlagKind
     text: schemas.Text = Field("", max_length=20_000)
 

@@ -200,6 +200,7 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "serials": [one | {"when": _day(one["used_at"], language)} for one in held["serials"]],
         "steps": [one | {"when": _day(one["completed_at"], language)} for one in held["steps"]],
         "ideas": [one | {"when": _day(one["created_at"], language)} for one in held["ideas"]],
+        "comments": [one | {"when": _day(one["created_at"], language)} for one in held["comments"]],
         "cases": [
             {"reference": one.reference, "state": one.state, "url": case_link(core, one)}
             for one in care.cases_of(session, person.id)

@@ -84,6 +84,15 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
     ),
     "report_too_long": ("Your report was not sent", "A report has at most 500 characters; shorten it a little.", ""),
     "flagged": ("Thank you", "Many people flagged this already; a moderator looks at it first.", ""),
+    "comment_empty": ("It was not sent", "Write a few words first: the text is empty.", ""),
+    "comment_too_long": ("It was not sent", "A comment has at most 500 characters; shorten it a little.", ""),
+    "one_link": ("It was not sent", "A text has at most one link.", "Take the others out and send it again."),
+    "own_comment": ("That did not work", "Whether your comment was useful others say.", ""),
+    "too_many_texts": (
+        "That is enough for now",
+        "You have written enough for now: three texts in the first hour, twenty a day.",
+        "Keep this page open and send it later.",
+    ),
     "case_empty": ("It was not sent", "Write a few words first: the text is empty.", ""),
     "case_too_long": ("It was not sent", "At most 2,000 characters; shorten it a little.", ""),
     "too_many_cases": (

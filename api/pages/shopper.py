@@ -1,7 +1,7 @@
 """What a shopper's phone sees beyond the scan: the mission, joining, ideas."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Path, Query, Request
@@ -12,8 +12,9 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems, schemas
 from api.dependencies import Core, Now, ReadSession, Services
-from api.forms import read_fields, require_same_site, sent_json, wants_json
+from api.forms import read_fields, require_same_site, wants_json
 from api.pages import views
+from api.pages.age import UNDER_15, Age, note_young, of_age
 from api.pages.phone import (
     Tongue,
     after_its_twin,
@@ -30,23 +31,16 @@ from api.pages.phone import (
 )
 from api.policies import PUBLIC
 from api.problems import status_of
-from campaigns import community, ids, missions, participants, privacy
-from campaigns.errors import CampaignError, Forbidden, Invalid, NotFound
+from campaigns import community, ids, missions, participants
+from campaigns.errors import CampaignError, Forbidden, NotFound
 from campaigns.missions import Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.scans.service import phase_of
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
-UNDER_15 = "under_15"
 ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
-
-
-Age = Annotated[
-    Literal["15_or_older", "under_15"] | None,
-    Field(description="asked once; a JSON post without it says that the person is 15 or older"),
-]
 
 
 class JoinCreate(schemas.Request):
@@ -171,7 +165,7 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
 
     try:
         if asked.age == UNDER_15 or is_young(request):
-            _note_young(request, core, mission, now)
+            note_young(request, core, mission, now)
             raise Forbidden(community.UNDER_AGE, code="under_age")
         found, person, secret, posted = after_its_twin("already_posted", act)
     except CampaignError as error:
@@ -190,26 +184,10 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
 
 
 def _of_age(request: Request, session: DbSession, person: Participant, asked: IdeaCreate, now: datetime) -> Participant:
-    """The person with what they say of their age, once. Invalid when a form says nothing and nothing is known."""
-    if person.age_declared_at is not None:
-        return person
-    community.tidy(asked.text)  # what is wrong with the words comes first: it is what the person looks at
-    if asked.age is None and not sent_json(request):
-        raise Invalid("Say whether you are 15 or older.", code="age_missing", pointer="/age")
-    return participants.declare_age(session, person, is_under_15=False, now=now)
-
-
-def _note_young(request: Request, core: Services, mission: str, now: datetime) -> None:
-    """Keep that the person is under 15, whatever becomes of the idea; who is nobody yet stays nobody."""
-    with core.database.erasing() as session:
-        campaign = session.get_one(Campaign, mission_named(session, mission).campaign_id)
-        cookie = cookie_of(request, campaign)
-        person = missions.recognise(session, campaign, cookie, objected=objected(request), to_act=True)
-        is_news = person is not None and not person.is_under_15
-        if person is not None and is_news:
-            privacy.declare_young(session, person, now=now)
-    if is_news:
-        core.database.forget_overwritten()
+    """The person with what they say of their age; what is wrong with the words comes first: they look at these."""
+    if person.age_declared_at is None:
+        community.tidy(asked.text)
+    return of_age(request, session, person, asked.age, now)
 
 
 def _refuse_idea(

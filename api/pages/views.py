@@ -45,6 +45,7 @@ class IdeaView:
     text: str
     pseudonym: str
     hidden_rule: str | None = None
+    comments: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,15 +103,15 @@ def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) 
             StepView(s.position, s.kind, s.mode, s.title, s.min_presence)
             for s in missions.steps_of(session, mission.id)
         ],
-        ideas=[_idea(idea, name) for idea, name in shown],
+        ideas=[idea_view(idea, name) for idea, name in shown],
         removals=community.removals(totals),
     )
 
 
-def _idea(idea: community.Idea, pseudonym: str) -> IdeaView:
+def idea_view(idea: community.Idea, pseudonym: str) -> IdeaView:
     """An idea as everybody may see it: of a hidden one not the words, and the rule in their place."""
     words = "" if idea.hidden_rule else idea.text
-    return IdeaView(ids.show("ide", idea.id), words, pseudonym, idea.hidden_rule)
+    return IdeaView(ids.show("ide", idea.id), words, pseudonym, idea.hidden_rule, idea.comments)
 
 
 def person_view(session: Session, mission: Mission, person: Participant, *, phase: str) -> tuple[PersonView, Standing]:

@@ -36,15 +36,67 @@ class Idea(Row, table=True):
     language: str
     state: str = IdeaState.PUBLISHED
     hidden_rule: str | None = Field(default=None, description="while it is hidden, by which rule")
+    comments: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     phase: str
     created_at: datetime
     rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
+
+
+class Comment(Row, table=True):
+    """A comment on an idea, by a participant, or an official answer by a member."""
+
+    __tablename__ = "comments"
+    __table_args__ = (
+        UniqueConstraint("participant_id", "client_id"),
+        UniqueConstraint("member_id", "client_id"),
+        Index("ix_comments_idea_id_id", "idea_id", "id"),
+        Index("ix_comments_mission_id_id", "mission_id", "id"),
+    )
+
+    mission_id: UUID = Field(foreign_key="missions.id")
+    idea_id: UUID = Field(foreign_key="ideas.id")
+    participant_id: UUID | None = Field(default=None, foreign_key="participants.id")
+    member_id: UUID | None = Field(default=None, foreign_key="members.id", description="of an official answer")
+    client_id: str
+    text: str
+    language: str
+    state: str = IdeaState.PUBLISHED
+    hidden_rule: str | None = Field(default=None, description="while it is hidden, by which rule")
+    phase: str
+    useful: int = Field(default=0, description="people who found it useful")
+    created_at: datetime
+
+    @property
+    def is_official(self) -> bool:
+        return self.member_id is not None
+
+
+class CommentMark(SQLModel, table=True):
+    """That a comment was useful to a person, once."""
+
+    __tablename__ = "comment_marks"
+
+    comment_id: UUID = Field(foreign_key="comments.id", primary_key=True)
+    participant_id: UUID = Field(foreign_key="participants.id", primary_key=True, index=True)
+    marked_at: datetime
+
+
+class TextCount(SQLModel, table=True):
+    """How many texts a person wrote in their first hour (`first`) or on a UTC day (its number): there is a most."""
+
+    __tablename__ = "text_counts"
+
+    participant_id: UUID = Field(foreign_key="participants.id", primary_key=True)
+    window: str = Field(primary_key=True)
+    texts: int = 0
+    ends_at: datetime
 
 
 class SubjectKind(StrEnum):
     """What can be flagged and moderated."""
 
     IDEA = "idea"
+    COMMENT = "comment"
 
 
 class FlagKind(StrEnum):

@@ -19,6 +19,7 @@ from campaigns.announcements import announce
 from campaigns.community.models import (
     AT_ONCE,
     Act,
+    Comment,
     Flag,
     FlaggedSubject,
     FlagKind,
@@ -37,7 +38,7 @@ from campaigns.storage import changed, insert_once, upsert
 
 TEXT_LIMIT = 500  # characters of a flag's text, and of a reason
 FLAGS_AT_MOST = 500  # that wait at one contribution: by then it is first in the queue anyway
-TABLES: dict[SubjectKind, Any] = {SubjectKind.IDEA: Idea}
+TABLES: dict[SubjectKind, Any] = {SubjectKind.IDEA: Idea, SubjectKind.COMMENT: Comment}
 _SHOWN = (IdeaState.PUBLISHED, IdeaState.RESTORED)
 
 
@@ -183,6 +184,11 @@ def author_of_act(session: Session, act_id: UUID) -> tuple[ModerationAct, UUID] 
         return None
     row = session.get(TABLES[SubjectKind(act.subject_kind)], act.subject_id)
     return (act, row.participant_id) if row is not None and row.participant_id is not None else None
+
+
+def kind_of(session: Session, subject_id: UUID) -> SubjectKind:
+    """What kind of contribution was flagged."""
+    return SubjectKind(session.get_one(FlaggedSubject, subject_id).subject_kind)
 
 
 def flags_of(session: Session, participant_id: UUID) -> Sequence[Flag]:

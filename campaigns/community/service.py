@@ -9,7 +9,7 @@ from sqlalchemy import Text, cast, func, literal, update
 from sqlmodel import Session, col, select
 
 from campaigns import missions
-from campaigns.community import moderation
+from campaigns.community import comments, limits, moderation
 from campaigns.community.models import Flag, Idea, IdeaState
 from campaigns.errors import Conflict, Forbidden, Invalid
 from campaigns.events import record_event
@@ -21,7 +21,8 @@ from campaigns.planning import Campaign
 from campaigns.storage import hand_over, insert_once
 
 TEXT_LIMIT = 500  # characters of an idea
-PERSON_COLUMNS = (col(Idea.participant_id), col(Flag.participant_id))
+_OWN = (col(Idea.participant_id), col(Flag.participant_id))
+PERSON_COLUMNS = (*_OWN, *comments.PERSON_COLUMNS)
 _SHOWN = (IdeaState.PUBLISHED, IdeaState.RESTORED, IdeaState.HIDDEN, IdeaState.ERASED)
 
 
@@ -77,11 +78,13 @@ def post_idea(
         language=language,
         state=IdeaState.PUBLISHED.value,
         phase=phase,
+        comments=0,
         created_at=now,
         rules_version_id=rules_version_id,
     )
     if not is_new:
         raise Conflict("This idea arrived a moment ago.", code="already_posted")
+    limits.take_turn(session, person, now=now)
     missions.count_idea(session, mission, phase=phase)
     missions.complete(
         session,
@@ -111,6 +114,7 @@ def tidy(text: str) -> str:
             code="idea_too_long",
             length=len(words),
         )
+    limits.check_links(words)
     return words
 
 
@@ -152,7 +156,8 @@ def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
     )
     mine = col(Flag.participant_id) == participant_id
     session.execute(update(Flag).where(mine).values(text="").execution_options(synchronize_session=False))
-    hand_over(session, PERSON_COLUMNS, participant_id, surrogate)
+    hand_over(session, _OWN, participant_id, surrogate)
+    comments.forget(session, participant_id, surrogate=surrogate)
 
 
 def recount(session: Session) -> list[str]:
@@ -163,7 +168,7 @@ def recount(session: Session) -> list[str]:
             select(col(Idea.mission_id), col(Idea.phase), func.count()).group_by(col(Idea.mission_id), col(Idea.phase))
         )
     }
-    return missions.differences(session, counted, ("ideas",)) + moderation.recount(session)
+    return missions.differences(session, counted, ("ideas",)) + moderation.recount(session) + comments.recount(session)
 
 
 def _require_standing(session: Session, mission: Mission, step: Step, person: Participant, *, phase: str) -> int:

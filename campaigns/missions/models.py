@@ -36,6 +36,7 @@ class StepKind(StrEnum):
 
     SCAN = "scan"
     IDEA = "idea"
+    COMMENT = "comment"
 
 
 class Mode(StrEnum):
@@ -53,7 +54,7 @@ class Repeat(StrEnum):
     WEEKLY = "weekly"
 
 
-MODES = {StepKind.SCAN: Mode.OFFLINE, StepKind.IDEA: Mode.ONLINE}
+MODES = {StepKind.SCAN: Mode.OFFLINE, StepKind.IDEA: Mode.ONLINE, StepKind.COMMENT: Mode.ONLINE}
 
 
 class CompletionState(StrEnum):

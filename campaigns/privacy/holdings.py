@@ -35,6 +35,7 @@ def holdings(session: Session, person: Participant, *, open_fix: OpenFix) -> dic
         "serials": _serials(session, person.id),
         "steps": _steps(session, person.id),
         "ideas": _ideas(session, person.id),
+        "comments": _comments(session, person.id),
         "flags": _flags(session, person.id),
         "cases": _cases(session, person.id),
     }
@@ -209,12 +210,29 @@ def _hidden(session: Session, contribution: Any) -> Record:
 def _flags(session: Session, participant_id: UUID) -> list[Record]:
     return [
         {
-            "subject_id": ids.show("ide", row.subject_id),
+            "subject_id": _flagged(session, row.subject_id),
             "kind": row.kind,
             "text": row.text,
             "flagged_at": row.flagged_at,
         }
         for row in community.flags_of(session, participant_id)
+    ]
+
+
+def _flagged(session: Session, subject_id: UUID) -> str:
+    is_idea = community.kind_of(session, subject_id) is community.SubjectKind.IDEA
+    return ids.show("ide" if is_idea else "cmt", subject_id)
+
+
+def _comments(session: Session, participant_id: UUID) -> list[Record]:
+    return [
+        {
+            "id": ids.show("cmt", one.id),
+            "idea_id": ids.show("ide", one.idea_id),
+            **{name: getattr(one, name) for name in ("text", "language", "state", "phase", "client_id", "created_at")},
+            **_hidden(session, one),
+        }
+        for one in community.comments_of(session, participant_id)
     ]
 
 

@@ -293,6 +293,16 @@ RULES: tuple[Rule, ...] = (
     _act("memberships", "that a person takes part in a mission", "joined_at"),
     _act("step_completions", "a step that was done", "completed_at"),
     _act("ideas", "an idea; its words go with its participant", "created_at"),
+    _act("comments", "a comment on an idea; its words go with its participant", "created_at"),
+    _act("comment_marks", "that a comment was useful to a person", "marked_at"),
+    Rule(
+        "text_counts",
+        Kind.OPERATIONS,
+        "how many texts a person wrote in their first hour or on a day",
+        "until that hour or day is over",
+        _of("ends_at"),
+        before=lambda now, _: now,
+    ),
     Rule(
         "flags",
         Kind.REPORT,

@@ -42,6 +42,7 @@ PURGED = [
     ("operations", "idempotent_answers"),
     ("operations", "jobs"),
     ("operations", "spent_taps"),
+    ("operations", "text_counts"),
     ("participant", "participants"),
     ("position", "scan_positions"),
     ("report", "case_days"),

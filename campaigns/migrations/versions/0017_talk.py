@@ -1,4 +1,4 @@
-"""Flags of contributions, what moderators did about them, and the cases of shoppers
+"""Flags of contributions, what moderators did about them, comments on ideas, and the cases of shoppers
 
 Revision: 0017, after 0015
 """
@@ -17,9 +17,55 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("ideas", sa.Column("hidden_rule", AutoString(), nullable=True))
+    op.add_column("ideas", sa.Column("comments", sa.Integer(), server_default="0", nullable=False))
+    _comments()
     _flags()
     _moderation()
     _cases()
+
+
+def _comments() -> None:
+    op.create_table(
+        "comments",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("mission_id", sa.Uuid(), nullable=False),
+        sa.Column("idea_id", sa.Uuid(), nullable=False),
+        sa.Column("participant_id", sa.Uuid(), nullable=True),
+        sa.Column("member_id", sa.Uuid(), nullable=True),
+        sa.Column("client_id", AutoString(), nullable=False),
+        sa.Column("text", AutoString(), nullable=False),
+        sa.Column("language", AutoString(), nullable=False),
+        sa.Column("state", AutoString(), nullable=False),
+        sa.Column("hidden_rule", AutoString(), nullable=True),
+        sa.Column("phase", AutoString(), nullable=False),
+        sa.Column("useful", sa.Integer(), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        *(_reference("comments", f"{one}_id", f"{one}s") for one in ("mission", "idea", "participant", "member")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_comments")),
+        sa.UniqueConstraint("participant_id", "client_id", name=op.f("uq_comments_participant_id_client_id")),
+        sa.UniqueConstraint("member_id", "client_id", name=op.f("uq_comments_member_id_client_id")),
+    )
+    for column in ("idea_id", "mission_id"):
+        op.create_index(f"ix_comments_{column}_id", "comments", [column, "id"], unique=False)
+    op.create_table(
+        "comment_marks",
+        sa.Column("comment_id", sa.Uuid(), nullable=False),
+        sa.Column("participant_id", sa.Uuid(), nullable=False),
+        sa.Column("marked_at", UTCDateTime(), nullable=False),
+        _reference("comment_marks", "comment_id", "comments"),
+        _reference("comment_marks", "participant_id", "participants"),
+        sa.PrimaryKeyConstraint("comment_id", "participant_id", name=op.f("pk_comment_marks")),
+    )
+    op.create_index(op.f("ix_comment_marks_participant_id"), "comment_marks", ["participant_id"], unique=False)
+    op.create_table(
+        "text_counts",
+        sa.Column("participant_id", sa.Uuid(), nullable=False),
+        sa.Column("window", AutoString(), nullable=False),
+        sa.Column("texts", sa.Integer(), nullable=False),
+        sa.Column("ends_at", UTCDateTime(), nullable=False),
+        _reference("text_counts", "participant_id", "participants"),
+        sa.PrimaryKeyConstraint("participant_id", "window", name=op.f("pk_text_counts")),
+    )
 
 
 def _flags() -> None:
