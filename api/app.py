@@ -42,12 +42,17 @@ from api.mail import Postman
 from api.pages import (
     acts,
     ballots,
+    cases,
     check_in,
+    comments,
     console,
+    console_cases,
     console_keys,
     console_log,
     console_members,
+    console_moderation,
     console_sign_in,
+    flags,
     front,
     legal,
     me,
@@ -57,6 +62,7 @@ from api.pages import (
     shopper,
     staff,
     staff_acts,
+    staff_cases,
     staff_phones,
 )
 from api.pages import tags as tag_pages
@@ -120,6 +126,10 @@ _ROUTERS = (
     me,
     staff,
     staff_acts,
+    flags,
+    comments,
+    cases,
+    staff_cases,
     staff_phones,
     screen,
     tag_pages,
@@ -128,6 +138,8 @@ _ROUTERS = (
     console_keys,
     console_members,
     console_log,
+    console_moderation,
+    console_cases,
     reference,
 )
 

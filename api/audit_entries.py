@@ -27,6 +27,8 @@ PREFIXES = {
     "campaign": "cmp",
     "target": "tgt",
     "mission": "mis",
+    "moderation_act": "mod",
+    "case": "cas",
     "step": "stp",
     "scan": "scn",
     "external_act": "xac",

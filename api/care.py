@@ -12,7 +12,7 @@ from api.dependencies import Acting, Now, ReadSession, Session
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import care, ids, places, planning
-from campaigns.care import Alert, AlertKind, CodeReport, ReportKind
+from campaigns.care import Alert, AlertKind, Case, CaseKind, CaseState, CodeReport, ReportKind
 from campaigns.identity import Right
 
 router = APIRouter(prefix="/v1", tags=["care"])
@@ -46,6 +46,33 @@ class AlertRead(BaseModel):
     seen: int
     opened_at: datetime
     closed_at: datetime | None
+
+
+class CaseRead(BaseModel):
+    """What a shopper told the shop. `reference` is what they read out; the words stay on the pages."""
+
+    id: str
+    campaign_id: str
+    place_id: str | None
+    reference: str
+    kind: CaseKind
+    state: CaseState
+    opened_at: datetime
+    due_at: datetime
+    acknowledged_at: datetime | None
+    answered_at: datetime | None
+    closed_at: datetime | None
+    reopened_at: datetime | None
+    escalated_at: datetime | None
+
+
+def show_case(case: Case) -> CaseRead:
+    return CaseRead(
+        id=ids.show("cas", case.id),
+        campaign_id=ids.show("cmp", case.campaign_id),
+        place_id=ids.show("plc", case.place_id) if case.place_id else None,
+        **case.model_dump(include=set(CaseRead.model_fields) - {"id", "campaign_id", "place_id"}),
+    )
 
 
 def show_report(report: CodeReport) -> CodeReportRead:
@@ -119,6 +146,18 @@ def list_alerts(
         limit=limit + 1,
     )
     return page(rows, limit, show_alert, lambda one: one.id)
+
+
+@router.get("/cases", dependencies=[may(Right.CARE_READ, placed=True)])
+def list_cases(actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
+    """What shoppers told the shops, newest first, with deadline and state. A key that is bound to places sees theirs.
+
+    They are answered on the shop's phone and in the console.
+    """
+    rows = care.list_cases(
+        session, actor.organisation_id, among=actor.place_ids, before=before(cursor), limit=limit + 1
+    )
+    return page(rows, limit, show_case, lambda one: one.id)
 
 
 def _campaign(session: DbSession, actor: Acting, name: str | None) -> UUID | None:

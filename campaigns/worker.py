@@ -35,6 +35,7 @@ AT_EASE = timedelta(seconds=2)  # a backlog as young as this leaves the interpre
 EASE = 4
 PURGE = timedelta(hours=1)  # between two purges
 WATCH = timedelta(hours=1)  # between two looks for codes whose scans fell off
+ESCALATED_A_ROUND = 100  # a round a minute
 _MAX_ATTEMPTS = 12
 
 log = logging.getLogger("passerelle.worker")
@@ -177,6 +178,15 @@ def make_months(database: Database, *, now: datetime) -> None:
             partitions.make_months(connection.exec_driver_sql, partitions.months_ahead(now))
 
 
+def escalate(database: Database, *, now: datetime) -> None:
+    """Escalate the cases that nobody answered in time."""
+    with database.snapshot() as session:
+        late = care.overdue(session, now=now, limit=ESCALATED_A_ROUND)
+    if late:
+        with database.transaction() as session:
+            care.escalate(session, late, now=now)
+
+
 class Worker:
     """A thread that drains and works until it is stopped: events first, then one chunk, in turn."""
 
@@ -224,11 +234,12 @@ class Worker:
             self._stopping.wait(pause_s)
 
     def _watch(self) -> None:
-        """Watch the codes each hour, beside the rounds: 100,000 of them take most of a minute, once a day."""
+        """Late cases each minute; the codes each hour, beside the rounds: 100,000 take most of a minute, once a day."""
         watched_at: datetime | None = None
         while not self._stopping.wait(60):  # also before the first: a server that starts has others to serve
             try:
                 now = self._clock()
+                escalate(self._database, now=now)
                 if watched_at is None or now - watched_at >= WATCH:
                     watch(self._database, since=watched_at, now=now)
                     watched_at = now

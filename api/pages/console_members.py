@@ -25,6 +25,7 @@ from api.sign_in_links import post_or_show
 from campaigns import identity, ids
 from campaigns.errors import CampaignError, Conflict, Forbidden, Invalid
 from campaigns.identity import MEMBER_ROLES, RIGHTS, Member, MemberSession, Right, Role
+from campaigns.identity.rights import MEMBERS_ONLY
 
 router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[MEMBER])
 MEMBERS_SHOWN = 50
@@ -204,7 +205,7 @@ def _member(session: DbSession, seat: Seat, member_id: str) -> Member:
 
 def _roles(seat: Seat) -> list[str]:
     """The roles this member may give."""
-    return [one.value for one in MEMBER_ROLES if RIGHTS[one] - {Right.APPROVALS_DECIDE} <= seat.member.rights]
+    return [one.value for one in MEMBER_ROLES if RIGHTS[one] - MEMBERS_ONLY <= seat.member.rights]
 
 
 def _invitation(seat: Seat, form: Form | None = None, *, error: CampaignError | None = None) -> HTMLResponse:

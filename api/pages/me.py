@@ -20,6 +20,7 @@ from api.forms import read_fields, require_same_site, wants_json
 from api.pages import views
 from api.pages.phone import (
     Tongue,
+    case_link,
     cookies_of,
     drop_cookie,
     language_for,
@@ -28,7 +29,7 @@ from api.pages.phone import (
 )
 from api.policies import PUBLIC
 from api.scan_headers import YOUNG_COOKIE
-from campaigns import ids, missions, participants, privacy
+from campaigns import care, ids, missions, participants, privacy
 from campaigns.clock import zone
 from campaigns.missions import Mission
 from campaigns.missions.models import text_in
@@ -37,6 +38,7 @@ from campaigns.planning import Campaign
 from campaigns.scans.service import phase_of
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
+_CONTESTABLE = ("held", "invalid", "duplicate")  # verdicts that take something from a person
 CSV_COLUMNS = ("organisation", "participant", "record", "number", "field", "value")
 
 
@@ -67,6 +69,7 @@ def me(
         young=YOUNG_COOKIE in request.cookies,
         just=just,
         erasure_url=onward(request, "/me/erasure"),
+        appeals_url=onward(request, "/me/appeals"),
         other_lang_url=f"/me?lang={'en' if language == 'fr' else 'fr'}",
         **_houses(session, people),
     )
@@ -198,12 +201,18 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "steps": [one | {"when": _day(one["completed_at"], language)} for one in held["steps"]],
         "ideas": [one | {"when": _day(one["created_at"], language)} for one in held["ideas"]],
         "votes": [one["idea"] for one in held["votes"] if one["state"] == "cast"],
+        "comments": [one | {"when": _day(one["created_at"], language)} for one in held["comments"]],
+        "cases": [
+            {"reference": one.reference, "state": one.state, "url": case_link(core, one)}
+            for one in care.cases_of(session, person.id)
+        ],
     }
 
 
 def _visit(core: Services, act: dict[str, Any], language: str) -> dict[str, Any]:
     moment = zone(act["time_zone"] or "UTC")
     return {
+        "id": act["id"] if act["verdict"] in _CONTESTABLE else "",
         "place": act["place"] or "",
         "when": format_datetime(act["occurred_at"], "d MMMM, HH:mm", tzinfo=moment, locale=language),
         "presence_words": views.presence_words(core.renderer, language, act["presence"]),

@@ -1,6 +1,7 @@
 """What the shopper's pages know of a phone: its language, its participant's cookie, the code or mission it asks for."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -13,11 +14,13 @@ from api.dependencies import Services
 from api.forms import wants_json
 from api.pages.render import kept_language, language_of
 from api.scan_headers import YOUNG_COOKIE, objects
-from campaigns import ids, missions
+from campaigns import care, clock, ids, missions
+from campaigns.care import Case
 from campaigns.errors import Conflict, NotFound
 from campaigns.missions import Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
+from campaigns.scans.agents import LONGEST_AGENT
 from campaigns.tokens import codes
 from campaigns.tokens.directory import Entry
 
@@ -129,3 +132,17 @@ def after_its_twin(code: str, act: Callable[[], Answer]) -> Answer:
         if error.code != code:
             raise
     return act()
+
+
+def visitor_key(request: Request, now: datetime, purpose: str) -> int:
+    """The visitor key of today for a purpose, kept apart from the one of scans: it is not to be joined to a visit."""
+    visitors = request.app.state.visitors
+    visitors.prepare(clock.day_of(now))
+    address = request.client.host if request.client else ""
+    key: int = visitors.key(address, request.headers.get("user-agent", "")[:LONGEST_AGENT], purpose)
+    return key
+
+
+def case_link(core: Services, case: Case) -> str:
+    """The path of the page on which a case is followed: whoever has it has the case."""
+    return f"/cases/{case.reference}/{care.secret_of(core.keyring.derive('case-link'), case.id)}"

@@ -80,9 +80,14 @@ def act_form(code: str, receipt: bytes, lang: str = "", act: str = "check-in") -
 
 
 def report_form(code: str, lang: str = "") -> bytes:
-    """The form of the button that reports a code, which is all there is to do with one that is closed."""
+    """The forms of the buttons that report a code and tell the shop something: all there is to do with a closed one."""
     kept = f'<input type="hidden" name="lang" value="{lang}">' if lang else ""
-    return b'<form id="report" action="/report/%s">%s</form>' % (code.encode(), kept.encode())
+    return b'<form id="report" action="/report/%s">%s</form><form id="say" action="/say/%s">%s</form>' % (
+        code.encode(),
+        kept.encode(),
+        code.encode(),
+        kept.encode(),
+    )
 
 
 _SCRIPTS = ("shopper.js", "staff.js", "screen.js", "tags.js")

@@ -13,13 +13,12 @@ from api import schemas
 from api.dependencies import Core, Now, Services
 from api.forms import read_fields, require_same_site, wants_json
 from api.pages import views
-from api.pages.phone import Tongue, entry_of, language_for, moved, onward
+from api.pages.phone import Tongue, entry_of, language_for, moved, onward, visitor_key
 from api.policies import PUBLIC
-from campaigns import care, clock, ids
+from campaigns import care, ids
 from campaigns.care import Reported, ReportKind
 from campaigns.care.service import TEXT_LIMIT
 from campaigns.errors import Invalid, NotFound
-from campaigns.scans.agents import LONGEST_AGENT
 from campaigns.tokens import codes
 from campaigns.tokens.directory import Entry
 
@@ -66,7 +65,7 @@ async def report_code(request: Request, core: Core, code: Asked, now: Now) -> Re
 
 def _report(request: Request, core: Services, code: str, asked: CodeReportCreate, now: datetime) -> Response:
     entry = _find(core, code)
-    reporter_key = _reporter_key(request, now)
+    reporter_key = visitor_key(request, now, "report")
     with core.database.transaction() as session:
         done = care.report_code(
             session,
@@ -84,15 +83,6 @@ def _report(request: Request, core: Services, code: str, asked: CodeReportCreate
 def _as_json(done: Reported) -> dict[str, Any]:
     report = done.report
     return {"id": ids.show("rpt", report.id), "kind": report.kind, "reported_at": report.reported_at.isoformat()}
-
-
-def _reporter_key(request: Request, now: datetime) -> int:
-    """The visitor key of today, kept apart from the one of scans: a report is not to be joined to a visit."""
-    visitors = request.app.state.visitors
-    visitors.prepare(clock.day_of(now))
-    address = request.client.host if request.client else ""
-    key: int = visitors.key(address, request.headers.get("user-agent", "")[:LONGEST_AGENT], "report")
-    return key
 
 
 def _again(request: Request, core: Services, code: str, error: Exception) -> HTMLResponse:

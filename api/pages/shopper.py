@@ -41,7 +41,7 @@ from campaigns.planning import Campaign
 from campaigns.scans.service import phase_of
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
-_JUST = "^(checked_in|joined|idea|already|waiting|noted|code|friend|friends|shared|)$"
+_JUST = "^(checked_in|joined|idea|already|waiting|noted|code|friend|friends|shared|flagged|)$"
 
 
 class JoinCreate(schemas.Request):
@@ -67,9 +67,7 @@ def mission_page(
     now: Now,
     mission: MissionName,
     lang: Tongue = None,
-    just: Annotated[
-        str, Query(pattern="^(checked_in|joined|idea|already|waiting|noted|code|friend|friends|shared|)$")
-    ] = "",
+    just: Annotated[str, Query(pattern=_JUST)] = "",
 ) -> HTMLResponse:
     """The public mission page: promise, progress, ideas, ways to act."""
     found = mission_named(session, mission)
@@ -189,9 +187,9 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
 
 
 def _of_age(request: Request, session: DbSession, person: Participant, asked: IdeaCreate, now: datetime) -> Participant:
-    """The person with what they say of their age, once. Invalid when a form says nothing and nothing is known."""
+    """The person with what they say of their age; what is wrong with the words comes first: they look at these."""
     if person.age_declared_at is None:
-        community.tidy(asked.text)  # what is wrong with the words comes first: it is what the person looks at
+        community.tidy(asked.text)
     return of_age(request, session, person, asked.age, now)
 
 
@@ -278,6 +276,8 @@ def _mission_page(
         client_id=client_id or str(uuid4()),
         join_url=onward(request, f"/m/{mission.slug}/join"),
         ideas_url=onward(request, f"/m/{mission.slug}/ideas"),
+        say_url=onward(request, f"/m/{mission.slug}/cases/new"),
+        flag_url=f"/m/{mission.slug}/flags/new?lang={language}&",
         can_write=bool(idea_error) or (_can_write(steps, presence) and not _is_under_15(request, person)),
         asks_age=not _is_under_15(request, person) and (person is None or person.age_declared_at is None),
         age=age,

@@ -15,11 +15,12 @@ from api.pages import views
 from api.pages.phone import language_for
 from api.pages.staff_session import Watching, at_work, sign_in_page
 from api.policies import STAFF
-from campaigns import ids, places, tokens
+from campaigns import care, ids, places, tokens
 from campaigns.errors import Forbidden
 from campaigns.places import Locked, Place, StaffSession
 
 router = APIRouter(prefix="/staff", tags=["staff"], dependencies=[STAFF])
+CASES_SHOWN = 50
 LOOK_S = 0.7  # between two looks at the figures: a scan shows well within two seconds
 
 
@@ -45,6 +46,16 @@ def console(request: Request, core: Core, session: ReadSession, now: Now) -> HTM
         has_screen=bool(tokens.live_tokens_of_place(session, place.id, now=now)),
         stream_url=f"/staff/stream?lang={language}",
         is_manager=staff.is_manager,
+        cases=[
+            {
+                "id": ids.show("cas", one.id),
+                "reference": one.reference,
+                "state": one.state,
+                "due": views.moment(one.due_at, place, language),
+                "is_late": one.due_at < now,
+            }
+            for one in care.cases_of_place(session, place.id, limit=CASES_SHOWN)
+        ],
         sessions=[
             {
                 "label": one.label,

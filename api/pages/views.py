@@ -44,10 +44,13 @@ class StepView:
 
 @dataclass(frozen=True)
 class IdeaView:
-    """An idea and who gave it; both are empty when its author took it back."""
+    """An idea and who gave it; both are empty when its author took it back, the words while it is hidden by a rule."""
 
+    id: str
     text: str
     pseudonym: str
+    hidden_rule: str | None = None
+    comments: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class MissionView:
     percent: int
     steps: list[StepView]
     ideas: list[IdeaView]
+    removals: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,8 @@ def _house(found: Organisation) -> dict[str, Any]:
 
 def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) -> MissionView:
     """A mission for a page; the counters are read, nothing is counted."""
-    done = missions.counters(session, mission.id, phase=phase).get(mission.goal_metric, 0)
+    totals = missions.counters(session, mission.id, phase=phase)
+    done = totals.get(mission.goal_metric, 0)
     shown = community.list_ideas(session, mission.id, phase=phase, limit=ideas)
     return MissionView(
         title=mission.title,
@@ -109,8 +114,15 @@ def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) 
         done=done,
         percent=min(100, done * 100 // mission.goal_value),
         steps=[_step_view(session, step) for step in missions.steps_of(session, mission.id)],
-        ideas=[IdeaView(idea.text, name) for idea, name in shown],
+        ideas=[idea_view(idea, name) for idea, name in shown],
+        removals=community.removals(totals),
     )
+
+
+def idea_view(idea: community.Idea, pseudonym: str) -> IdeaView:
+    """An idea as everybody may see it: of a hidden one not the words, and the rule in their place."""
+    words = "" if idea.hidden_rule else idea.text
+    return IdeaView(ids.show("ide", idea.id), words, pseudonym, idea.hidden_rule, idea.comments)
 
 
 def _step_view(session: Session, step: Step) -> StepView:
@@ -288,7 +300,7 @@ def _todo(session: Session, renderer: Renderer, place: Place, *, language: str, 
     if held[0]:
         text = renderer.word(language, "Check-ins held because the position was far away: %(n)s", n=held[0])
         since = clock.EPOCH if held[1] is None else held[1]
-        found.append(Task(text, _since(since, place, language)))
+        found.append(Task(text, moment(since, place, language)))
     return found
 
 
@@ -316,7 +328,7 @@ def _gone_silent(
         text = renderer.word(
             language, "The code “%(name)s” has gone silent: is it still in its place?", name=_name_of(token)
         )
-        found.append(Task(f"{text} ({token.code[:4]}-…)", _since(heard, place, language)))
+        found.append(Task(f"{text} ({token.code[:4]}-…)", moment(heard, place, language)))
     return found
 
 
@@ -333,7 +345,7 @@ def _photographed(
                 "The code “%(name)s” is scanned far from here: was it photographed? Change it.",
                 name=_name_of(token),
             )
-            found.append(Task(f"{text} ({token.code[:4]}-…)", _since(spread[token.id], place, language)))
+            found.append(Task(f"{text} ({token.code[:4]}-…)", moment(spread[token.id], place, language)))
     return found
 
 
@@ -362,7 +374,7 @@ def _to_look_at(
                 else "%(n)s people reported the code “%(name)s”: look whether a sticker covers it.",
                 **values,
             )
-            found.append(Task(f"{text} ({token.code[:4]}-…)", _since(said.since, place, language)))
+            found.append(Task(f"{text} ({token.code[:4]}-…)", moment(said.since, place, language)))
         if token.id in fallen:
             alert = fallen[token.id]
             values["day"] = format_date(alert.since.astimezone(clock.zone(place.time_zone)), "EEEE", locale=language)
@@ -371,7 +383,7 @@ def _to_look_at(
                 "Hardly anyone has scanned the code “%(name)s” since %(day)s: is it still there and uncovered?",
                 **values,
             )
-            found.append(Task(f"{text} ({token.code[:4]}-…)", _since(alert.since, place, language)))
+            found.append(Task(f"{text} ({token.code[:4]}-…)", moment(alert.since, place, language)))
     return found
 
 
@@ -384,7 +396,8 @@ def day(instant: datetime, place: Place, language: str) -> str:
     return format_date(instant.astimezone(clock.zone(place.time_zone)), "d MMMM", locale=language)
 
 
-def _since(instant: datetime, place: Place, language: str) -> str:
+def moment(instant: datetime, place: Place, language: str) -> str:
+    """Day and minute at a place: `14 October 18:00`."""
     return format_datetime(instant, "d MMMM HH:mm", tzinfo=clock.zone(place.time_zone), locale=language)
 
 

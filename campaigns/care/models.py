@@ -90,3 +90,95 @@ class Alert(Row, table=True):
     @property
     def expected_daily(self) -> float:
         return self.expected / self.open_days
+
+
+class CaseKind(StrEnum):
+    """What a case is about: something to say to the shop, or an appeal against a verdict or a moderator's act."""
+
+    WORD = "word"
+    VERDICT = "verdict"
+    MODERATION = "moderation"
+
+
+class CaseState(StrEnum):
+    """Where a case stands. An overdue one escalates by itself, an answered or closed one is reopened by its person."""
+
+    RECEIVED = "received"
+    ACKNOWLEDGED = "acknowledged"
+    ANSWERED = "answered"
+    CLOSED = "closed"
+    REOPENED = "reopened"
+    ESCALATED = "escalated"
+
+
+OPEN_STATES = (CaseState.RECEIVED, CaseState.ACKNOWLEDGED, CaseState.REOPENED, CaseState.ESCALATED)
+
+
+class Case(Row, table=True):
+    """A complaint or question of a shopper, with a deadline. Its person follows it by a link, without an account."""
+
+    __tablename__ = "cases"
+    __audit__ = Audit("case", silent=frozenset({"client_id", "reporter_key"}), only_changes=True)
+    __table_args__ = (
+        UniqueConstraint("participant_id", "client_id"),
+        UniqueConstraint("reporter_key", "client_id"),
+        Index("ix_cases_organisation_id_id", "organisation_id", "id"),
+        Index("ix_cases_place_id_id", "place_id", "id"),
+        Index("ix_cases_state_due_at", "state", "due_at"),
+    )
+
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    campaign_id: UUID = Field(foreign_key="campaigns.id")
+    mission_id: UUID | None = Field(default=None, foreign_key="missions.id")
+    place_id: UUID | None = Field(default=None, foreign_key="places.id")
+    kind: str
+    subject_id: UUID | None = Field(default=None, description="of an appeal: the check-in or the moderation act")
+    participant_id: UUID | None = Field(default=None, foreign_key="participants.id")
+    reporter_key: int | None = Field(
+        default=None, sa_type=BigInteger, description="of who has no cookie, under the salt of that day, which is gone"
+    )
+    client_id: str
+    reference: str = Field(unique=True)
+    language: str
+    state: str
+    opened_at: datetime
+    due_at: datetime
+    acknowledged_at: datetime | None = None
+    answered_at: datetime | None = None
+    closed_at: datetime | None = None
+    reopened_at: datetime | None = None
+    escalated_at: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES
+
+
+class Speaker(StrEnum):
+    """Who wrote a line of a case: its person, a phone of the shop, or a member."""
+
+    PERSON = "person"
+    SHOP = "shop"
+    BRAND = "brand"
+
+
+class CaseMessage(Row, table=True):
+    """What was said in a case, and by which side; the audit log knows which member or phone it was."""
+
+    __tablename__ = "case_messages"
+
+    case_id: UUID = Field(foreign_key="cases.id", index=True)
+    speaker: str
+    text: str
+    written_at: datetime
+
+
+class CaseDay(SQLModel, table=True):
+    """How many cases a phone, and all phones together (0), opened with a brand on a UTC day: there is a most."""
+
+    __tablename__ = "case_days"
+
+    organisation_id: UUID = Field(primary_key=True)
+    day: int = Field(primary_key=True)
+    sender_key: int = Field(primary_key=True, sa_type=BigInteger)
+    cases: int = 0

@@ -1,4 +1,4 @@
-"""What participants say, and the ballots they say it in."""
+"""What participants say, the ballots they say it in, what readers report of it, and what moderators did about it."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,8 @@ class IdeaState(StrEnum):
     """Published at once; shortlists, selections and hiding join with the ballots."""
 
     PUBLISHED = "published"
+    HIDDEN = "hidden"  # by a moderator: its words are withheld, its totals stay
+    RESTORED = "restored"  # shown again
     ERASED = "erased"  # taken back by its author: counted, never shown
 
 
@@ -33,6 +35,8 @@ class Idea(Row, table=True):
     text: str
     language: str
     state: str = IdeaState.PUBLISHED
+    hidden_rule: str | None = Field(default=None, description="while it is hidden, by which rule")
+    comments: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     phase: str
     created_at: datetime
     rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
@@ -192,3 +196,149 @@ class TurnOut(SQLModel, table=True):
     phase: str = Field(primary_key=True)
     presence: int = Field(primary_key=True)
     voters: int = Field(default=0, sa_type=BigInteger)
+
+
+class Comment(Row, table=True):
+    """A comment on an idea, by a participant, or an official answer by a member."""
+
+    __tablename__ = "comments"
+    __table_args__ = (
+        UniqueConstraint("participant_id", "client_id"),
+        UniqueConstraint("member_id", "client_id"),
+        Index("ix_comments_idea_id_id", "idea_id", "id"),
+        Index("ix_comments_mission_id_id", "mission_id", "id"),
+    )
+
+    mission_id: UUID = Field(foreign_key="missions.id")
+    idea_id: UUID = Field(foreign_key="ideas.id")
+    participant_id: UUID | None = Field(default=None, foreign_key="participants.id")
+    member_id: UUID | None = Field(default=None, foreign_key="members.id", description="of an official answer")
+    client_id: str
+    text: str
+    language: str
+    state: str = IdeaState.PUBLISHED
+    hidden_rule: str | None = Field(default=None, description="while it is hidden, by which rule")
+    phase: str
+    useful: int = Field(default=0, description="people who found it useful")
+    created_at: datetime
+
+    @property
+    def is_official(self) -> bool:
+        return self.member_id is not None
+
+
+class CommentMark(SQLModel, table=True):
+    """That a comment was useful to a person, once."""
+
+    __tablename__ = "comment_marks"
+
+    comment_id: UUID = Field(foreign_key="comments.id", primary_key=True)
+    participant_id: UUID = Field(foreign_key="participants.id", primary_key=True, index=True)
+    marked_at: datetime
+
+
+class TextCount(SQLModel, table=True):
+    """How many texts a person wrote in their first hour (`first`) or on a UTC day (its number): there is a most."""
+
+    __tablename__ = "text_counts"
+
+    participant_id: UUID = Field(foreign_key="participants.id", primary_key=True)
+    window: str = Field(primary_key=True)
+    texts: int = 0
+    ends_at: datetime
+
+
+class SubjectKind(StrEnum):
+    """What can be flagged and moderated."""
+
+    IDEA = "idea"
+    COMMENT = "comment"
+
+
+class FlagKind(StrEnum):
+    """What a reader says is wrong with a contribution."""
+
+    ATTACK = "attack"
+    PRIVATE = "private"
+    ADVERTISING = "advertising"
+    OFF_TOPIC = "off_topic"
+    OTHER = "other"
+
+
+class Flag(Row, table=True):
+    """A reader's report of a contribution. Once a person and contribution; without a cookie once a phone and day."""
+
+    __tablename__ = "flags"
+    __table_args__ = (
+        UniqueConstraint("subject_id", "participant_id"),
+        UniqueConstraint("subject_id", "day", "reporter_key"),
+        Index("ix_flags_participant_id", "participant_id"),
+    )
+
+    subject_id: UUID
+    participant_id: UUID | None = Field(default=None, foreign_key="participants.id")
+    day: int | None = Field(default=None, description="UTC days since 1970, of who has no cookie")
+    reporter_key: int | None = Field(
+        default=None, sa_type=BigInteger, description="keyed hash under the salt of that day, which is gone"
+    )
+    kind: str
+    text: str
+    flagged_at: datetime
+
+
+class FlaggedSubject(SQLModel, table=True):
+    """How often a contribution was flagged: in all, and since a moderator last looked."""
+
+    __tablename__ = "flagged_subjects"
+    __table_args__ = (Index("ix_flagged_subjects_queue", "organisation_id", "open_flags"),)
+
+    subject_id: UUID = Field(primary_key=True)
+    subject_kind: str
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    mission_id: UUID = Field(foreign_key="missions.id")
+    flags: int = 0
+    open_flags: int = 0
+
+
+class Rule(StrEnum):
+    """The rules a contribution may be hidden by."""
+
+    PERSONAL_ATTACK = "personal_attack"
+    PRIVATE_DATA = "private_data"
+    UNLAWFUL = "unlawful"
+    ADVERTISING = "advertising"
+    OFF_TOPIC = "off_topic"
+
+
+AT_ONCE = frozenset({Rule.PERSONAL_ATTACK, Rule.PRIVATE_DATA})  # the others wait until a reader has flagged it
+
+
+class Act(StrEnum):
+    """What a moderator did: hid a contribution, restored it, or looked at its flags and left it."""
+
+    HIDDEN = "hidden"
+    RESTORED = "restored"
+    LEFT = "left"
+
+
+class ModerationAct(Row, table=True):
+    """What a moderator did with a contribution, by which rule and why. The table only grows."""
+
+    __tablename__ = "moderation_acts"
+    __audit__ = Audit("moderation_act", hidden=frozenset({"reason"}))
+    __table_args__ = (
+        Index("ix_moderation_acts_subject_id_id", "subject_id", "id"),
+        Index("ix_moderation_acts_mission_id_id", "mission_id", "id"),
+    )
+
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    mission_id: UUID = Field(foreign_key="missions.id")
+    phase: str
+    subject_kind: str
+    subject_id: UUID
+    act: str
+    rule: str | None = None
+    reason: str
+    state_before: str = Field(description="of the contribution: what it is restored to")
+    member_id: UUID = Field(foreign_key="members.id")
+    acted_at: datetime

@@ -10,8 +10,8 @@ from sqlmodel import Session, col, select
 
 from campaigns import missions
 from campaigns.announcements import announce
-from campaigns.community import tally
-from campaigns.community.models import Idea, IdeaState
+from campaigns.community import comments, limits, moderation, tally
+from campaigns.community.models import Flag, Idea, IdeaState
 from campaigns.errors import Conflict, Forbidden, Invalid
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
@@ -22,8 +22,9 @@ from campaigns.planning import Campaign
 from campaigns.storage import hand_over, insert_once
 
 TEXT_LIMIT = 500  # characters of an idea
-PERSON_COLUMNS = (col(Idea.participant_id),)
-_SHOWN = (IdeaState.PUBLISHED, IdeaState.ERASED)
+_OWN = (col(Idea.participant_id), col(Flag.participant_id))
+PERSON_COLUMNS = (*_OWN, *comments.PERSON_COLUMNS)
+_SHOWN = (IdeaState.PUBLISHED, IdeaState.RESTORED, IdeaState.HIDDEN, IdeaState.ERASED)
 
 
 UNDER_AGE = "Ideas can be given from 15 years on. You can go on checking in. If this is a mistake, ask us to mend it."
@@ -78,11 +79,13 @@ def post_idea(
         language=language,
         state=IdeaState.PUBLISHED.value,
         phase=phase,
+        comments=0,
         created_at=now,
         rules_version_id=rules_version_id,
     )
     if not is_new:
         raise Conflict("This idea arrived a moment ago.", code="already_posted")
+    limits.take_turn(session, person, now=now)
     missions.count_idea(session, mission, phase=phase)
     missions.complete(
         session,
@@ -112,13 +115,17 @@ def tidy(text: str) -> str:
             code="idea_too_long",
             length=len(words),
         )
+    limits.check_links(words)
     return words
 
 
 def list_ideas(
     session: Session, mission_id: UUID, *, phase: str = "live", before: UUID | None = None, limit: int
 ) -> Sequence[tuple[Idea, str]]:
-    """Ideas with their author's pseudonym, newest first. Both are empty where the author took theirs back."""
+    """Ideas with their author's pseudonym, newest first. Both are empty where the author took theirs back.
+
+    Hidden ones are among them, with their words: who shows them to the public withholds these.
+    """
     query = (
         select(Idea, Participant.pseudonym)
         .join(Participant, col(Participant.id) == Idea.participant_id)
@@ -149,22 +156,31 @@ def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
             text="",
             language="und",
             state=IdeaState.ERASED.value,
+            hidden_rule=None,
             client_id=literal("erased-") + cast(col(Idea.id), Text),
         )
         .execution_options(synchronize_session=False)
     )
-    hand_over(session, PERSON_COLUMNS, participant_id, surrogate)
+    mine = col(Flag.participant_id) == participant_id
+    session.execute(update(Flag).where(mine).values(text="").execution_options(synchronize_session=False))
+    hand_over(session, _OWN, participant_id, surrogate)
+    comments.forget(session, participant_id, surrogate=surrogate)
 
 
 def recount(session: Session) -> list[str]:
-    """The counters of ideas and votes against what they count, in words."""
+    """The counters of ideas, votes, removals, flags and comments against what they count, in words."""
     counted = {
         (mission_id, phase, "ideas"): number
         for mission_id, phase, number in session.execute(
             select(col(Idea.mission_id), col(Idea.phase), func.count()).group_by(col(Idea.mission_id), col(Idea.phase))
         )
     }
-    return [*missions.differences(session, counted, ("ideas",)), *tally.recount(session)]
+    return [
+        *missions.differences(session, counted, ("ideas",)),
+        *tally.recount(session),
+        *moderation.recount(session),
+        *comments.recount(session),
+    ]
 
 
 def _require_standing(session: Session, mission: Mission, step: Step, person: Participant, *, phase: str) -> int:

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from campaigns.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from campaigns.identity.models import IDLE_LIFE, Member, MemberSession, Organisation, SignInLink
-from campaigns.identity.rights import MEMBER_ROLES, RIGHTS, Right, Role
+from campaigns.identity.rights import MEMBER_ROLES, MEMBERS_ONLY, RIGHTS, Right, Role
 from campaigns.ids import uuid7_at
 from campaigns.sealing import hash_secret, new_secret
 from campaigns.storage import changed, find_own, newest
@@ -250,7 +250,7 @@ def _require_role(role: Role, most: frozenset[Right]) -> None:
 
 def _require_within(rights: frozenset[Right], most: frozenset[Right]) -> None:
     """Forbidden for more rights than `most`; no key may decide, and an owner's invites approvers all the same."""
-    if not rights - {Right.APPROVALS_DECIDE} <= most:
+    if not rights - MEMBERS_ONLY <= most:
         raise Forbidden("Nobody can be given more rights than you have.", code="right_missing")
 
 

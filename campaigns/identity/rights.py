@@ -47,6 +47,7 @@ class Right(StrEnum):
     FIGURES_READ = "figures.read"
     CARE_READ = "care.read"
     CARE_WRITE = "care.write"
+    MODERATION_WRITE = "moderation.write"
 
 
 MEANING: dict[Right, str] = {
@@ -77,6 +78,7 @@ MEANING: dict[Right, str] = {
     Right.FIGURES_READ: "read figures",
     Right.CARE_READ: "read what people report, and alerts",
     Right.CARE_WRITE: "handle what people report",
+    Right.MODERATION_WRITE: "hide and restore what people wrote, by a rule, with a reason; members only, never a key",
 }
 
 _READS = frozenset(
@@ -108,7 +110,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         Right.SCANS_CONFIRM,
         Right.CARE_WRITE,
     },
-    Role.MODERATOR: _READS | {Right.CARE_WRITE, Right.SCANS_VOID},
+    Role.MODERATOR: _READS | {Right.CARE_WRITE, Right.MODERATION_WRITE, Right.SCANS_VOID},
     Role.APPROVER: _READS | {Right.APPROVALS_DECIDE, Right.MEMBERS_READ, Right.AUDIT_READ},
     Role.ANALYST: _READS,
     Role.STAFF: frozenset({Right.PLACES_READ, Right.SCANS_READ, Right.CARE_READ, Right.CARE_WRITE}),
@@ -116,7 +118,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
 
 MEMBER_ROLES = (Role.OWNER, Role.MARKETER, Role.MODERATOR, Role.APPROVER, Role.ANALYST)
 KEY_ROLES = (Role.OWNER, Role.MARKETER, Role.MODERATOR, Role.ANALYST, Role.STAFF)
-MEMBERS_ONLY = frozenset({Right.APPROVALS_DECIDE})
+MEMBERS_ONLY = frozenset({Right.APPROVALS_DECIDE, Right.MODERATION_WRITE})
 
 
 def rights_of_key(role: str, scopes: Iterable[str] | None) -> frozenset[Right]:

@@ -1,6 +1,15 @@
 """Missions: a shared goal, its steps, and who did them."""
 
-from campaigns.missions.acts import StepOutcome, complete, count_idea, count_votes, period_of, require_open, take_part
+from campaigns.missions.acts import (
+    StepOutcome,
+    complete,
+    count,
+    count_idea,
+    count_votes,
+    period_of,
+    require_open,
+    take_part,
+)
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
 from campaigns.missions.kinds import checked_params, repeat_of
@@ -46,6 +55,7 @@ __all__ = [
     "checked_params",
     "code_of",
     "complete",
+    "count",
     "count_idea",
     "count_votes",
     "counters",

@@ -199,7 +199,12 @@ def counter(mission: Mission, phase: str, metric: str) -> dict[str, Any]:
 
 def count_idea(session: Session, mission: Mission, *, phase: str) -> None:
     """One more idea in the mission's totals."""
-    add_up(session, MissionCounter, counter(mission, phase, "ideas"), total=1)
+    count(session, mission, "ideas", phase=phase)
+
+
+def count(session: Session, mission: Mission, metric: str, *, phase: str) -> None:
+    """One more of a metric in the mission's totals."""
+    add_up(session, MissionCounter, counter(mission, phase, metric), total=1)
 
 
 def count_votes(session: Session, mission: Mission, number: int, *, phase: str) -> None:

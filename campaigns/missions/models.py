@@ -44,6 +44,7 @@ class StepKind(StrEnum):
     SHARE = "share"
     EXTERNAL = "external"
     VOTE = "vote"
+    COMMENT = "comment"
 
 
 class Mode(StrEnum):
@@ -69,6 +70,7 @@ MODES = {
     StepKind.BRING_FRIEND: Mode.OFFLINE,
     StepKind.IDEA: Mode.ONLINE,
     StepKind.VOTE: Mode.ONLINE,
+    StepKind.COMMENT: Mode.ONLINE,
     StepKind.SHARE: Mode.ONLINE,
     StepKind.EXTERNAL: Mode.ONLINE,
 }

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlmodel import Session, SQLModel, col, select
 
-from campaigns import clock, community, identity, ids, scans
+from campaigns import care, clock, community, identity, ids, scans
 from campaigns.missions import Membership, Mission, Step
 from campaigns.missions.models import (
     ActCode,
@@ -49,6 +49,9 @@ def holdings(
         "ideas": _ideas(session, person.id),
         **{name: _rows(session, table, person.id) for name, table in _FURTHER.items()},
         "votes": list(_votes(session, person, ballot_secret)),
+        "comments": _comments(session, person.id),
+        "flags": _flags(session, person.id),
+        "cases": _cases(session, person.id),
     }
 
 
@@ -228,6 +231,7 @@ def _ideas(session: Session, participant_id: UUID) -> list[Record]:
             "phase": idea.phase,
             "client_id": idea.client_id,
             "created_at": idea.created_at,
+            **_hidden(session, idea),
         }
         for idea in community.ideas_of(session, participant_id)
     ]
@@ -252,3 +256,59 @@ def _votes(session: Session, person: Participant, ballot_secret: BallotSecret) -
                 "hour": clock.instant_of_hour(vote.cast_hour),
                 "phase": vote.phase,
             }
+
+
+def _hidden(session: Session, contribution: Any) -> Record:
+    """By which rule a contribution is hidden, and why; None for one that is shown."""
+    act = community.last_act(session, contribution.id) if contribution.hidden_rule else None
+    reason, act_id = (act.reason, ids.show("mod", act.id)) if act is not None else (None, None)
+    return {"hidden_rule": contribution.hidden_rule, "hidden_reason": reason, "hidden_by_act": act_id}
+
+
+def _flags(session: Session, participant_id: UUID) -> list[Record]:
+    return [
+        {
+            "subject_id": _flagged(session, row.subject_id),
+            "kind": row.kind,
+            "text": row.text,
+            "flagged_at": row.flagged_at,
+        }
+        for row in community.flags_of(session, participant_id)
+    ]
+
+
+def _flagged(session: Session, subject_id: UUID) -> str:
+    is_idea = community.kind_of(session, subject_id) is community.SubjectKind.IDEA
+    return ids.show("ide" if is_idea else "cmt", subject_id)
+
+
+def _comments(session: Session, participant_id: UUID) -> list[Record]:
+    return [
+        {
+            "id": ids.show("cmt", one.id),
+            "idea_id": ids.show("ide", one.idea_id),
+            **{name: getattr(one, name) for name in ("text", "language", "state", "phase", "client_id", "created_at")},
+            **_hidden(session, one),
+        }
+        for one in community.comments_of(session, participant_id)
+    ]
+
+
+def _cases(session: Session, participant_id: UUID) -> list[Record]:
+    return [
+        {
+            "id": ids.show("cas", case.id),
+            "reference": case.reference,
+            "kind": case.kind,
+            "state": case.state,
+            "language": case.language,
+            "client_id": case.client_id,
+            "opened_at": case.opened_at,
+            "due_at": case.due_at,
+            "said": [
+                {"speaker": one.speaker, "text": one.text, "written_at": one.written_at}
+                for one in care.messages_of(session, case.id)
+            ],
+        }
+        for case in care.cases_of(session, participant_id)
+    ]

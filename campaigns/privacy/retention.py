@@ -7,7 +7,7 @@ a table that is not named.
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, not_
+from sqlalchemy import ColumnElement, and_, exists, func, not_, select
 from sqlmodel import SQLModel
 
 import campaigns.approvals
@@ -19,6 +19,7 @@ import campaigns.identity.models
 import campaigns.jobs
 import campaigns.legal.models  # noqa: F401  # the register names their tables
 from campaigns import audit, clock
+from campaigns.care import cases as care_cases
 from campaigns.participants.models import ERASED
 from campaigns.privacy.rules import Cutoff, Kind, Rule, Unit, months_before
 from campaigns.privacy.service import PERSON_LIFE
@@ -78,6 +79,18 @@ def _session_end(c: Any) -> ColumnElement[Any]:
 
 
 _NAMELESS = "with the mission: it names nobody, erased or not"
+
+
+def _closing_of(case_id: Any) -> Any:
+    cases = SQLModel.metadata.tables["cases"]
+    return select(cases.c.closed_at).where(cases.c.id == case_id).scalar_subquery()
+
+
+def _is_silent(c: Any) -> ColumnElement[bool]:
+    """Cases that are closed and whose words are gone: the words go first."""
+    said = SQLModel.metadata.tables["case_messages"]
+    return and_(c.closed_at.is_not(None), not_(exists().where(said.c.case_id == c.id)))
+
 
 RULES: tuple[Rule, ...] = (
     _log("scans", "id", "one row a scan: code, verdict, device, language, coarse place of the address"),
@@ -158,6 +171,26 @@ RULES: tuple[Rule, ...] = (
     _act("ideas", "an idea; its words go with its participant", "created_at"),
     Rule("ballots", Kind.ACT, "keyed hashes of a voter and of the proof that opened their ballot", _NAMELESS),
     Rule("votes", Kind.ACT, "a vote, its hour and a keyed hash of its voter", _NAMELESS),
+    _act("comments", "a comment on an idea; its words go with its participant", "created_at"),
+    _act("comment_marks", "that a comment was useful to a person", "marked_at"),
+    Rule(
+        "text_counts",
+        Kind.OPERATIONS,
+        "how many texts a person wrote in their first hour or on a day",
+        "until that hour or day is over",
+        _of("ends_at"),
+        before=lambda now, _: now,
+    ),
+    Rule(
+        "flags",
+        Kind.REPORT,
+        "what a reader says is wrong with a contribution; its words go with its participant",
+        "13 months",
+        _of("flagged_at"),
+        before=_months,
+        only=lambda c: c.text != "",
+        blank=(("text", ""),),
+    ),
     Rule(
         "code_reports",
         Kind.REPORT,
@@ -174,6 +207,32 @@ RULES: tuple[Rule, ...] = (
         _of("day"),
         Unit.DAY,
         _months,
+    ),
+    Rule(
+        "case_messages",
+        Kind.REPORT,
+        "what was said in a shopper's case",
+        "13 months after its closing",
+        lambda c: _closing_of(c.case_id),
+        before=_months,
+    ),
+    Rule(
+        "cases",
+        Kind.REPORT,
+        "that a shopper told the shop something, and when it was answered",
+        "13 months after its closing",
+        _of("closed_at"),
+        before=_months,
+        only=_is_silent,
+    ),
+    Rule(
+        "case_days",
+        Kind.REPORT,
+        "how many cases a phone opened on a day",
+        "3 days",
+        _of("day"),
+        Unit.DAY,
+        _ago(care_cases.DAYS_KEPT),
     ),
     Rule(
         "staff_links",
@@ -242,6 +301,20 @@ RULES: tuple[Rule, ...] = (
         _of("proposed_at"),
     ),
     Rule(
+        "moderation_acts",
+        Kind.AUDIT,
+        "which member hid or restored what, by which rule and why",
+        "with the organisation",
+        _of("acted_at"),
+    ),
+    Rule(
+        "approvals",
+        Kind.AUDIT,
+        "which member proposed and decided what",
+        "with the organisation",
+        _of("proposed_at"),
+    ),
+    Rule(
         "idempotent_answers",
         Kind.OPERATIONS,
         "the sealed answer to a POST that may come again",
@@ -293,6 +366,7 @@ RULES: tuple[Rule, ...] = (
     _nothing("rounds", "ballots of missions"),
     _nothing("vote_counters", "totals"),
     _nothing("turn_outs", "totals"),
+    _nothing("flagged_subjects", "how often a contribution was flagged"),
     _nothing("tokens", "codes"),
     _nothing("token_batches", "batches of codes"),
     _nothing("token_changes", "what a key changed of a code"),

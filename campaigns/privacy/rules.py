@@ -91,7 +91,9 @@ class Rule:
         if self.age is None:
             return None
         age = self.age(self._table.c)
-        first = session.execute(select(age).where(*self._narrowed()).order_by(age).limit(1)).scalar()
+        first = session.execute(
+            select(age).select_from(self._table).where(*self._narrowed()).order_by(age).limit(1)
+        ).scalar()
         return None if first is None else _instant(first, self.unit)
 
     def is_overdue(self, session: Session, *, now: datetime) -> bool:

@@ -28,6 +28,7 @@ from campaigns.identity import RIGHTS, ApiKey, Role
 from campaigns.identity.rights import KEY_ROLES, rights_of_key
 from campaigns.ids import uuid7_at
 from campaigns.missions import Repeat, StepKind, StepPlan
+from campaigns.planning import Campaign
 from campaigns.settings import Settings
 from campaigns.tokens import TagPlan, sun
 from tests.api.helpers import CAMPAIGN, MISSION, PLACE
@@ -327,6 +328,19 @@ def _give_care(session: Session, peer: Peer, entry: Any, now: datetime, *, furth
         session, entry, code=entry.code, kind=ReportKind.ODD, text=f"{peer.mark} report", reporter_key=1, now=now
     )
     peer.name("report_id", "rpt", said.report.id, further=further)
+    told = care.open_case(
+        session,
+        session.get_one(Campaign, entry.campaign.id),
+        mission_id=None,
+        place=entry.place,
+        text=f"{peer.mark} case",
+        person=None,
+        sender_key=1,
+        client_id=uuid7_at(now).hex,
+        language="fr",
+        now=now,
+    )
+    peer.name("case_id", "cas", told.case.id, further=further)
     alert = Alert(
         id=uuid7_at(now),
         organisation_id=peer.id,

@@ -10,7 +10,7 @@ from sqlalchemy import delete, text
 from sqlmodel import SQLModel, col, select
 
 from api.pages.phone import COOKIE_LIFE_S
-from campaigns import care, idempotency, identity, ids, missions, places, planning, privacy, scans, worker
+from campaigns import care, community, idempotency, identity, ids, missions, places, planning, privacy, scans, worker
 from campaigns.identity import RIGHTS, Organisation, Role
 from campaigns.jobs import Job
 from campaigns.legal import terms
@@ -42,10 +42,14 @@ PURGED = [
     ("operations", "idempotent_answers"),
     ("operations", "jobs"),
     ("operations", "spent_taps"),
+    ("operations", "text_counts"),
     ("participant", "participants"),
     ("position", "scan_positions"),
+    ("report", "case_days"),
+    ("report", "case_messages"),
     ("report", "code_report_days"),
     ("report", "code_reports"),
+    ("report", "flags"),
     ("salt", "visitor_salts"),
     ("scan_log", "receipt_tries"),
     ("scan_log", "scan_confirmations"),
@@ -78,12 +82,22 @@ def furnish(database: Database) -> Scene:
     scene = with_tag(set_scene(database, steps=STEPS))
     write(database, signed(scene, 1))
     row = scene.scan()
-    scene.check_in(row, position=INSIDE, seal=lambda _: SealedFix(b"sealed", 42))
+    done = scene.check_in(row, position=INSIDE, seal=lambda _: SealedFix(b"sealed", 42))
     scene.drain()
     place = scene.entry.place
     assert place is not None
     organisation_id = scene.campaign.organisation_id
+    scene.post_idea(done.person)
     with database.transaction() as session:
+        (idea, _), *_rest = community.list_ideas(session, scene.mission.id, limit=1)
+        subject = community.subject_in(session, scene.mission, community.SubjectKind.IDEA, idea.id)
+        said = {"kind": community.FlagKind.OTHER, "text": "Hm", "person": None, "day": 1, "reporter_key": 1}
+        community.flag(session, scene.mission, subject, now=NOON, **said)  # type: ignore[arg-type]  # as it is named
+        told = {"mission_id": scene.mission.id, "place": place, "text": "Hm", "person": None, "sender_key": 1}
+        told |= {"client_id": "phone-1", "language": "fr", "now": NOON}
+        case = care.open_case(session, session.get_one(Campaign, scene.campaign.id), **told).case  # type: ignore[arg-type]  # as it is named
+        care.answer(session, case, text="Hm", speaker=care.Speaker.SHOP, now=NOON)
+        care.close(session, case, now=NOON)
         store(session, ReceiptTries, scan_id=UUID(row.id), tries=1)
         store(session, VisitorSalt, day=int(NOON.timestamp()) // 86400, salt=b"salt")
         judged = {"rules_version": 1, "verdict": row.verdict, "score": 0, "reasons": "", "decided_by": "judge"}
