@@ -104,7 +104,7 @@ def open_booth(database: Database, *, live: bool = True, steps: Any = None, **ru
     """A scene whose mission has a round by these rules, and an author of ideas."""
     scene = set_scene(database, live=live, steps=STEPS if steps is None else steps)
     with database.transaction() as session:
-        author = join(session, scene.campaign.organisation_id, language="fr", now=NOON)[0]
+        author = join(session, scene.campaign.organisation_id, language="fr", now=NOON - 2 * HOUR)[0]  # no newcomer
         mission = session.get_one(Mission, scene.mission.id)
         round = community.plan_round(session, mission, plan(**rules), now=NOON - 2 * HOUR)
     return Booth(scene, round, author)

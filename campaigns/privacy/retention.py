@@ -308,13 +308,6 @@ RULES: tuple[Rule, ...] = (
         _of("acted_at"),
     ),
     Rule(
-        "approvals",
-        Kind.AUDIT,
-        "which member proposed and decided what",
-        "with the organisation",
-        _of("proposed_at"),
-    ),
-    Rule(
         "idempotent_answers",
         Kind.OPERATIONS,
         "the sealed answer to a POST that may come again",
