@@ -302,9 +302,12 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
         member_id=None,
         now=now,
     )
+    said = {"text": f"{peer.mark} idea", "client_id": "phone-1", "language": "fr", "now": now}
+    idea = community.post_idea(session, mission, campaign, person, **said).idea  # type: ignore[arg-type]  # as it is named
     for parameter, prefix, row in (
         ("campaign_id", "cmp", campaign),
         ("mission_id", "mis", mission),
+        ("idea_id", "ide", idea),
         ("round_id", "rnd", round),
         ("token_id", "tok", token),
         ("batch_id", "tbt", batch),
