@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +24,7 @@ ANDROID = (
     "Mobile Safari/537.36"
 )
 STAND_IN = Path(__file__).with_name("ndef_reader.js")  # for Web NFC, which only phones have
+_phones = count(1)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     "--no-sandbox",
@@ -61,6 +63,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server on SQLite for all the browser tests."""
     with running_server(f"sqlite:///{tmp_path_factory.mktemp('browser')}/passerelle.db") as server:
         yield server
+
+
+def new_agent() -> str:
+    """The agent of a phone no other test has: one that scans more than thirty codes in ten minutes is a burst."""
+    return f"{ANDROID} Phone/{next(_phones)}"
 
 
 @dataclass(frozen=True)
@@ -114,8 +121,9 @@ class Shop:
         """A new one-time sign-in link of the shop."""
         return str(self.post(f"/v1/places/{self.place_id}/staff-links", {"role": role})["url"])
 
-    def scan(self, *, agent: str = ANDROID, confirm: bool = True, check_in: bool = False) -> None:
+    def scan(self, *, agent: str | None = None, confirm: bool = True, check_in: bool = False) -> None:
         """Another client's scan, over HTTP."""
+        agent = agent or new_agent()
         with client(self.server.url, headers={"User-Agent": agent, "Accept": "application/json"}) as it:
             receipt = it.get(f"/t/{self.qr['code']}").json()["receipt"]
             for act in ("confirm",) * confirm + ("check-in",) * check_in:
@@ -204,7 +212,7 @@ def phone(browser: Browser) -> Iterator[Phone]:
         width: int = 360,
         height: int = 740,
         position: Geolocation | None = None,
-        agent: str = ANDROID,
+        agent: str | None = None,
         scale: float = 1,
         expects: str = "the server responded with a status of 4",  # what Chromium logs of a 404 that is meant
     ) -> Page:
@@ -214,7 +222,7 @@ def phone(browser: Browser) -> Iterator[Phone]:
             is_mobile=width < 600,
             has_touch=width < 600,
             locale=language,
-            user_agent=agent,
+            user_agent=agent or new_agent(),
             java_script_enabled=javascript,
             color_scheme=scheme,
             geolocation=position,

@@ -107,6 +107,18 @@ def test_the_code_on_the_screen_reads_at_every_size(
         expect(page.locator(f"#invite p[lang={tongue}]")).to_have_text(call)
 
 
+def test_a_mandatory_notice_pushes_the_code_off_no_screen(phone: Phone, screen: Screen) -> None:
+    notice = {"fr": "Pour votre santé, mangez au moins cinq fruits et légumes par jour. " * 4}
+    with screen.shop.server.api() as api:
+        api.patch("/v1/organisation", json={"mandatory_notice": notice}).raise_for_status()
+        page = phone(width=740, height=360)
+        screen.open(page)
+        expect(page.locator(".aside").last).to_contain_text("mangez au moins cinq fruits")
+        expect(page.locator("#matrix")).to_be_in_viewport(ratio=1)
+        expect(page.locator("#digits")).to_be_in_viewport(ratio=1)
+        api.patch("/v1/organisation", json={"mandatory_notice": None}).raise_for_status()
+
+
 def test_the_screen_has_no_violation_and_fits_a_small_phone(phone: Phone, screen: Screen) -> None:
     page = phone()
     screen.open(page)
