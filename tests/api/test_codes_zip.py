@@ -97,7 +97,7 @@ def test_a_large_zip_is_whole(shop: Shop, large: str, tmp_path: Path) -> None:
     files = unpacked(answer)
     assert list(files) == [f"{code}.svg" for code in listed(shop, large)]
     assert len(files) == LARGE
-    wait_until(lambda: not drawing_processes(shop.server.process.pid))
+    wait_until(lambda: not drawing_processes(shop.server.process.pid), seconds=40)
     if unzip := shutil.which("unzip"):
         (tmp_path / "codes.zip").write_bytes(answer.content)
         subprocess.run([unzip, "-tq", tmp_path / "codes.zip"], check=True, capture_output=True)
@@ -165,7 +165,7 @@ def test_an_unfinished_or_foreign_batch_is_answered_as_its_list_is(house: House,
 def test_whoever_leaves_a_download_leaves_no_process(shop: Shop, large: str) -> None:
     with half_read(shop, large):
         pass
-    wait_until(lambda: not drawing_processes(shop.server.process.pid))
+    wait_until(lambda: not drawing_processes(shop.server.process.pid), seconds=40)
 
 
 def test_two_downloads_share_the_processes_and_scans_go_on(shop: Shop, large: str) -> None:
@@ -174,7 +174,7 @@ def test_two_downloads_share_the_processes_and_scans_go_on(shop: Shop, large: st
         assert len(drawing_processes(shop.server.process.pid)) <= 2
         assert shop.scan()["receipt"]
         assert sum(map(len, slow)) > 1_000_000
-    wait_until(lambda: not drawing_processes(shop.server.process.pid))
+    wait_until(lambda: not drawing_processes(shop.server.process.pid), seconds=40)
 
 
 def test_a_drawing_process_that_dies_breaks_the_download_off(shop: Shop, large: str) -> None:
@@ -183,7 +183,7 @@ def test_a_drawing_process_that_dies_breaks_the_download_off(shop: Shop, large: 
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(httpx2.RemoteProtocolError):
             list(chunks)
-    wait_until(lambda: not drawing_processes(shop.server.process.pid))
+    wait_until(lambda: not drawing_processes(shop.server.process.pid), seconds=40)
     assert len(unpacked(get(shop, large))) == LARGE
 
 

@@ -78,7 +78,7 @@ def test_scans_go_on_without_the_database(own_postgres: Postgres, tmp_path: Path
     spool = tmp_path / "spool"
     with running_server(own_postgres.url, PASSERELLE_SPOOL_DIR=str(spool)) as server:
         code, hosted, other, cold = live_codes(server)
-        time.sleep(2.5)  # the sweep has told of these campaigns; what is scanned from now on is known
+        time.sleep(4)  # the sweep has told of these campaigns; what is scanned from now on is known
         with server.phone(Accept="text/html") as phone:
             assert phone.get(f"/t/{other}", headers=JSON).status_code == 200  # known, but its page was never made
             assert "receipt" in phone.get(f"/t/{hosted}").text
@@ -174,7 +174,7 @@ def test_codes_that_ask_first_or_are_closed_still_answer_without_the_database(
 ) -> None:
     with running_server(own_postgres.url, PASSERELLE_SPOOL_DIR=str(tmp_path / "spool")) as server:
         seen, unseen, closed = asking_codes(server)
-        time.sleep(2.5)  # the sweep has told of these codes; what is scanned from now on is known
+        time.sleep(4)  # the sweep has told of these codes; what is scanned from now on is known
         with server.phone(Accept="text/html") as phone:
             page = phone.get(f"/t/{seen}").text
             for code in (unseen, closed):
