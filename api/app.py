@@ -76,6 +76,7 @@ from campaigns import identity as identities
 from campaigns import migrations
 from campaigns.announcements import Listener
 from campaigns.errors import Invalid, NotFound
+from campaigns.missions import fold_counters
 from campaigns.places import Locked
 from campaigns.places.geocode import geocoder
 from campaigns.places.network import NetworkMap
@@ -266,7 +267,9 @@ def prepare(services: Services) -> tuple[int, str]:
     now = services.clock()
     with services.database.transaction() as session:
         identities.recognise_secret_key(session, services.keyring.fingerprint(), now=now)
-        return take_writer_number(session, now=now), identities.mark_of_database(session)
+        fold_counters(session)
+        services.database.writer = take_writer_number(session, now=now)
+        return services.database.writer, identities.mark_of_database(session)
 
 
 def _add_plain_routes(app: FastAPI, services: Services) -> None:

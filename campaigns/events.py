@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlmodel import Field, Session
 
 from campaigns.ids import uuid7_at
-from campaigns.storage import Row, store
+from campaigns.last_writes import store_last
+from campaigns.storage import Row
 
 
 class Event(Row, table=True):
@@ -32,4 +33,4 @@ class Event(Row, table=True):
 def record_event(session: Session, name: str, *, now: datetime, **facts: Any) -> None:
     """Write an event, `noun.past_participle`, to be published if and only if this transaction commits."""
     payload = json.dumps({key: value.hex if isinstance(value, UUID) else value for key, value in facts.items()})
-    store(session, Event, id=uuid7_at(now), name=name, payload=payload, recorded_at=now, attempts=0)
+    store_last(session, Event, id=uuid7_at(now), name=name, payload=payload, recorded_at=now, attempts=0)

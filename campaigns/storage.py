@@ -23,6 +23,7 @@ from psycopg import conninfo, pq
 from sqlalchemy import JSON, Column, Connection, Engine, create_engine, event, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Field, Session, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -111,6 +112,7 @@ class Database:
         self.path = Path(url.removeprefix("sqlite:///")) if self.is_sqlite else None
         self.write_lock = WriteLock()
         self.turn = threading.Lock()  # of draining the outbox; on PostgreSQL an advisory lock is
+        self.writer = 0  # of counters split by process: the number this one took, 0 for whoever took none
         self.is_away = False  # PostgreSQL was away when it was last asked: the scan path need not ask again
         self.engine = self._sqlite_engine() if self.is_sqlite else _postgres_engine(url)
         self._reading = self.engine.execution_options(passerelle_reading=True)
@@ -138,6 +140,7 @@ class Database:
         """
         with Session(self.engine, expire_on_commit=False) as session:
             session.info["author"] = author
+            session.info["writer"] = self.writer
             with session.begin():
                 yield session
             for kind, id in session.info.get("announcements", ()):
@@ -286,6 +289,11 @@ def store(session: Session, table: type[SQLModel], **values: Any) -> None:
     session.execute(_insert(session.get_bind().dialect.name, table), values)
 
 
+def store_all(session: OrmSession, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
+    """The same for rows with the same columns."""
+    session.execute(_insert(session.get_bind().dialect.name, table), list(rows))
+
+
 def insert_once(session: Session, table: type[SQLModel], **values: Any) -> bool:
     """Insert a row unless a UNIQUE refuses it; whether it went in. The database settles the race."""
     statement = _insert_if_absent(session.get_bind().dialect.name, table)
@@ -323,7 +331,9 @@ def add_up(session: Session, table: type[SQLModel], key: dict[str, Any], **amoun
     add_up_all(session, table, tuple(key), [{**key, **amounts}])
 
 
-def add_up_all(session: Session, table: type[SQLModel], key: tuple[str, ...], rows: Sequence[dict[str, Any]]) -> None:
+def add_up_all(
+    session: OrmSession, table: type[SQLModel], key: tuple[str, ...], rows: Sequence[dict[str, Any]]
+) -> None:
     """The same for many rows with the same columns. Sort them: two processes then lock in one order."""
     if rows:
         amounts = tuple(name for name in rows[0] if name not in key)

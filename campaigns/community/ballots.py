@@ -34,12 +34,13 @@ from campaigns.community.secrecy import act_of, proof_of, voter_of
 from campaigns.errors import Conflict, Forbidden, NotFound
 from campaigns.events import record_event
 from campaigns.ids import first_of, parse
+from campaigns.last_writes import add_up_last
 from campaigns.missions import Mission, StepKind
 from campaigns.missions.models import CompletionState
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.scans import CheckIn
-from campaigns.storage import add_up, changed, insert_once, upsert
+from campaigns.storage import changed, insert_once, upsert
 
 UNDER_AGE = "Votes can be cast from 15 years on. You can go on checking in. If this is a mistake, ask us to mend it."
 SPENT = "This proof of presence opened a ballot already. Check in again."
@@ -350,10 +351,10 @@ def _count(session: Session, mission: Mission, vote: Vote, number: int) -> None:
     )
     live = session.execute(ballot).scalar_one()
     key = {"round_id": vote.round_id, "phase": vote.phase}
-    add_up(session, VoteCounter, {**key, "idea_id": vote.idea_id}, votes=number)
+    add_up_last(session, VoteCounter, {**key, "idea_id": vote.idea_id}, votes=number)
     if live == max(number, 0):  # the first of theirs that stands, or the last one that stood
-        add_up(session, TurnOut, {**key, "presence": vote.presence}, voters=number)
-    missions.count_votes(session, mission, number, phase=vote.phase)
+        add_up_last(session, TurnOut, {**key, "presence": vote.presence}, voters=number)
+    missions.count(session, mission, "votes", number, phase=vote.phase)
 
 
 def _complete_step(

@@ -86,7 +86,7 @@ def post_idea(
     if not is_new:
         raise Conflict("This idea arrived a moment ago.", code="already_posted")
     limits.take_turn(session, person, now=now)
-    missions.count_idea(session, mission, phase=phase)
+    missions.count(session, mission, "ideas", phase=phase)
     missions.complete(
         session,
         mission,

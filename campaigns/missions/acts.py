@@ -13,6 +13,7 @@ from campaigns.clock import civil_day
 from campaigns.errors import Conflict
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
+from campaigns.last_writes import add_up_last
 from campaigns.missions.models import (
     CompletionState,
     Membership,
@@ -24,7 +25,7 @@ from campaigns.missions.models import (
 )
 from campaigns.participants import Participant
 from campaigns.planning import Campaign, State
-from campaigns.storage import add_up, changed, insert_once
+from campaigns.storage import changed, insert_once
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def take_part(
         rules_version_id=rules_version_id,
     )
     if is_new:
-        add_up(session, MissionCounter, counter(mission, phase, "participants"), total=1)
+        count(session, mission, "participants", phase=phase)
         record_event(session, "mission.joined", now=now, mission_id=mission.id, participant_id=person.id)
     else:
         hold_membership(session, mission.id, person.id, phase)
@@ -125,7 +126,7 @@ def complete(
     if not any(_takes(session, {**fields, "period": one}, now=now) for one in periods):
         return StepOutcome(step, "already")
     if state is CompletionState.VERIFIED:
-        add_up(session, MissionCounter, counter(mission, phase, "completions"), total=1)
+        count(session, mission, "completions", phase=phase)
     record_event(session, "step.completed", now=now, step_id=step.id, participant_id=person.id)
     if state is CompletionState.VERIFIED:
         note_completed(session, mission.id, person.id, phase, now=now)
@@ -193,20 +194,7 @@ def period_of(repeat: str, instant: datetime, time_zone: str) -> str:
     return f"{year}-W{week:02d}"
 
 
-def counter(mission: Mission, phase: str, metric: str) -> dict[str, Any]:
-    return {"mission_id": mission.id, "phase": phase, "metric": metric}
-
-
-def count_idea(session: Session, mission: Mission, *, phase: str) -> None:
-    """One more idea in the mission's totals."""
-    count(session, mission, "ideas", phase=phase)
-
-
-def count(session: Session, mission: Mission, metric: str, *, phase: str) -> None:
-    """One more of a metric in the mission's totals."""
-    add_up(session, MissionCounter, counter(mission, phase, metric), total=1)
-
-
-def count_votes(session: Session, mission: Mission, number: int, *, phase: str) -> None:
-    """So many more votes that stand in the mission's totals, or fewer."""
-    add_up(session, MissionCounter, counter(mission, phase, "votes"), total=number)
+def count(session: Session, mission: Mission, metric: str, number: int = 1, *, phase: str) -> None:
+    """So many more of a metric in the mission's totals, or fewer; written last, in the counters of this process."""
+    key = {"mission_id": mission.id, "phase": phase, "metric": metric, "writer": session.info.get("writer", 0)}
+    add_up_last(session, MissionCounter, key, total=number)

@@ -10,12 +10,11 @@ from sqlmodel import Session, select
 from campaigns import scans
 from campaigns.ids import instant_of
 from campaigns.missions import tours
-from campaigns.missions.acts import StepOutcome, complete, counter, period_of, take_part
+from campaigns.missions.acts import StepOutcome, complete, count, period_of, take_part
 from campaigns.missions.models import (
     ON_CHECK_IN,
     CompletionState,
     Mission,
-    MissionCounter,
     Step,
     StepAnswer,
     StepCompletion,
@@ -25,7 +24,7 @@ from campaigns.missions.people import first_person, recognise_or_join
 from campaigns.missions.service import mission_of, steps_of
 from campaigns.participants import Participant
 from campaigns.scans import CheckIn, Position, Receipt, SealedFix
-from campaigns.storage import add_up, store
+from campaigns.storage import store
 from campaigns.tokens.directory import Entry
 
 _TAKING_PART = (*scans.EARNING, scans.Verdict.HELD, scans.Verdict.TEST)  # robots and closed campaigns are not
@@ -127,7 +126,7 @@ def _counted_for(
     if done.verdict in _TAKING_PART:
         take_part(session, mission, person, phase=done.phase, rules_version_id=done.rules_version_id, now=now)
         if done.counted:
-            add_up(session, MissionCounter, counter(mission, done.phase, "check_ins"), total=1)
+            count(session, mission, "check_ins", phase=done.phase)
     return [_offline(session, mission, step, person, done, entry, now=now) for step in steps]
 
 

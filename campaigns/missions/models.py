@@ -278,11 +278,15 @@ class ExternalAct(Row, table=True):
 
 
 class MissionCounter(SQLModel, table=True):
-    """A mission's running totals of a phase: `participants`, `check_ins`, `completions`, `ideas`, `votes`."""
+    """A mission's running totals of a phase: `participants`, `check_ins`, `completions`, `ideas`, `votes`.
+
+    Split by writer, as the scan's: acts of two processes never wait for one row. A total is the sum over writers.
+    """
 
     __tablename__ = "mission_counters"
 
     mission_id: UUID = Field(foreign_key="missions.id", primary_key=True)
     phase: str = Field(primary_key=True)
     metric: str = Field(primary_key=True)
+    writer: int = Field(default=0, primary_key=True)
     total: int = Field(default=0, sa_type=BigInteger)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import func
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns.ids import show
@@ -46,10 +47,9 @@ def recount(session: Session) -> list[str]:
 
 def differences(session: Session, counted: dict[tuple[UUID, str, str], int], metrics: Sequence[str]) -> list[str]:
     """Where the stored totals of these metrics are not what was counted (mission, phase, metric), in words."""
-    stored = {
-        (row.mission_id, row.phase, row.metric): row.total
-        for row in session.exec(select(MissionCounter).where(col(MissionCounter.metric).in_(metrics)))
-    }
+    key = (col(MissionCounter.mission_id), col(MissionCounter.phase), col(MissionCounter.metric))
+    sums = columns(*key, func.sum(col(MissionCounter.total))).where(key[2].in_(metrics)).group_by(*key)
+    stored = {(mission_id, phase, metric): int(total) for mission_id, phase, metric, total in session.execute(sums)}
     return [
         f"mission counter {key[2]} ({key[1]}) of {show('mis', key[0])}: "
         f"{stored.get(key, 0)} stored, {counted.get(key, 0)} counted"

@@ -12,7 +12,7 @@ from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
 from campaigns.ids import instant_of
-from campaigns.missions.acts import counter, hold_membership, note_completed, period_of
+from campaigns.missions.acts import count, hold_membership, note_completed, period_of
 from campaigns.missions.codes import find_naming, together_at
 from campaigns.missions.models import (
     ON_CHECK_IN,
@@ -20,7 +20,6 @@ from campaigns.missions.models import (
     FriendNaming,
     Membership,
     Mission,
-    MissionCounter,
     MissionPlace,
     Step,
     StepCompletion,
@@ -31,7 +30,7 @@ from campaigns.missions.tours import COUNTING, check_ins_of, is_toured, tours_of
 from campaigns.places import Place
 from campaigns.planning import Campaign
 from campaigns.scans import CheckIn, Effect, Voided
-from campaigns.storage import add_up, changed
+from campaigns.storage import changed
 
 
 def least_presence(session: Session, campaign_id: UUID) -> int:
@@ -86,7 +85,7 @@ def _uncount_visit(session: Session, mission: Mission, voided: Voided) -> None:
     before = act.checked_in_at >= joined
     after = other is not None and other.checked_in_at >= joined
     if before != after:
-        add_up(session, MissionCounter, counter(mission, act.phase, "check_ins"), total=int(after) - int(before))
+        count(session, mission, "check_ins", int(after) - int(before), phase=act.phase)
 
 
 def _scan_steps(session: Session, mission: Mission, act: CheckIn, reason: str) -> list[Effect]:
@@ -231,7 +230,7 @@ def _reverse(session: Session, mission: Mission, completion: StepCompletion, rea
         .execution_options(synchronize_session=False)
     )
     if changed(session, turned) and stood == CompletionState.VERIFIED:
-        add_up(session, MissionCounter, counter(mission, completion.phase, "completions"), total=-1)
+        count(session, mission, "completions", -1, phase=completion.phase)
     session.refresh(completion)
     return Effect("completion", completion.id)
 

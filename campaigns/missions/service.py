@@ -9,12 +9,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns import scans
 from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.ids import plain_name, uuid7_at
+from campaigns.last_writes import add_up_last
 from campaigns.missions.kinds import checked_params, repeat_of
 from campaigns.missions.models import (
     MODES,
@@ -178,10 +180,19 @@ def steps_of(session: Session, mission_id: UUID) -> Sequence[Step]:
 
 def counters(session: Session, mission_id: UUID, *, phase: str = "live") -> dict[str, int]:
     """A mission's totals of a phase, by metric; missing means zero."""
-    rows = session.exec(
-        select(MissionCounter).where(MissionCounter.mission_id == mission_id, MissionCounter.phase == phase)
+    sums = columns(col(MissionCounter.metric), func.sum(col(MissionCounter.total))).where(
+        col(MissionCounter.mission_id) == mission_id, col(MissionCounter.phase) == phase
     )
-    return {row.metric: row.total for row in rows}
+    rows = session.execute(sums.group_by(col(MissionCounter.metric)))
+    return {metric: int(total) for metric, total in rows if total}
+
+
+def fold_counters(session: Session) -> None:
+    """Add what earlier processes counted to the counters of none (0). An act that comes between counts anew."""
+    gone = delete(MissionCounter).where(col(MissionCounter.writer) != 0).returning(*MissionCounter.__table__.c)  # type: ignore[attr-defined]  # SQLModel does not type it
+    for row in session.execute(gone).mappings().all():
+        key = {name: row[name] for name in ("mission_id", "phase", "metric")}
+        add_up_last(session, MissionCounter, {**key, "writer": 0}, total=row["total"])
 
 
 @dataclass(frozen=True)

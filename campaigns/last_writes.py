@@ -1,0 +1,58 @@
+"""What a transaction writes last: rows nobody reads before the commit, and counters that many acts meet in.
+
+At the end they take one statement a table, and a counter is held from there to the commit, not from the first step of
+an act on. Tables go in the order of their names and counters in the order of their keys, so that no two acts wait for
+each other. What a savepoint gathered is written before its release, and is gone with it when it is rolled back.
+"""
+
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session as OrmSession
+from sqlmodel import Session, SQLModel
+
+from campaigns.storage import add_up_all, store_all
+
+_ROWS, _SUMS = "rows_to_write_last", "sums_to_add_last"
+_Sums = dict[tuple[type[SQLModel], tuple[str, ...]], dict[tuple[Any, ...], dict[str, int]]]
+
+
+def store_last(session: Session, table: type[SQLModel], **values: Any) -> None:
+    """Insert a row before the commit. All rows of a table have the same columns."""
+    session.info.setdefault(_ROWS, {}).setdefault(table, []).append(values)
+
+
+def add_up_last(session: Session, table: type[SQLModel], key: dict[str, Any], **amounts: int) -> None:
+    """Add to the counters of one row before the commit, making it when it is not there."""
+    sums: _Sums = session.info.setdefault(_SUMS, {})
+    row = sums.setdefault((table, tuple(key)), {}).setdefault(tuple(key.values()), dict.fromkeys(amounts, 0))
+    for name, amount in amounts.items():
+        row[name] += amount
+
+
+def write_last(session: OrmSession) -> None:
+    """Write what was gathered. Runs by itself before each commit."""
+    rows = session.info.pop(_ROWS, None)
+    sums: _Sums | None = session.info.pop(_SUMS, None)
+    if rows is None and sums is None:
+        return
+    session.flush()
+    for table in sorted(rows or {}, key=_name):
+        store_all(session, table, (rows or {})[table])
+    for table, key in sorted(sums or {}, key=lambda one: _name(one[0])):
+        gathered = sorted((sums or {})[table, key].items(), key=lambda one: [str(part) for part in one[0]])
+        moved = [dict(zip(key, at, strict=True)) | amounts for at, amounts in gathered if any(amounts.values())]
+        add_up_all(session, table, key, moved)
+
+
+def _name(table: type[SQLModel]) -> str:
+    return str(table.__tablename__)
+
+
+def _forget(session: OrmSession, _: object) -> None:
+    session.info.pop(_ROWS, None)
+    session.info.pop(_SUMS, None)
+
+
+event.listen(OrmSession, "before_commit", write_last)
+event.listen(OrmSession, "after_soft_rollback", _forget)
