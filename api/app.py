@@ -99,7 +99,11 @@ from campaigns.worker import Worker
 VERSION = "0.1.0"
 # That run endpoints. They share one interpreter with the scan path, so more of them only make scans wait.
 THREADS = 8
+# In the order in which a path is looked for: what crowds do comes first.
 _ROUTERS = (
+    check_in,
+    ballots,
+    shopper,
     identity,
     members,
     keys,
@@ -118,11 +122,8 @@ _ROUTERS = (
     jobs,
     care,
     front,
-    check_in,
     report,
-    shopper,
     acts,
-    ballots,
     legal,
     me,
     staff,

@@ -78,7 +78,8 @@ class Acting:
             raise NotFound(f"There is no such {what}.")
 
 
-def get_services(request: Request) -> Services:
+# A plain function would be sent to a thread and back for each request.
+async def get_services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
@@ -101,7 +102,7 @@ Session = Annotated[DbSession, Depends(open_session, scope="function")]
 ReadSession = Annotated[DbSession, Depends(open_snapshot, scope="function")]
 
 
-def read_now(core: Core) -> datetime:
+async def read_now(core: Core) -> datetime:
     return core.clock()
 
 

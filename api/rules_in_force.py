@@ -1,41 +1,45 @@
-"""The version of each mission's rules in force, in memory: an act records it and shall not generate a text for it.
+"""What is in force, in memory: each mission's rules, and the mission with its steps that a campaign's scans lead to.
 
-An announcement drops what it touches; a look-up that one overtook is used once and not kept (generation number).
+An act records the one and completes the other, and shall neither generate a text nor read them again. An announcement
+drops what it touches; a look-up that one overtook is used once and not kept (generation number).
 """
 
 import threading
+from collections.abc import Callable
 from datetime import datetime
+from typing import Generic, TypeVar
 from uuid import UUID
 
-from campaigns import identity, legal
+from campaigns import identity, legal, missions
 from campaigns.legal import Document, LegalVersion
-from campaigns.missions import Mission
+from campaigns.missions import Led, Mission
 from campaigns.storage import Database
 
-KEPT = 5_000  # missions
+KEPT = 5_000  # missions, and campaigns
+Known = TypeVar("Known")
 
 
-class RulesInForce:
-    """The versions this process knows to be in force, by mission."""
+class Shelf(Generic[Known]):
+    """What this process knows, by id, with the ids of the campaign and organisation whose changes end it."""
 
     def __init__(self) -> None:
-        self._kept: dict[UUID, tuple[UUID, UUID, UUID]] = {}  # mission -> version, campaign, organisation
+        self._kept: dict[UUID, tuple[Known, tuple[UUID, ...]]] = {}
         self._generation = 0
         self._lock = threading.Lock()
 
-    def version_id(self, database: Database, mission: Mission, *, now: datetime) -> UUID:
-        """The version in force now, made when the rules changed. Opens sessions of its own unless it is known."""
-        known = self._kept.get(mission.id)
+    def find(self, id: UUID, look: Callable[[], tuple[Known, tuple[UUID, ...]]]) -> Known:
+        """What is known, else what `look` finds."""
+        known = self._kept.get(id)
         if known is not None:
             return known[0]
         generation = self._generation
-        version = in_force(database, Document.RULES, mission.organisation_id, mission, now=now)
+        found = look()
         with self._lock:
             if generation == self._generation:
                 if len(self._kept) >= KEPT:
                     self._kept.pop(next(iter(self._kept)))
-                self._kept[mission.id] = (version.id, mission.campaign_id, mission.organisation_id)
-        return version.id
+                self._kept[id] = found
+        return found[0]
 
     def hear(self, kind: str, id: UUID) -> None:
         """Forget what a committed change of a campaign, its mission or its organisation may have put out of force."""
@@ -43,9 +47,40 @@ class RulesInForce:
             return
         with self._lock:
             self._generation += 1
-            for mission_id, (_, *owners) in list(self._kept.items()):
+            for name, (_, owners) in list(self._kept.items()):
                 if kind == "everything" or id in owners:
-                    del self._kept[mission_id]
+                    del self._kept[name]
+
+
+class RulesInForce:
+    """The versions this process knows to be in force, by mission, and the missions of campaigns."""
+
+    def __init__(self) -> None:
+        self._versions: Shelf[UUID] = Shelf()
+        self._led: Shelf[Led] = Shelf()
+
+    def version_id(self, database: Database, mission: Mission, *, now: datetime) -> UUID:
+        """The version in force now, made when the rules changed. Opens sessions of its own unless it is known."""
+
+        def look() -> tuple[UUID, tuple[UUID, ...]]:
+            version = in_force(database, Document.RULES, mission.organisation_id, mission, now=now)
+            return version.id, (mission.campaign_id, mission.organisation_id)
+
+        return self._versions.find(mission.id, look)
+
+    def led_to(self, database: Database, campaign_id: UUID) -> Led:
+        """Where scans of a campaign lead, for reading. Opens a session of its own unless it is known."""
+
+        def look() -> tuple[Led, tuple[UUID, ...]]:
+            with database.snapshot() as session:
+                return missions.led_to(session, campaign_id), (campaign_id,)
+
+        return self._led.find(campaign_id, look)
+
+    def hear(self, kind: str, id: UUID) -> None:
+        """Forget what a committed change may have put out of force."""
+        self._versions.hear(kind, id)
+        self._led.hear(kind, id)
 
 
 def in_force(

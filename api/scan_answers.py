@@ -29,7 +29,7 @@ from api.scan_headers import (
     printable,
     wants_json,
 )
-from campaigns import ids, missions
+from campaigns import ids
 from campaigns.errors import CampaignError
 from campaigns.missions import Mission
 from campaigns.planning import State
@@ -176,8 +176,8 @@ class Answers:
         """The campaign's mission; None also while the database is away, for the scan is stored all the same."""
         if self._core.database.is_away:
             return None
-        with suppress(OperationalError), self._core.database.snapshot() as session:
-            return missions.mission_of(session, entry.campaign.id)
+        with suppress(OperationalError):
+            return self._core.rules.led_to(self._core.database, entry.campaign.id).mission
         return None
 
     async def unavailable(

@@ -281,7 +281,7 @@ class History:
                     session,
                     receipt,
                     one.entry,
-                    missions.ground_of(session, receipt, one.entry),
+                    missions.ground_of(session, receipt, missions.led_to(session, one.entry.campaign.id)),
                     cookie=one.shopper.cookie,
                     language=one.shopper.language,
                     position=None,

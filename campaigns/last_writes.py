@@ -5,6 +5,8 @@ an act on. Tables go in the order of their names and counters in the order of th
 each other. What a savepoint gathered is written before its release, and is gone with it when it is rolled back.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import event
@@ -43,6 +45,14 @@ def write_last(session: OrmSession) -> None:
         gathered = sorted((sums or {})[table, key].items(), key=lambda one: [str(part) for part in one[0]])
         moved = [dict(zip(key, at, strict=True)) | amounts for at, amounts in gathered if any(amounts.values())]
         add_up_all(session, table, key, moved)
+
+
+@contextmanager
+def savepoint(session: Session) -> Iterator[None]:
+    """A part of a transaction that may fail alone. What was gathered before it is written first, and stays."""
+    write_last(session)
+    with session.begin_nested():
+        yield
 
 
 def _name(table: type[SQLModel]) -> str:

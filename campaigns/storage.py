@@ -279,19 +279,24 @@ def connect_sqlite(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def columns_of(table: type[SQLModel]) -> Any:
+    """The columns of a table for statements of Core: built once and past the unit of work, they take a third."""
+    return table.__table__.c  # type: ignore[attr-defined]  # SQLModel does not type it
+
+
 def upsert(session: Session, table: type[SQLModel]) -> Any:
     """A Core INSERT of this session's dialect, for its ON CONFLICT clause."""
-    return _insert(session.get_bind().dialect.name, table)
+    return insert_into(session.get_bind().dialect.name, table)
 
 
 def store(session: Session, table: type[SQLModel], **values: Any) -> None:
     """Insert a row now, at a third of what the unit of work takes: for what every act writes."""
-    session.execute(_insert(session.get_bind().dialect.name, table), values)
+    session.execute(insert_into(session.get_bind().dialect.name, table), values)
 
 
 def store_all(session: OrmSession, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
     """The same for rows with the same columns."""
-    session.execute(_insert(session.get_bind().dialect.name, table), list(rows))
+    session.execute(insert_into(session.get_bind().dialect.name, table), list(rows))
 
 
 def insert_once(session: Session, table: type[SQLModel], **values: Any) -> bool:
@@ -313,9 +318,14 @@ def changed(session: Session, statement: Any) -> int:
     return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]  # a CursorResult, typed as Result
 
 
+def is_shared(session: Session) -> bool:
+    """Whether others may write beside this transaction. On SQLite whoever writes is alone, and need hold no row."""
+    return session.get_bind().dialect.name == "postgresql"
+
+
 def hold(session: Session, id: UUID) -> None:
-    """Hold an id until the transaction ends, where no row of it can be held. On SQLite whoever writes is alone."""
-    if session.get_bind().dialect.name == "postgresql":
+    """Hold an id until the transaction ends, where no row of it can be held."""
+    if is_shared(session):
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": id.int >> 1 & (1 << 63) - 1})
 
 
@@ -341,7 +351,8 @@ def add_up_all(
 
 
 @cache
-def _insert(dialect: str, table: type[SQLModel]) -> Any:
+def insert_into(dialect: str, table: type[SQLModel]) -> Any:
+    """A Core INSERT of a dialect that knows how many rows went in."""
     kind = sqlite if dialect == "sqlite" else postgresql
     # Without the option SQLAlchemy closes psycopg's cursor first and says -1 for every INSERT, done or refused.
     statement = kind.insert(table.__table__)  # type: ignore[attr-defined]  # SQLModel does not type it
@@ -350,13 +361,13 @@ def _insert(dialect: str, table: type[SQLModel]) -> Any:
 
 @cache
 def _insert_if_absent(dialect: str, table: type[SQLModel]) -> Any:
-    return _insert(dialect, table).on_conflict_do_nothing()
+    return insert_into(dialect, table).on_conflict_do_nothing()
 
 
 @cache
 def _sum(dialect: str, table: type[SQLModel], key: tuple[str, ...], amounts: tuple[str, ...]) -> Any:
-    insert = _insert(dialect, table)
-    columns = table.__table__.c  # type: ignore[attr-defined]  # SQLModel does not type it
+    insert = insert_into(dialect, table)
+    columns = columns_of(table)
     sums = {name: columns[name] + insert.excluded[name] for name in amounts}
     return insert.on_conflict_do_update(index_elements=list(key), set_=sums)
 

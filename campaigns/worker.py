@@ -21,6 +21,7 @@ from campaigns import care, clock, jobs, privacy, scans, tokens
 from campaigns.errors import Conflict
 from campaigns.events import Event
 from campaigns.ids import uuid7
+from campaigns.last_writes import savepoint
 from campaigns.reactions import JOBS, REACTIONS, Chunk, Effect, Reaction
 from campaigns.scans import partitions
 from campaigns.scans.log_start import log_start
@@ -306,7 +307,7 @@ def _plan(session: Session, now: datetime) -> Plan:
 
 def _read_for(session: Session, reaction: Reaction, events: list[Event], now: datetime) -> Effect | None:
     try:
-        with session.begin_nested():
+        with savepoint(session):
             return reaction(session, events, now)
     except Exception:
         return None  # tried again in the writing transaction, each alone, and told there
@@ -324,7 +325,7 @@ def _carry_out(session: Session, plan: Plan, now: datetime) -> Round:
 def _react(session: Session, reaction: Reaction, events: list[Event], effect: Effect | None, now: datetime) -> None:
     """React to events together; when that fails, to each alone, so that one bad event holds up no other."""
     try:
-        with session.begin_nested():
+        with savepoint(session):
             (effect or reaction(session, events, now))(session)
             session.execute(delete(Event).where(col(Event.id).in_([event.id for event in events])))
     except Exception as error:

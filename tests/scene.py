@@ -97,7 +97,7 @@ class Scene:
         presence = fields.pop("presence", 0)
         receipt = fields.pop("receipt", None) or make_receipt(entry, row, presence=presence)
         with self.database.snapshot() as session:
-            ground = missions.ground_of(session, receipt, entry)
+            ground = missions.ground_of(session, receipt, missions.led_to(session, entry.campaign.id))
         with self.database.transaction() as session:
             return missions.check_in(session, receipt, entry, ground, now=now, **fields)
 

@@ -146,11 +146,11 @@ def _cast(
     request: Request, core: Services, mission: str, asked: VoteCreate, idea_id: UUID
 ) -> tuple[Mission, Participant, str | None, Cast]:
     with core.database.snapshot() as session:
-        rules = core.rules.version_id(core.database, mission_named(session, mission), now=core.clock())
+        found = mission_named(session, mission)
+    rules = core.rules.version_id(core.database, found, now=core.clock())
     with core.database.transaction() as session:
         session.connection()
         now = core.clock()  # after the wait for our turn: who waited past the close is too late
-        found = mission_named(session, mission)
         campaign = session.get_one(Campaign, found.campaign_id)
         person, secret = missions.recognise_or_join(
             session,

@@ -74,8 +74,9 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
             return _wrong_till_code(request, core, entry, asked, language, now)
 
     def act() -> CheckedIn:
+        led = core.rules.led_to(core.database, entry.campaign.id)
         with core.database.snapshot() as session:
-            ground = missions.ground_of(session, receipt, entry)
+            ground = missions.ground_of(session, receipt, led)
         rules = core.rules.version_id(core.database, ground.mission, now=now) if ground.mission else None
         with core.database.transaction() as session:
             return missions.check_in(

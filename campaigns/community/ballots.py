@@ -9,10 +9,11 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Integer, String, Uuid, exists, literal, select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlmodel import Session, col
 from sqlmodel import select as rows
 
@@ -40,7 +41,7 @@ from campaigns.missions.models import CompletionState
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.scans import CheckIn
-from campaigns.storage import changed, insert_once, upsert
+from campaigns.storage import changed, columns_of, insert_into, insert_once, is_shared
 
 UNDER_AGE = "Votes can be cast from 15 years on. You can go on checking in. If this is a mistake, ask us to mend it."
 SPENT = "This proof of presence opened a ballot already. Check in again."
@@ -87,7 +88,7 @@ def cast_vote(
     (`quota_used`), a spent proof (`proof_used`), a closed round or campaign.
     """
     voter, act = voter_of(secret, person.id), act_of(secret, person.id, client_id)
-    first = session.exec(rows(Vote).where(Vote.voter == voter, Vote.cast_key == act)).first()
+    first = _cast_by(session, voter, act)
     if first is not None:
         return _answer(session, session.get_one(Round, first.round_id), first, is_replay=True)
     if person.is_under_15:
@@ -110,13 +111,13 @@ def cast_vote(
         cast_key=act,
         rules_version_id=rules_version_id,
     )
-    stored = _take_a_slot(session, round, vote, now=now)
+    stored, left = _take_a_slot(session, round, vote, now=now)
     if stored.id != vote.id:
-        return _answer(session, round, stored, is_replay=True)
+        return Cast(stored, round, left, is_replay=True)
     _count(session, mission, stored, +1)
     _complete_step(session, mission, campaign, person, round, ballot, phase=phase, now=now)
     record_event(session, "vote.cast", now=now, round_id=round.id, mission_id=mission.id)
-    return _answer(session, round, stored, is_replay=False)
+    return Cast(stored, round, left, is_replay=False)
 
 
 def withdraw_vote(
@@ -217,22 +218,23 @@ def voted_ideas(session: Session, round_id: UUID, voter: str) -> set[UUID]:
 def _hold(session: Session, round_id: UUID, *, phase: str, now: datetime) -> Round:
     """The round as it stands, held to the commit; its rules freeze with the first vote that counts.
 
-    The UPDATE comes first: two first voters who both held the row already would wait for each other.
+    The UPDATE comes first: two first voters who both held the row already would wait for each other. A round that was
+    frozen stays so.
     """
-    if phase == "live":
+    known = session.get_one(Round, round_id)
+    if phase == "live" and known.first_vote_at is None:
         mine = col(Round.id) == round_id
         freeze = update(Round).where(mine, col(Round.first_vote_at).is_(None)).values(first_vote_at=now)
         session.execute(freeze.execution_options(synchronize_session=False))
+    elif not is_shared(session):
+        return known
     query = rows(Round).where(Round.id == round_id).with_for_update(read=True)
     return session.exec(query.execution_options(populate_existing=True)).one()
 
 
 def _require_votable(session: Session, mission: Mission, idea_id: UUID, *, phase: str) -> None:
-    found = session.execute(
-        select(col(Idea.state)).where(
-            col(Idea.id) == idea_id, col(Idea.mission_id) == mission.id, col(Idea.phase) == phase
-        )
-    ).scalar()
+    at = {"idea": idea_id, "mission": mission.id, "in_phase": phase}
+    found = session.execute(_STATE_OF_IDEA, at).scalar()
     if found is None:
         raise NotFound("There is no such idea in this mission.")
     if found not in VOTABLE:
@@ -250,9 +252,7 @@ def _ballot_of(
     if not proofs:
         raise unproven(round)
     for proof in proofs:
-        insert_once(
-            session,
-            Ballot,
+        opened = Ballot(
             id=uuid4(),
             round_id=round.id,
             phase=phase,
@@ -261,6 +261,8 @@ def _ballot_of(
             presence=proof.presence,
             live=0,
         )
+        if insert_once(session, Ballot, **opened.model_dump()):
+            return opened
         found = find_ballot(session, round.id, voter, phase=phase)
         if found is not None:
             return found
@@ -289,8 +291,8 @@ def unproven(round: Round) -> Forbidden:
     )
 
 
-def _take_a_slot(session: Session, round: Round, vote: Vote, *, now: datetime) -> Vote:
-    """Store the vote in the voter's first free slot; the vote of its twin when that was first (I7, I9).
+def _take_a_slot(session: Session, round: Round, vote: Vote, *, now: datetime) -> tuple[Vote, int]:
+    """Store the vote in the voter's first free slot, and how many are left; its twin's when that was first (I7, I9).
 
     A slot that another vote of theirs took meanwhile is refused by its UNIQUE, and the next one is tried.
     """
@@ -298,10 +300,10 @@ def _take_a_slot(session: Session, round: Round, vote: Vote, *, now: datetime) -
         taken = _slots(session, round.id, vote)
         slot = next((one for one in range(1, round.quota + 1) if one not in taken), None)
         if slot is not None and _insert(session, vote, slot, now=now):
-            return _fresh(session, Vote.id == vote.id)
-        first = session.exec(rows(Vote).where(Vote.voter == vote.voter, Vote.cast_key == vote.cast_key)).first()
+            return vote, round.quota - len(taken) - 1
+        first = _cast_by(session, vote.voter, vote.cast_key)
         if first is not None:
-            return first
+            return first, round.quota - len(taken)
         _require_open(round, now)
         if vote.idea_id in voted_ideas(session, round.id, vote.voter):
             raise Conflict("You voted for this idea already.", code="already_voted")
@@ -310,26 +312,54 @@ def _take_a_slot(session: Session, round: Round, vote: Vote, *, now: datetime) -
     raise Conflict("Too many votes of yours arrive at once. Try again in a moment.", code="busy")
 
 
+def _cast_by(session: Session, voter: str, act: str) -> Vote | None:
+    id = session.execute(_CAST_BY, {"voter": voter, "act": act}).scalar()
+    return session.get_one(Vote, id) if id is not None else None
+
+
 def _slots(session: Session, round_id: UUID, vote: Vote) -> set[int | None]:
-    query = select(col(Vote.slot)).where(
-        col(Vote.round_id) == round_id,
-        col(Vote.phase) == vote.phase,
-        col(Vote.voter) == vote.voter,
-        col(Vote.slot).is_not(None),
-    )
-    return set(session.execute(query).scalars())
+    at = {"round": round_id, "in_phase": vote.phase, "voter": vote.voter}
+    return set(session.execute(_SLOTS, at).scalars())
 
 
 def _insert(session: Session, vote: Vote, slot: int, *, now: datetime) -> bool:
     """Store a vote where its round is open at `now`; whether it went in."""
     values = vote.model_dump() | {"slot": slot, "state": VoteState.CAST.value}
-    kinds = {UUID: Uuid(), int: Integer(), str: String()}
-    columns = Vote.__table__.c  # type: ignore[attr-defined]  # SQLModel does not type it
-    chosen = select(
-        *(literal(value, kinds.get(type(value), columns[name].type)) for name, value in values.items())
-    ).where(col(Round.id) == vote.round_id, col(Round.opens_at) <= now, col(Round.closes_at) > now)
-    statement = upsert(session, Vote).from_select(list(values), chosen).on_conflict_do_nothing()
-    return changed(session, statement.execution_options(preserve_rowcount=True)) > 0
+    statement = _insert_while_open(session.get_bind().dialect.name)
+    if not session.execute(statement, {f"new_{name}": value for name, value in values.items()} | {"now": now}).rowcount:  # type: ignore[attr-defined]  # a CursorResult
+        return False
+    vote.slot = slot
+    return True
+
+
+@cache
+def _insert_while_open(dialect: str) -> Any:
+    names = [column.name for column in columns_of(Vote)]
+    new = (bindparam(f"new_{name}", type_=columns_of(Vote)[name].type) for name in names)
+    rounds = columns_of(Round)
+    chosen = select(*new).where(
+        rounds.id == bindparam("new_round_id"), rounds.opens_at <= bindparam("now"), rounds.closes_at > bindparam("now")
+    )
+    return insert_into(dialect, Vote).from_select(names, chosen).on_conflict_do_nothing()
+
+
+_VOTES, _IDEAS, _BALLOTS = columns_of(Vote), columns_of(Idea), columns_of(Ballot)
+_CAST_BY = select(_VOTES.id).where(_VOTES.voter == bindparam("voter"), _VOTES.cast_key == bindparam("act"))
+_SLOTS = select(_VOTES.slot).where(
+    _VOTES.round_id == bindparam("round"),
+    _VOTES.phase == bindparam("in_phase"),
+    _VOTES.voter == bindparam("voter"),
+    _VOTES.slot.is_not(None),
+)
+_COUNT_ON_BALLOT = (
+    update(Ballot.__table__)  # type: ignore[attr-defined]  # SQLModel does not type it
+    .where(_BALLOTS.id == bindparam("ballot"))
+    .values(live=_BALLOTS.live + bindparam("number"))
+    .returning(_BALLOTS.live)
+)
+_STATE_OF_IDEA = select(_IDEAS.state).where(
+    _IDEAS.id == bindparam("idea"), _IDEAS.mission_id == bindparam("mission"), _IDEAS.phase == bindparam("in_phase")
+)
 
 
 def _require_open(round: Round, now: datetime) -> None:
@@ -342,14 +372,7 @@ def _require_open(round: Round, now: datetime) -> None:
 
 def _count(session: Session, mission: Mission, vote: Vote, number: int) -> None:
     """Move the counters of the vote's ballot, idea, level of presence and mission, in this order."""
-    ballot = (
-        update(Ballot)
-        .where(col(Ballot.id) == vote.ballot_id)
-        .values(live=col(Ballot.live) + number)
-        .returning(col(Ballot.live))
-        .execution_options(synchronize_session=False)
-    )
-    live = session.execute(ballot).scalar_one()
+    live = session.execute(_COUNT_ON_BALLOT, {"ballot": vote.ballot_id, "number": number}).scalar_one()
     key = {"round_id": vote.round_id, "phase": vote.phase}
     add_up_last(session, VoteCounter, {**key, "idea_id": vote.idea_id}, votes=number)
     if live == max(number, 0):  # the first of theirs that stands, or the last one that stood

@@ -17,12 +17,14 @@ from campaigns.missions.people import PERSON_COLUMNS, forget, recognise, recogni
 from campaigns.missions.recount import differences, recount
 from campaigns.missions.reversal import least_presence, reverse
 from campaigns.missions.service import (
+    Led,
     Standing,
     StepPlan,
     change_mission,
     counters,
     find_mission,
     fold_counters,
+    led_to,
     list_missions,
     mission_by_id,
     mission_by_name,
@@ -39,6 +41,7 @@ __all__ = [
     "CheckedIn",
     "GoalMetric",
     "Ground",
+    "Led",
     "Membership",
     "Mission",
     "Mode",
@@ -63,6 +66,7 @@ __all__ = [
     "forget",
     "ground_of",
     "least_presence",
+    "led_to",
     "list_missions",
     "mission_by_id",
     "mission_by_name",

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, update
+from sqlalchemy import Integer, bindparam, case, cast, exists, func, update
 from sqlalchemy import select as columns
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col
 
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict
@@ -25,7 +25,7 @@ from campaigns.missions.models import (
 )
 from campaigns.participants import Participant
 from campaigns.planning import Campaign, State
-from campaigns.storage import changed, insert_once
+from campaigns.storage import changed, columns_of, insert_once, is_shared
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def take_part(
     if is_new:
         count(session, mission, "participants", phase=phase)
         record_event(session, "mission.joined", now=now, mission_id=mission.id, participant_id=person.id)
-    else:
+    elif is_shared(session):
         hold_membership(session, mission.id, person.id, phase)
     return is_new
 
@@ -129,7 +129,7 @@ def complete(
         count(session, mission, "completions", phase=phase)
     record_event(session, "step.completed", now=now, step_id=step.id, participant_id=person.id)
     if state is CompletionState.VERIFIED:
-        note_completed(session, mission.id, person.id, phase, now=now)
+        _note_completed(session, mission.id, person.id, phase, now=now)
     return StepOutcome(step, state.value)
 
 
@@ -151,33 +151,49 @@ def _takes(session: Session, fields: dict[str, Any], *, now: datetime) -> bool:
     return changed(session, update(StepCompletion).where(*key, gives_way).values(**fields)) > 0
 
 
-def note_completed(session: Session, mission_id: UUID, participant_id: UUID, phase: str, *, now: datetime) -> bool:
-    """Note that a person completed a mission when all its steps are done, or that they no longer did; what holds."""
-    query = columns(col(StepCompletion.step_id), func.count()).where(
-        col(StepCompletion.mission_id) == mission_id,
-        col(StepCompletion.participant_id) == participant_id,
-        col(StepCompletion.phase) == phase,
-        col(StepCompletion.state) == CompletionState.VERIFIED,
-    )
-    done: dict[UUID, int] = dict(session.execute(query.group_by(col(StepCompletion.step_id))).all())
-    steps = session.exec(select(Step).where(Step.mission_id == mission_id)).all()
-    is_complete = all(done.get(step.id, 0) >= step.times for step in steps)
-    was_other = col(Membership.completed_at).is_(None) if is_complete else col(Membership.completed_at).is_not(None)
-    turned = changed(
-        session,
-        update(Membership)
-        .where(
-            col(Membership.mission_id) == mission_id,
-            col(Membership.participant_id) == participant_id,
-            col(Membership.phase) == phase,
-            was_other,
-        )
-        .values(completed_at=now if is_complete else None)
-        .execution_options(synchronize_session=False),
-    )
-    if turned and is_complete:
+def note_undone(session: Session, mission_id: UUID, participant_id: UUID, phase: str) -> bool:
+    """Note that a person no longer completed a mission, when a step of it is open again; whether that is new."""
+    at = {"mission": mission_id, "person": participant_id, "in_phase": phase}
+    return bool(session.execute(_UNDONE, at).rowcount)  # type: ignore[attr-defined]  # a CursorResult
+
+
+def _note_completed(session: Session, mission_id: UUID, participant_id: UUID, phase: str, *, now: datetime) -> None:
+    """Note that a person completed a mission, when this act closed its last step. One statement: every act runs it."""
+    at = {"mission": mission_id, "person": participant_id, "in_phase": phase, "now": now}
+    if session.execute(_COMPLETED, at).rowcount:  # type: ignore[attr-defined]  # a CursorResult
         record_event(session, "mission.completed", now=now, mission_id=mission_id, participant_id=participant_id)
-    return is_complete
+
+
+def _turn(*, completed: bool) -> Any:
+    """The statement that notes a membership as completed, or as completed no more, if the steps say so."""
+    steps, done, member = columns_of(Step), columns_of(StepCompletion), columns_of(Membership)
+    number = (
+        columns(func.count())
+        .where(
+            done.step_id == steps.id,
+            done.participant_id == bindparam("person"),
+            done.phase == bindparam("in_phase"),
+            done.state == CompletionState.VERIFIED.value,
+        )
+        .scalar_subquery()
+    )
+    named = [one.value for one in Repeat]
+    times = case(
+        (steps.repeat.in_(named), 1), else_=cast(case((steps.repeat.in_(named), "1"), else_=steps.repeat), Integer)
+    )
+    is_open = exists().where(steps.mission_id == bindparam("mission"), number < times)
+    mine = (
+        member.mission_id == bindparam("mission"),
+        member.participant_id == bindparam("person"),
+        member.phase == bindparam("in_phase"),
+    )
+    turn = update(Membership.__table__).where(*mine)  # type: ignore[attr-defined]  # SQLModel does not type it
+    if completed:
+        return turn.where(member.completed_at.is_(None), ~is_open).values(completed_at=bindparam("now"))
+    return turn.where(member.completed_at.is_not(None), is_open).values(completed_at=None)
+
+
+_COMPLETED, _UNDONE = _turn(completed=True), _turn(completed=False)
 
 
 def period_of(repeat: str, instant: datetime, time_zone: str) -> str:

@@ -21,7 +21,7 @@ from campaigns.missions.models import (
     StepKind,
 )
 from campaigns.missions.people import first_person, recognise_or_join
-from campaigns.missions.service import mission_of, steps_of
+from campaigns.missions.service import Led, steps_of
 from campaigns.participants import Participant
 from campaigns.scans import CheckIn, Position, Receipt, SealedFix
 from campaigns.storage import store
@@ -55,12 +55,11 @@ class Ground:
     reasons: str
 
 
-def ground_of(session: Session, receipt: Receipt, entry: Entry) -> Ground:
-    """The mission of a scan's campaign with the steps a check-in is worth, the check-in it has, its reasons."""
-    mission = mission_of(session, entry.campaign.id)
-    steps = [step for step in steps_of(session, mission.id) if step.kind in ON_CHECK_IN] if mission else []
-    first = scans.find_check_in(session, receipt.scan_id)
-    return Ground(mission, steps, first, scans.reasons_of(session, receipt.scan_id))
+def ground_of(session: Session, receipt: Receipt, led: Led) -> Ground:
+    """What a check-in on this scan rests on: its mission's steps that one is worth, the one it has, its reasons."""
+    worth = [step for step in led.steps if step.kind in ON_CHECK_IN]
+    reasons, is_known = scans.standing_of(session, receipt.scan_id)
+    return Ground(led.mission, worth, scans.find_check_in(session, receipt.scan_id) if is_known else None, reasons)
 
 
 def check_in(

@@ -12,7 +12,7 @@ from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
 from campaigns.ids import instant_of
-from campaigns.missions.acts import count, hold_membership, note_completed, period_of
+from campaigns.missions.acts import count, hold_membership, note_undone, period_of
 from campaigns.missions.codes import find_naming, together_at
 from campaigns.missions.models import (
     ON_CHECK_IN,
@@ -55,8 +55,7 @@ def reverse(session: Session, voided: Voided, now: datetime) -> list[Effect]:
         effects += _meeting(session, mission, naming, voided.reason)
         people.add(naming.friend_id)
     for person_id in sorted(people):
-        was = _completed_at(session, mission, person_id, act.phase)
-        if was and not note_completed(session, mission.id, person_id, act.phase, now=now):
+        if note_undone(session, mission.id, person_id, act.phase):
             effects.append(Effect("mission", mission.id))
     return effects
 
@@ -233,13 +232,3 @@ def _reverse(session: Session, mission: Mission, completion: StepCompletion, rea
         count(session, mission, "completions", -1, phase=completion.phase)
     session.refresh(completion)
     return Effect("completion", completion.id)
-
-
-def _completed_at(session: Session, mission: Mission, participant_id: UUID, phase: str) -> datetime | None:
-    return session.exec(
-        select(Membership.completed_at).where(
-            Membership.mission_id == mission.id,
-            Membership.participant_id == participant_id,
-            Membership.phase == phase,
-        )
-    ).first()

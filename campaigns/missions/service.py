@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import delete, func
@@ -34,7 +34,7 @@ from campaigns.missions.models import (
 from campaigns.participants import Participant
 from campaigns.planning import Campaign, State
 from campaigns.scans import CheckIn
-from campaigns.storage import find_own
+from campaigns.storage import columns_of, find_own
 
 _SLUG = re.compile(r"[a-z0-9-]{1,80}\Z")
 
@@ -146,6 +146,19 @@ def mission_of(session: Session, campaign_id: UUID) -> Mission | None:
     return session.exec(select(Mission).where(Mission.campaign_id == campaign_id).order_by(col(Mission.id))).first()
 
 
+class Led(NamedTuple):
+    """The mission a campaign's scans lead to, and its steps in their order."""
+
+    mission: Mission | None
+    steps: Sequence[Step]
+
+
+def led_to(session: Session, campaign_id: UUID) -> Led:
+    """Where scans of a campaign lead."""
+    mission = mission_of(session, campaign_id)
+    return Led(mission, steps_of(session, mission.id) if mission else [])
+
+
 def mission_by_name(session: Session, name: str) -> Mission:
     """A mission by slug; NotFound else."""
     mission = session.exec(select(Mission).where(Mission.slug == name)).first() if _SLUG.match(name) else None
@@ -184,12 +197,12 @@ def counters(session: Session, mission_id: UUID, *, phase: str = "live") -> dict
         col(MissionCounter.mission_id) == mission_id, col(MissionCounter.phase) == phase
     )
     rows = session.execute(sums.group_by(col(MissionCounter.metric)))
-    return {metric: int(total) for metric, total in rows if total}
+    return {metric: int(total) for metric, total in rows}
 
 
 def fold_counters(session: Session) -> None:
     """Add what earlier processes counted to the counters of none (0). An act that comes between counts anew."""
-    gone = delete(MissionCounter).where(col(MissionCounter.writer) != 0).returning(*MissionCounter.__table__.c)  # type: ignore[attr-defined]  # SQLModel does not type it
+    gone = delete(MissionCounter).where(col(MissionCounter.writer) != 0).returning(*columns_of(MissionCounter))
     for row in session.execute(gone).mappings().all():
         key = {name: row[name] for name in ("mission_id", "phase", "metric")}
         add_up_last(session, MissionCounter, {**key, "writer": 0}, total=row["total"])

@@ -1,6 +1,6 @@
 """Scans: the log, its verdicts, receipts, positions and check-ins."""
 
-from campaigns.scans.check_ins import check_in, find_check_in, find_void, reasons_of, try_till_code
+from campaigns.scans.check_ins import check_in, find_check_in, find_void, standing_of, try_till_code
 from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique_visitors
 from campaigns.scans.forgetting import PERSON_COLUMNS, forget, forget_positions
 from campaigns.scans.judge import judge, rejudge
@@ -57,13 +57,13 @@ __all__ = [
     "move_log_start",
     "note_effects",
     "photographed",
-    "reasons_of",
     "recount",
     "rejudge",
     "scan_by_id",
     "scan_of",
     "sight",
     "standing_judgements",
+    "standing_of",
     "take_writer_number",
     "to_store",
     "totals",

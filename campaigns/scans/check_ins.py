@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import bindparam
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
@@ -35,11 +36,17 @@ from campaigns.scans.verdict import (
     judge_further,
     located,
 )
-from campaigns.storage import changed, hold, insert_once, upsert
+from campaigns.storage import changed, columns_of, hold, insert_once, upsert
 from campaigns.tokens.directory import Entry, Serial
 
 BETWEEN_PLACES = timedelta(minutes=3)  # nobody is counted at two places within it
 PLACES_A_DAY = 10  # of one person; more is a tour of codes, not of shops
+_CHECK_INS, _SCANS, _VOIDS = columns_of(CheckIn), columns_of(Scan), columns_of(ScanVoid)
+_VOIDED = columns(_VOIDS.scan_id).where(_VOIDS.scan_id == bindparam("scan"))
+_STANDING = columns(
+    columns(_SCANS.reasons).where(_SCANS.id == bindparam("scan")).scalar_subquery(),
+    columns(_CHECK_INS.id).where(_CHECK_INS.scan_id == bindparam("scan")).scalar_subquery(),
+)
 _SPENDING = (*EARNING, Verdict.HELD)  # scans whose check-in uses a serial up: robots and trials of a draft do not
 
 
@@ -101,7 +108,7 @@ def check_in(
     """
     receipt.require_fresh(now, ACT_LIFE)
     hold(session, receipt.scan_id)  # against who voids it just now
-    is_voided = find_void(session, receipt.scan_id) is not None
+    is_voided = session.execute(_VOIDED, {"scan": receipt.scan_id}).first() is not None
     receipt = _as_proved(session, receipt, entry)
     confirm(session, receipt, now=now)
     late = now - receipt.scanned_at > PRESENCE_LIFE
@@ -148,9 +155,10 @@ def check_in(
     return CheckIn(**values)
 
 
-def reasons_of(session: Session, scan_id: UUID) -> str:
-    """The reasons written with a scan, comma-separated; none for a scan that is still on its way."""
-    return session.execute(columns(col(Scan.reasons)).where(col(Scan.id) == scan_id)).scalar() or ""
+def standing_of(session: Session, scan_id: UUID) -> tuple[str, bool]:
+    """The reasons written with a scan, comma-separated, none while it is on its way; and whether it was checked in."""
+    reasons, check_in_id = session.execute(_STANDING, {"scan": scan_id}).one()
+    return reasons or "", check_in_id is not None
 
 
 def find_void(session: Session, scan_id: UUID) -> ScanVoid | None:

@@ -83,10 +83,9 @@ def _keep_position(
     fence, distance = position.fence(place)
     if late and fence is Geofence.INSIDE:
         fence = Geofence.MAYBE
-    kept = list(_fixes(session, receipt.scan_id))
     values: dict[str, Any] = {
         "scan_id": receipt.scan_id,
-        "slot": len(kept) + 1,
+        "slot": 1,
         "geofence": fence.value,
         "distance_m": distance,
         "cell": position.cell,
@@ -97,9 +96,11 @@ def _keep_position(
         "visitor_key": receipt.visitor_key,
         "point": sealed.point,
     }
-    if len(kept) < 2 and insert_once(session, ScanPosition, **values):
-        kept.append(ScanPosition(**values))
-    return _smallest(kept)
+    if insert_once(session, ScanPosition, **values):  # as most are
+        return ScanPosition(**values)
+    values["slot"] = 2
+    insert_once(session, ScanPosition, **values)
+    return best_fix(session, receipt.scan_id)
 
 
 def _fixes(session: Session, scan_id: UUID) -> Sequence[ScanPosition]:

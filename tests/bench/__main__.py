@@ -12,8 +12,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.bench.acts import acts
 from tests.bench.codes import codes
 from tests.bench.confirm import confirm
+from tests.bench.crowd import crowd
 from tests.bench.measure import Bench
 from tests.bench.memory import memory
 from tests.bench.mixed import mixed
@@ -32,6 +34,8 @@ PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "rows": rows,
     "processes": processes,
     "memory": memory,
+    "acts": acts,
+    "crowd": crowd,
     "mixed": mixed,
     "slow": slow,
     "codes": codes,

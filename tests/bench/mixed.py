@@ -57,10 +57,10 @@ def beside_acts(bench: Bench, shop: Shop, pid: int, name: str, work: wrk.Workloa
 
 
 @contextmanager
-def crowd_of(shop: Shop) -> Iterator[subprocess.Popen[str]]:
-    """The people, each of whom has checked in once before the block begins."""
+def crowd_of(shop: Shop, people: int = PEOPLE, **asked: Any) -> Iterator[subprocess.Popen[str]]:
+    """The people, each of whom has checked in once before the block. With `mission` and `ideas` they vote too."""
     command = [sys.executable, "-m", "tests.bench.shoppers"]
-    asked = {"url": shop.url, "places": shop.places, "people": PEOPLE}
+    asked |= {"url": shop.url, "places": shop.places, "people": people}
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd:
         assert crowd.stdin is not None
         assert crowd.stdout is not None

@@ -180,7 +180,7 @@ def make_campaigns(shop: Shop) -> None:
                 title="An orchard for the school",
                 promise="A tree for each hundred visits",
                 goal={"metric": "check_ins", "value": 2000},
-                steps=[{"kind": "scan", "min_presence": 1, "repeat": "daily"}, {"kind": "idea"}],
+                steps=[{"kind": "scan", "min_presence": 1, "repeat": "daily"}, {"kind": "idea"}, {"kind": "vote"}],
             )
             path = f"/v1/campaigns/{campaign}/tokens"
             made = [(post(path, medium="qr", place_id=place_id)["code"], place_id) for place_id in place_ids]

@@ -1,7 +1,8 @@
 """People who scan and check in, as fast as they are answered, until standard input ends: a process of its own.
 
-Reads a JSON line `{url, places: [[code, place id]], people}`, says "ready" when everyone has checked in once, and at
-the end prints `{scans, check_ins, p99_ms, errors, first_error}`. Each act is of a new person, for no cookie is kept.
+Reads a JSON line `{url, places: [[code, place id]], people, mission, ideas}`, says "ready" when everyone has checked in
+once, and at the end prints `{scans, check_ins, votes, p99_ms, errors, first_error}`. With ideas each one votes for one
+of them then. Every visit is of a new person: no cookie is kept for the next.
 """
 
 import json
@@ -27,11 +28,13 @@ class Shopper(threading.Thread):
 
     def __init__(self, number: int, asked: dict[str, Any], till_key: bytes, stopping: threading.Event) -> None:
         super().__init__(daemon=True)
-        self.scans = 0
-        self.took_ms: list[float] = []  # of each check-in
+        self.scans = self.check_ins = self.votes = 0
+        self.took_ms: list[float] = []  # of each act
         self.errors: list[str] = []
         self._chance = random.Random(number)
         self._places = asked["places"]
+        self._mission, self._ideas = asked.get("mission", ""), asked.get("ideas", [])
+        self._cookie = ""
         self._till_key = till_key
         self._stopping = stopping
         address = urlsplit(asked["url"])
@@ -57,8 +60,17 @@ class Shopper(threading.Thread):
             fields = {"till_code": till_code(self._till_key, ids.parse("plc", place_id), window_of(now))}
         else:
             fields = {"lat": self._near(LAT), "lon": self._near(LON), "accuracy_m": "12"}
+        self._cookie = ""
+        self._act(f"/t/{code}/check-in", agent, {"receipt": receipt} | fields)
+        self.check_ins += 1
+        if self._ideas:
+            vote = {"idea": self._chance.choice(self._ideas), "age": "15_or_older"}
+            self._act(f"/m/{self._mission}/votes", agent, vote)
+            self.votes += 1
+
+    def _act(self, path: str, agent: str, fields: dict[str, str]) -> None:
         start = time.monotonic()
-        self._ask("POST", f"/t/{code}/check-in", agent, urlencode({"receipt": receipt} | fields))
+        self._ask("POST", path, agent, urlencode(fields))
         self.took_ms.append((time.monotonic() - start) * 1000)
 
     def _near(self, degrees: float) -> str:
@@ -67,11 +79,12 @@ class Shopper(threading.Thread):
     def _ask(self, method: str, path: str, agent: str, body: str | None = None) -> dict[str, Any]:
         headers = {"User-Agent": agent, "Accept": "application/json"}
         if body is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            headers |= {"Content-Type": "application/x-www-form-urlencoded", "Cookie": self._cookie}
         self._connection.request(method, path, body, headers)
         answer = self._connection.getresponse()
         said = answer.read()
-        if answer.status != 200:
+        self._cookie = answer.headers.get("Set-Cookie", self._cookie).partition(";")[0]
+        if answer.status not in (200, 201):
             raise ValueError(f"{path} answers {answer.status}: {said[:200]!r}")
         found: dict[str, Any] = json.loads(said)
         return found
@@ -96,7 +109,8 @@ def main() -> None:
     errors = [error for one in crowd for error in one.errors]
     figures = {
         "scans": sum(one.scans for one in crowd),
-        "check_ins": len(took_ms),
+        "check_ins": sum(one.check_ins for one in crowd),
+        "votes": sum(one.votes for one in crowd),
         "p99_ms": took_ms[len(took_ms) * 99 // 100] if took_ms else 0,
         "errors": len(errors),
         "first_error": errors[0] if errors else "",

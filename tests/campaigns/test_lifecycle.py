@@ -12,6 +12,7 @@ from campaigns import identity, scans, tokens
 from campaigns.errors import Conflict, Gone, Invalid
 from campaigns.events import Event
 from campaigns.identity import Organisation
+from campaigns.last_writes import write_last
 from campaigns.planning import Campaign, State
 from campaigns.scans import Scan
 from campaigns.scans.returning import Returns
@@ -28,6 +29,7 @@ LATER = NOON + timedelta(hours=1)
 
 
 def names_of(session: Session) -> list[str]:
+    write_last(session)
     return [event.name for event in session.exec(select(Event).order_by(Event.id)).all()]  # type: ignore[arg-type]  # a column
 
 

@@ -386,6 +386,7 @@ def test_who_tried_the_draft_can_still_do_it_for_real(database: Database) -> Non
         assert [one.outcome for one in done.outcomes] == ["verified"]
         standing = missions.standing(session, mission, done.person)
         assert (standing.member, standing.check_ins) == (True, 1)
+    with database.snapshot() as session:
         assert missions.counters(session, mission.id) == {"participants": 1, "check_ins": 1, "completions": 1}
 
 
@@ -394,7 +395,7 @@ def _check_in(session: Session, receipt: Receipt, entry: Entry, *, cookie: str |
         session,
         receipt,
         entry,
-        missions.ground_of(session, receipt, entry),
+        missions.ground_of(session, receipt, missions.led_to(session, entry.campaign.id)),
         cookie=cookie,
         language="fr",
         position=INSIDE,

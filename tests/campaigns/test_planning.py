@@ -13,6 +13,7 @@ from campaigns import planning
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import Event
 from campaigns.ids import show
+from campaigns.last_writes import write_last
 from campaigns.planning import KPIS, Campaign, LaunchFacts, Objective, State
 from campaigns.planning.models import ALL_KPIS
 from campaigns.storage import Database
@@ -49,6 +50,7 @@ def check_move(session: Session, state: str, move: str) -> None:
         MOVES[move](session, campaign)
         assert campaign.state == ALLOWED[state, move]
         assert session.info["announcements"][-1] == ("campaign", campaign.id)
+        write_last(session)
         events = session.exec(select(Event).where(col(Event.name).startswith("campaign."))).all()
         assert [event.facts["campaign_id"] for event in events].count(campaign.id.hex) == 1
         return
