@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -203,7 +203,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(database_url: str, *arguments: str, **settings: str) -> Iterator[Server]:
+def running_server(
+    database_url: str, *arguments: str, module: Sequence[str] = ("api", "serve"), **settings: str
+) -> Iterator[Server]:
     """Start a server on a free port of 127.0.0.1, with one organisation; stop it at the end."""
     port = free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PASSERELLE_")}
@@ -216,7 +218,7 @@ def running_server(database_url: str, *arguments: str, **settings: str) -> Itera
         **settings,
     }
     key = found(database_url, environment["PASSERELLE_SECRET_KEY"])
-    process = subprocess.Popen([sys.executable, "-m", "api", "serve", *arguments], env=environment, cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-m", *module, *arguments], env=environment, cwd=ROOT)
     try:
         wait_until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), seconds=60)
         yield Server(f"http://127.0.0.1:{port}", key, process, environment)

@@ -87,7 +87,8 @@ def check_ins_of(
 ) -> Sequence[CheckIn]:
     """The check-ins of a person that a tour counts, in their order. None within three minutes of another place.
 
-    Such a one is no visit (DOMAIN section 4): of a live campaign only those on a day with a counted visit are taken.
+    Such a one is no visit (DOMAIN section 4). One more of the same code and day is one, though it is not counted again:
+    who came out of a trail's order comes back. What was too soon before the counted one stays too soon.
     """
     rows = session.execute(
         select(CheckIn, Place.time_zone)
@@ -101,13 +102,26 @@ def check_ins_of(
         )
         .order_by(col(CheckIn.checked_in_at), col(CheckIn.id))
     ).all()
-    visits = columns(col(Visit.token_id), col(Visit.civil_day)).where(col(Visit.participant_id) == participant_id)
-    days = {(token_id, day) for token_id, day in session.execute(visits)}
-    return [
-        act
-        for act, zone in rows
-        if phase != "live" or (act.token_id, civil_day(instant_of(act.scan_id), zone).isoformat()) in days
-    ]
+    if phase != "live":
+        return [act for act, _ in rows]
+    visits = columns(col(Visit.token_id), col(Visit.civil_day), col(Visit.check_in_id))
+    found = session.execute(visits.where(col(Visit.participant_id) == participant_id)).all()
+    counted = {(token_id, day): check_in_id for token_id, day, check_in_id in found}
+    kept: list[CheckIn] = []
+    for act, zone in rows:
+        first = counted.get((act.token_id, civil_day(instant_of(act.scan_id), zone).isoformat()))
+        if first is None or instant_of(act.id) < instant_of(first):
+            continue
+        if act.id == first or not _rushed(kept, act):
+            kept.append(act)
+    return kept
+
+
+def _rushed(kept: Sequence[CheckIn], act: CheckIn) -> bool:
+    """Whether this act came within three minutes of the last one, at another place."""
+    if not kept or kept[-1].place_id == act.place_id:
+        return False
+    return abs(instant_of(act.scan_id) - instant_of(kept[-1].scan_id)) < scans.BETWEEN_PLACES
 
 
 def _stop(step: Step, acts: Sequence[CheckIn], done: CheckIn) -> StepOutcome:

@@ -1,6 +1,6 @@
 """Scans: the log, its verdicts, receipts, positions and check-ins."""
 
-from campaigns.scans.check_ins import check_in, find_check_in, find_void, standing_of, try_till_code
+from campaigns.scans.check_ins import BETWEEN_PLACES, check_in, find_check_in, find_void, standing_of, try_till_code
 from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique_visitors
 from campaigns.scans.forgetting import PERSON_COLUMNS, forget, forget_positions
 from campaigns.scans.judge import judge, rejudge
@@ -26,6 +26,7 @@ from campaigns.scans.verdict import EARNING, Judgement, Reason, Verdict
 from campaigns.scans.voiding import Effect, Voided, note_effects, void, void_of, voids_among
 
 __all__ = [
+    "BETWEEN_PLACES",
     "EARNING",
     "PERSON_COLUMNS",
     "CheckIn",

@@ -88,6 +88,26 @@ def test_a_place_that_is_not_named_does_not_count(database: Database) -> None:
     assert outcomes(visit(scene, stranger, 0)) == [("refused", "other_place")]
 
 
+@pytest.mark.parametrize("kind", [StepKind.VISIT_PLACES, StepKind.TRAIL])
+def test_who_was_too_soon_at_the_last_place_comes_again(database: Database, kind: StepKind) -> None:
+    scene, (one, two) = set_tour(database, kind, 2, **({"n": 2} if kind is StepKind.VISIT_PLACES else {}))
+    first = visit(scene, one, 0)
+    assert outcomes(visit(scene, two, 2, first.secret)) == [("refused", "too_soon")]
+    assert outcomes(visit(scene, two, 8, first.secret)) == [("verified", None)]
+    assert scene.counters()["completions"] == 1
+    scene.drain(now=minutes(61))
+    assert scene.problems() == []
+
+
+def test_a_stop_out_of_order_is_made_good_later_that_day_but_not_in_a_rush(database: Database) -> None:
+    scene, (one, two) = set_tour(database, StepKind.TRAIL, 2)
+    first = visit(scene, two, 0)
+    assert outcomes(first) == [("refused", "order")]
+    assert outcomes(visit(scene, one, 10, first.secret)) == [("progress", None)]
+    assert outcomes(visit(scene, two, 12, first.secret)) == [("refused", "too_soon")]
+    assert outcomes(visit(scene, two, 20, first.secret)) == [("verified", None)]
+
+
 def test_a_second_place_within_three_minutes_is_no_visit(database: Database) -> None:
     scene, (one, two) = set_tour(database, StepKind.VISIT_PLACES, 2, n=2)
     first = visit(scene, one, 0)
