@@ -35,6 +35,7 @@ from campaigns.community.models import (
     Rule,
     SubjectKind,
     Totals,
+    VoidReason,
     Vote,
     VoteState,
 )
@@ -81,6 +82,7 @@ from campaigns.community.service import (
     tidy,
 )
 from campaigns.community.tally import LEAST_GROUP, Line, Ranked, Result, result_of, tally, votes_of, votes_of_ideas
+from campaigns.community.voiding import void_ballots
 
 __all__ = [
     "LEAST_GROUP",
@@ -110,6 +112,7 @@ __all__ = [
     "Subject",
     "SubjectKind",
     "Totals",
+    "VoidReason",
     "Vote",
     "VoteState",
     "Waiting",
@@ -155,6 +158,7 @@ __all__ = [
     "tally",
     "tidy",
     "unproven",
+    "void_ballots",
     "voted_ideas",
     "voter_of",
     "votes_of",

@@ -6,6 +6,8 @@ from campaigns.missions.acts import (
     count,
     count_idea,
     count_votes,
+    hold_membership,
+    note_completed,
     period_of,
     require_open,
     take_part,
@@ -17,7 +19,14 @@ from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mo
 from campaigns.missions.online import find_public_code, public_code, require_presence, require_step, share, tell
 from campaigns.missions.people import PERSON_COLUMNS, forget, recognise, recognise_or_join
 from campaigns.missions.recount import differences, recount
-from campaigns.missions.reversal import least_presence, reverse
+from campaigns.missions.reversal import (
+    hold_counters,
+    hold_people,
+    least_presence,
+    rest_on,
+    reverse,
+    verified_of,
+)
 from campaigns.missions.service import (
     Standing,
     StepPlan,
@@ -64,12 +73,16 @@ __all__ = [
     "find_public_code",
     "forget",
     "ground_of",
+    "hold_counters",
+    "hold_membership",
+    "hold_people",
     "least_presence",
     "list_missions",
     "mission_by_id",
     "mission_by_name",
     "mission_of",
     "name_friend",
+    "note_completed",
     "period_of",
     "public_code",
     "recognise",
@@ -79,6 +92,7 @@ __all__ = [
     "require_open",
     "require_presence",
     "require_step",
+    "rest_on",
     "reverse",
     "set_steps",
     "share",
@@ -89,4 +103,5 @@ __all__ = [
     "take_part",
     "tell",
     "validate",
+    "verified_of",
 ]

@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import delete, update
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns.ids import instant_of
@@ -60,6 +61,41 @@ def reverse(session: Session, voided: Voided, now: datetime) -> list[Effect]:
         if was and not note_completed(session, mission.id, person_id, act.phase, now=now):
             effects.append(Effect("mission", mission.id))
     return effects
+
+
+def hold_people(session: Session, voided: Voided) -> None:
+    """Hold the memberships that voiding a scan touches, for a capability whose turn comes before."""
+    mission = mission_of(session, voided.check_in.campaign_id) if voided.check_in else None
+    if voided.check_in is not None and mission is not None:
+        _hold(session, mission, voided.check_in)
+
+
+def hold_counters(session: Session, mission_id: UUID, phase: str) -> None:
+    """Hold a mission's totals of check-ins and completions, in the order in which a check-in moves them."""
+    mine = (col(MissionCounter.mission_id) == mission_id, col(MissionCounter.phase) == phase)
+    both = col(MissionCounter.metric).in_(("check_ins", "completions"))
+    session.execute(columns(MissionCounter).where(*mine, both).order_by(col(MissionCounter.metric)).with_for_update())
+
+
+def verified_of(session: Session, step: Step, participant_id: UUID, phase: str) -> Sequence[StepCompletion]:
+    """A person's verified completions of a step, oldest first."""
+    mine = (StepCompletion.step_id == step.id, StepCompletion.participant_id == participant_id)
+    query = select(StepCompletion).where(*mine, StepCompletion.phase == phase)
+    verified = query.where(StepCompletion.state == CompletionState.VERIFIED.value)
+    order = verified.order_by(col(StepCompletion.completed_at), col(StepCompletion.period))
+    return session.exec(order.execution_options(populate_existing=True)).all()
+
+
+def rest_on(
+    session: Session, mission: Mission, completion: StepCompletion, source_id: UUID | None, *, reason: str
+) -> Effect:
+    """Let a completion rest on another act of its person, or, without one, reverse it."""
+    if source_id is None:
+        return _reverse(session, mission, completion, reason)
+    completion.source_id = source_id
+    session.add(completion)
+    session.flush()
+    return Effect("completion", completion.id, "kept")
 
 
 def _hold(session: Session, mission: Mission, act: CheckIn) -> list[FriendNaming]:
