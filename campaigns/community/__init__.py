@@ -22,6 +22,7 @@ from campaigns.community.comments import (
     post_answer,
     post_comment,
 )
+from campaigns.community.merging import hold_texts, hold_votes, merge
 from campaigns.community.models import (
     Act,
     Ballot,
@@ -127,6 +128,8 @@ __all__ = [
     "forget",
     "has_opened",
     "hide",
+    "hold_texts",
+    "hold_votes",
     "idea_shown",
     "ideas_of",
     "kind_of",
@@ -136,6 +139,7 @@ __all__ = [
     "list_ideas",
     "list_rounds",
     "mark_useful",
+    "merge",
     "newest_of",
     "next_round",
     "open_idea",

@@ -15,6 +15,8 @@ from campaigns.missions.acts import (
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
 from campaigns.missions.kinds import checked_params, repeat_of
+from campaigns.missions.merging import hold as hold_for_merge
+from campaigns.missions.merging import hold_totals, merge
 from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, Step, StepKind
 from campaigns.missions.online import find_public_code, public_code, require_presence, require_step, share, tell
 from campaigns.missions.people import PERSON_COLUMNS, forget, recognise, recognise_or_join
@@ -74,10 +76,13 @@ __all__ = [
     "forget",
     "ground_of",
     "hold_counters",
+    "hold_for_merge",
     "hold_membership",
     "hold_people",
+    "hold_totals",
     "least_presence",
     "list_missions",
+    "merge",
     "mission_by_id",
     "mission_by_name",
     "mission_of",

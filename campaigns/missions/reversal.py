@@ -91,7 +91,7 @@ def rest_on(
 ) -> Effect:
     """Let a completion rest on another act of its person, or, without one, reverse it."""
     if source_id is None:
-        return _reverse(session, mission, completion, reason)
+        return reverse_completion(session, mission, completion, reason)
     completion.source_id = source_id
     session.add(completion)
     session.flush()
@@ -141,7 +141,7 @@ def _scan_steps(session: Session, mission: Mission, act: CheckIn, reason: str) -
     for completion, step in rows:
         other = _support(session, mission, step, completion)
         if other is None or completion.state != CompletionState.VERIFIED:
-            effects.append(_reverse(session, mission, completion, reason))
+            effects.append(reverse_completion(session, mission, completion, reason))
             continue
         completion.source_id, completion.presence = other.id, other.presence
         session.add(completion)
@@ -196,7 +196,7 @@ def _tours(session: Session, mission: Mission, act: CheckIn, reason: str) -> lis
         if completion is None:
             continue
         if not is_toured(session, step, act.participant_id, act.phase, acts):
-            effects.append(_reverse(session, mission, completion, reason))
+            effects.append(reverse_completion(session, mission, completion, reason))
         elif completion.source_id == act.id:
             completion.source_id = acts[-1].id
             session.add(completion)
@@ -242,7 +242,7 @@ def _meeting(session: Session, mission: Mission, naming: FriendNaming, reason: s
             session.add(one)
         session.flush()
         return [Effect("completion", one.id, "kept") for one in done]
-    effects = [_reverse(session, mission, one, reason) for one in done]
+    effects = [reverse_completion(session, mission, one, reason) for one in done]
     for one in both:
         session.delete(one)
     session.flush()
@@ -257,7 +257,7 @@ def _rest_on(session: Session, source_ids: Sequence[UUID]) -> Sequence[StepCompl
     ).all()
 
 
-def _reverse(session: Session, mission: Mission, completion: StepCompletion, reason: str) -> Effect:
+def reverse_completion(session: Session, mission: Mission, completion: StepCompletion, reason: str) -> Effect:
     """Turn a completion; the counter moves with it, and only when it was verified."""
     stood = completion.state
     turned = (
