@@ -30,6 +30,7 @@ from api.pages.phone import (
     objected,
     onward,
     participant_shown,
+    place_to_keep,
 )
 from api.pagination import Cursor, before
 from api.policies import PUBLIC
@@ -310,6 +311,7 @@ def _round_page(
         if len(rows) > IDEAS_A_PAGE
         else "",
         just=just,
+        keep=place_to_keep(request, session, person) if just else None,
         error=error,
         age=age or "",
         age_error=error if error_code == "age_missing" else "",
