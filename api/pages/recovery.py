@@ -132,8 +132,8 @@ class _Recovered:
 class _OnlyLooked(Exception):
     """Ends a merge that was only tried, and takes it back; what it would do."""
 
-    def __init__(self, merge: Merge) -> None:
-        self.merge = merge
+    def __init__(self, undone: dict[str, int]) -> None:
+        self.undone = undone
 
 
 def _recover(request: Request, core: Services, asked: RecoveryCreate, now: datetime) -> Response:
@@ -194,18 +194,19 @@ def _ask(
     try:
         with core.database.between_rounds() as session:
             found = merging.merge(session, owner.id, present.id, ballot_secret=core.keyring.ballot_secret, now=now)
-            raise _OnlyLooked(found)
+            raise _OnlyLooked(_undone(found))
     except _OnlyLooked as looked:
-        would = looked.merge
+        undone = looked.undone
+    older, newer = participants.by_age(owner, present)
     with core.database.snapshot() as session:
         house = views.house(session, owner.organisation_id)
     page = core.renderer.page(
         "recovery_merge.html",
         language_for(request, None),
         **house,
-        older=would.older.pseudonym,
-        newer=would.newer.pseudonym,
-        undone={name: number for name, number in would.undone.items() if number},
+        older=older.pseudonym,
+        newer=newer.pseudonym,
+        undone=undone,
         code=code,
         recovery_url=onward(request, "/me/recovery"),
         back_url=onward(request, "/me"),
@@ -215,11 +216,10 @@ def _ask(
 
 
 def _answer(request: Request, core: Services, done: _Recovered) -> Response:
-    undone = {name: number for name, number in done.merge.undone.items() if number} if done.merge else {}
     body: dict[str, Any] = {
         "participant": participant_shown(done.person),
         "merged": done.merge is not None,
-        "undone": undone,
+        "undone": _undone(done.merge) if done.merge else {},
     }
     answer: Response = JSONResponse(body, headers=_NO_STORE)
     if not wants_json(request):
@@ -229,6 +229,11 @@ def _answer(request: Request, core: Services, done: _Recovered) -> Response:
     if done.person.is_under_15:
         keep_young(answer, core)
     return answer
+
+
+def _undone(merge: Merge) -> dict[str, int]:
+    """How much of what one person cannot do twice."""
+    return {name: number for name, number in merge.undone.items() if number}
 
 
 def _form(

@@ -153,7 +153,9 @@ def _scan_steps(session: Session, mission: Mission, act: CheckIn, reason: str) -
 def _support(session: Session, mission: Mission, step: Step, completion: StepCompletion) -> CheckIn | None:
     """Another check-in of the person that is worth this completion, and no other of the step."""
     campaign = session.get_one(Campaign, mission.campaign_id)
-    taken = select(StepCompletion.source_id).where(StepCompletion.step_id == step.id)
+    taken = select(StepCompletion.source_id).where(
+        StepCompletion.step_id == step.id, StepCompletion.state != CompletionState.REVERSED
+    )
     rows = session.exec(
         select(CheckIn, Place.time_zone)
         .outerjoin(Place, col(Place.id) == CheckIn.place_id)

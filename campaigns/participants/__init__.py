@@ -1,6 +1,6 @@
 """Pseudonymous people who joined."""
 
-from campaigns.participants.merging import PERSON_COLUMNS, Merge, former_ids, hold_both, may_merge, merge
+from campaigns.participants.merging import PERSON_COLUMNS, Merge, by_age, former_ids, hold_both, may_merge, merge
 from campaigns.participants.models import Cohort, Participant
 from campaigns.participants.recovery import (
     add_key,
@@ -19,6 +19,7 @@ __all__ = [
     "Merge",
     "Participant",
     "add_key",
+    "by_age",
     "declare_age",
     "forget",
     "former_ids",

@@ -45,6 +45,11 @@ def may_merge(one: Participant, other: Participant) -> bool:
     return one.id != other.id and _scope(one) == _scope(other)
 
 
+def by_age(one: Participant, other: Participant) -> tuple[Participant, Participant]:
+    """Two people, who joined first before the other."""
+    return (one, other) if (one.created_at, one.id) <= (other.created_at, other.id) else (other, one)
+
+
 def hold_both(
     session: Session,
     one_id: UUID,
@@ -61,7 +66,7 @@ def hold_both(
     found = session.exec(both.with_for_update().execution_options(populate_existing=True)).all()
     if len(found) < 2 or any(one.is_erased for one in found):
         raise NotFound("One of these two is not there any more: erased, or merged at this moment.")
-    older, newer = sorted(found, key=lambda one: (one.created_at, one.id))
+    older, newer = by_age(*found)
     if not may_merge(older, newer):
         raise Conflict(
             "These two are known in different campaigns or to different brands: they stay two.", code="other_scope"
