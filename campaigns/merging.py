@@ -61,6 +61,7 @@ def merge(
 def _void_doubled(session: Session, merge: Merge) -> None:
     """Void the scans whose proof the person had used under the other name, with all that rests on them."""
     owner = merge.older.organisation_id
+    names = {"visit": "visits", "completion": "steps", "ballot": "ballots"}
     for scan_id in merge.to_void:
         try:
             scan = scans.scan_of(session, owner, scan_id)
@@ -69,9 +70,7 @@ def _void_doubled(session: Session, merge: Merge) -> None:
         _, effects = reversals.void_scan(
             session, owner, scan, reason=REASON, ballot_secret=merge.ballot_secret, now=merge.now
         )
-        merge.undone["visits"] += sum((one.what, one.outcome) == ("visit", "reversed") for one in effects)
-        merge.undone["steps"] += sum((one.what, one.outcome) == ("completion", "reversed") for one in effects)
-        merge.undone["ballots"] += sum((one.what, one.outcome) == ("ballot", "reversed") for one in effects)
+        merge.undone.update(names[one.what] for one in effects if one.outcome == "reversed" and one.what in names)
 
 
 def _note(session: Session, merge: Merge) -> None:

@@ -63,17 +63,19 @@ def void_ballots(session: Session, voided: Voided, now: datetime) -> list[Effect
     opened = select(Ballot).where(Ballot.proof == proof_of(voided.ballot_secret, voided.scan_id)).with_for_update()
     ballots = session.exec(opened.order_by(col(Ballot.id)).execution_options(populate_existing=True)).all()
     moves, effects = Moves(), []
+    cast = [ballot for ballot in ballots if ballot.live]  # the others carry nothing, and may be of a merged name
     for ballot in ballots:
         is_kept = _rest_elsewhere(session, ballot, act, voided.ballot_secret, moves)
         if not is_kept:
             void_votes(session, standing_votes(session, ballot), VoidReason.SCAN_VOIDED, moves)
             ballot.is_void = True
             session.flush()
-        effects.append(Effect("ballot", ballot.round_id, "kept" if is_kept else "reversed"))
+        if ballot in cast:
+            effects.append(Effect("ballot", ballot.round_id, "kept" if is_kept else "reversed"))
     moves.write(session)
-    if ballots:
-        mission = session.get_one(Mission, session.get_one(Round, ballots[0].round_id).mission_id)
-        voter, person_id, phase = ballots[0].voter, act.participant_id, act.phase
+    if cast:
+        mission = session.get_one(Mission, session.get_one(Round, cast[0].round_id).mission_id)
+        voter, person_id, phase = cast[0].voter, act.participant_id, act.phase
         missions.hold_counters(session, mission.id, phase)
         effects += settle_steps(session, mission, voter, person_id, phase, reason=voided.reason, now=now)
     return effects
