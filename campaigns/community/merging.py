@@ -111,11 +111,12 @@ def _merge_ballots(
     carry(session, other, 0, moves)
     taken = {vote.slot for vote in standing_votes(session, kept)}
     for vote in moving:
-        vote.slot = next(slot for slot in range(1, len(taken) + 2) if slot not in taken)
-        taken.add(vote.slot)
-        vote.ballot_id, vote.voter, vote.presence = kept.id, older, kept.presence
-        session.add(vote)
-        session.flush()
+        slot = next(slot for slot in range(1, len(taken) + 2) if slot not in taken)
+        taken.add(slot)
+        # By a statement: the object does not know the name that `_rename` gave it between, and would keep its own.
+        moved = {"slot": slot, "ballot_id": kept.id, "voter": older, "presence": kept.presence}
+        of_it = update(Vote).where(col(Vote.id) == vote.id).values(moved)
+        session.execute(of_it.execution_options(synchronize_session=False))
     _rename(session, other, older)  # what does not stand: its person sees what became of it
     carry(session, kept, kept.live + len(moving), moves)
 
