@@ -58,11 +58,15 @@ class RankedRead(BaseModel):
 
 
 class ResultRead(BaseModel):
-    """What a round came to, as the public sees it: levels of presence of fewer than ten people are left out."""
+    """What a round came to, as the public sees it: levels of presence of fewer than ten people are left out.
+
+    `voided` counts votes by why they were voided (`scan_voided`, `merged`); they are in no other figure.
+    """
 
     voters: int
     votes: int
     presence: dict[str, int]
+    voided: dict[str, int]
     ranking: list[RankedRead]
 
 
@@ -107,6 +111,7 @@ def _result(session: DbSession, round: Round) -> ResultRead:
         voters=found.voters,
         votes=found.votes,
         presence={str(level): people for level, people in found.mix.items()},
+        voided=found.voided,
         ranking=[
             RankedRead(rank=one.rank, idea=ids.show("ide", one.idea_id), text=one.text, votes=one.votes)
             for one in found.ranking

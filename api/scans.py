@@ -147,14 +147,22 @@ def confirm_scan(scan_id: str, actor: Actor, session: Session, now: Now) -> Conf
 
 @router.post("/scans/{scan_id}/void", dependencies=[may(Right.SCANS_VOID)])
 def void_scan(scan_id: str, body: VoidCreate, actor: Actor, core: Core, now: Now) -> VoidRead:
-    """Void a scan and undo exactly what rested on it: verdict, check-in and visit, completions, totals. Once.
+    """Void a scan and undo exactly what rested on it: verdict, check-in and visit, completions, totals, and the
+    votes of the ballot it opened. Once.
 
     What another act of the person supports as well stays (`kept`). A second void gets the first answer, with the first
     reason. The person reads the reason on their page, and can act anew.
     """
     with core.database.between_rounds(author=actor.author) as session:
         scan = scans.scan_of(session, actor.organisation_id, ids.parse("scn", scan_id))
-        found, effects = reversals.void_scan(session, actor.organisation_id, scan, reason=body.reason, now=now)
+        found, effects = reversals.void_scan(
+            session,
+            actor.organisation_id,
+            scan,
+            reason=body.reason,
+            ballot_secret=core.keyring.ballot_secret,
+            now=now,
+        )
     return VoidRead(
         scan_id=ids.show("scn", found.scan_id),
         reason=found.reason,
@@ -166,7 +174,8 @@ def void_scan(scan_id: str, body: VoidCreate, actor: Actor, core: Core, now: Now
     )
 
 
-_EFFECTS = {"check_in": "chk", "visit": "chk", "completion": "cpl", "mission": "mis"}  # prefixes of their ids
+# Prefixes of their ids; a ballot is told by its round.
+_EFFECTS = {"check_in": "chk", "visit": "chk", "completion": "cpl", "mission": "mis", "ballot": "rnd"}
 
 
 @router.get("/campaigns/{campaign_id}/stats", dependencies=[may(Right.FIGURES_READ)])

@@ -34,6 +34,7 @@ REACTIONS: dict[str, Reaction] = {
     "scans.located": judge,
     "scan.checked_in": judge,
     "scan.voided": judge,
+    "participant.merged": judge,  # what one person cannot have done is asked of both names' scans
 }
 
 JOBS: dict[str, Chunk] = {

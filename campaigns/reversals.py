@@ -5,12 +5,13 @@ and says what it undid or what another act now supports.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from sqlmodel import Session
 
-from campaigns import audit, missions, scans
+from campaigns import audit, community, missions, scans
 from campaigns.errors import Invalid
 from campaigns.events import record_event
 from campaigns.scans import Effect, Scan, Voided
@@ -19,16 +20,22 @@ from campaigns.scans.models import ScanVoid, VoidEffect
 REASON_LIMIT = 500  # characters
 Reversal = Callable[[Session, Voided, datetime], list[Effect]]
 
-# From the floor upwards: what a function undoes, those after it may ask for.
-REVERSALS: tuple[Reversal, ...] = (missions.reverse,)
+# In the order in which acts take their locks: memberships, votes and their counters, then those of missions.
+REVERSALS: tuple[Reversal, ...] = (community.void_ballots, missions.reverse)
 
 
 def void_scan(
-    session: Session, organisation_id: UUID, scan: Scan, *, reason: str, now: datetime
+    session: Session,
+    organisation_id: UUID,
+    scan: Scan,
+    *,
+    reason: str,
+    ballot_secret: Callable[[UUID], bytes],
+    now: datetime,
 ) -> tuple[ScanVoid, list[VoidEffect]]:
     """Void a scan and undo exactly what rested on it, once; twice gives the first answer. Invalid without a reason.
 
-    Run it in `Database.between_rounds()`.
+    `ballot_secret` gives the key of a campaign's secret ballots. Run it in `Database.between_rounds()`.
     """
     why = " ".join(reason.split())
     if not 1 <= len(why) <= REASON_LIMIT:
@@ -36,6 +43,8 @@ def void_scan(
     least = missions.least_presence(session, scan.campaign_id) if scan.campaign_id else 0
     voided = scans.void(session, scan, reason=why, least_presence=least, now=now)
     if voided is not None:
+        if scan.campaign_id is not None:
+            voided = replace(voided, ballot_secret=ballot_secret(scan.campaign_id))
         effects = list(voided.effects)
         for reversal in REVERSALS:
             effects += reversal(session, voided, now)

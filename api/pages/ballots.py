@@ -30,6 +30,7 @@ from api.pages.phone import (
     objected,
     onward,
     participant_shown,
+    place_to_keep,
 )
 from api.pagination import Cursor, before
 from api.policies import PUBLIC
@@ -46,7 +47,7 @@ router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
 RoundName = Annotated[str, Path(max_length=40, description="The round's id (`rnd_...`).")]
 IDEAS_A_PAGE = 50  # of the ballot
 RANKED = 100  # ideas of a result's page
-TALLY_COLUMNS = ("line", "idea", "presence", "hour")
+TALLY_COLUMNS = ("line", "idea", "presence", "hour", "voided")
 
 
 class VoteCreate(schemas.Request):
@@ -104,7 +105,8 @@ def tally(request: Request, core: Core, now: Now, mission: MissionName, round: R
 
     `line` is random and the same in every download. `presence` and `hour` (UTC) are empty where fewer than ten people
     share them. There is no time to the second and no voter: somebody who knows when a person voted, or their vote in
-    another round, must not find their line. 409 `round_open` before the close.
+    another round, must not find their line. `voided` says why a vote counts no more (`scan_voided`, `merged`); such a
+    line names no idea. 409 `round_open` before the close.
     """
     with core.database.snapshot() as session:
         found = mission_named(session, mission)
@@ -309,6 +311,7 @@ def _round_page(
         if len(rows) > IDEAS_A_PAGE
         else "",
         just=just,
+        keep=place_to_keep(request, session, person) if just else None,
         error=error,
         age=age or "",
         age_error=error if error_code == "age_missing" else "",
@@ -338,6 +341,7 @@ def _result_body(session: DbSession, mission: Mission, round: Round, now: dateti
             "voters": found.voters,
             "votes": found.votes,
             "presence": {str(level): people for level, people in found.mix.items()},
+            "voided": found.voided,
             "ranking": [
                 {"rank": one.rank, "idea": ids.show("ide", one.idea_id), "text": one.text, "votes": one.votes}
                 for one in found.ranking

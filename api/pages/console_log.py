@@ -161,7 +161,10 @@ def void_scan(seat: Voider, form: Form) -> Response:
         asked: VoidForm = form.read(VoidForm)
         with seat.core.database.between_rounds(author=seat.author) as session:
             scan = scans.scan_of(session, seat.organisation.id, ids.parse("scn", asked.scan_id.strip()))
-            reversals.void_scan(session, seat.organisation.id, scan, reason=asked.reason, now=seat.now)
+            secret = seat.core.keyring.ballot_secret
+            reversals.void_scan(
+                session, seat.organisation.id, scan, reason=asked.reason, ballot_secret=secret, now=seat.now
+            )
     except CampaignError as error:
         return _reports(seat, None, error=error, scan_id=form["scan_id"][:60], reason=form["reason"][:500])
     return seat.see("/console/reports", done="voided")

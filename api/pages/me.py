@@ -55,7 +55,7 @@ def me(
     core: Core,
     session: ReadSession,
     lang: Tongue = None,
-    just: Annotated[str, Query(pattern="^(erased|)$")] = "",
+    just: Annotated[str, Query(pattern="^(erased|recovered|merged|)$")] = "",
 ) -> HTMLResponse:
     """Everything held about the person of this phone, what happens to it and until when."""
     language = language_for(request, lang)
@@ -70,6 +70,8 @@ def me(
         just=just,
         erasure_url=onward(request, "/me/erasure"),
         appeals_url=onward(request, "/me/appeals"),
+        codes_url=onward(request, "/me/recovery-codes"),
+        recovery_url=onward(request, "/me/recovery"),
         other_lang_url=f"/me?lang={'en' if language == 'fr' else 'fr'}",
         **_houses(session, people),
     )

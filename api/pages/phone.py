@@ -14,7 +14,7 @@ from api.dependencies import Services
 from api.forms import wants_json
 from api.pages.render import kept_language, language_of
 from api.scan_headers import YOUNG_COOKIE, objects
-from campaigns import care, clock, ids, missions
+from campaigns import care, clock, ids, missions, participants
 from campaigns.care import Case
 from campaigns.errors import Conflict, NotFound
 from campaigns.missions import Mission
@@ -80,6 +80,18 @@ def cookie_of(request: Request, campaign: Campaign) -> str | None:
     return alone or request.cookies.get(_cookie_name(campaign.organisation_id))
 
 
+def place_to_keep(request: Request, session: DbSession, person: Participant | None) -> dict[str, str] | None:
+    """Where a person who has just acted can keep their place, as long as they hold no code that is good."""
+    if person is None or participants.has_code(session, person.id):
+        return None
+    return {"url": onward(request, "/me/recovery-codes"), "participant": ids.show("par", person.id)}
+
+
+def cookie_named_for(request: Request, person: Participant) -> str | None:
+    """The cookie that this phone keeps where that of this person would stand: theirs, or another name of the brand."""
+    return request.cookies.get(_cookie_name(person.campaign_id or person.organisation_id))
+
+
 def cookies_of(request: Request) -> dict[str, str]:
     """Every participant's cookie of this phone, by name."""
     return {name: value for name, value in request.cookies.items() if name.startswith(PERSON_COOKIES)}
@@ -136,10 +148,18 @@ def after_its_twin(code: str, act: Callable[[], Answer]) -> Answer:
 
 def visitor_key(request: Request, now: datetime, purpose: str) -> int:
     """The visitor key of today for a purpose, kept apart from the one of scans: it is not to be joined to a visit."""
+    return _sender_key(request, request.headers.get("user-agent", "")[:LONGEST_AGENT], now, purpose)
+
+
+def address_key(request: Request, now: datetime, purpose: str) -> int:
+    """The same of the address alone: whoever guesses calls their browser what they like."""
+    return _sender_key(request, "", now, purpose)
+
+
+def _sender_key(request: Request, agent: str, now: datetime, purpose: str) -> int:
     visitors = request.app.state.visitors
     visitors.prepare(clock.day_of(now))
-    address = request.client.host if request.client else ""
-    key: int = visitors.key(address, request.headers.get("user-agent", "")[:LONGEST_AGENT], purpose)
+    key: int = visitors.key(request.client.host if request.client else "", agent, purpose)
     return key
 
 

@@ -175,6 +175,36 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "No phone shows this code now: it is good for ten minutes, and once.",
         "Read it again, or have a new one shown.",
     ),
+    "unknown_recovery_code": (
+        "We do not know this recovery code",
+        "This is no recovery code of ours, or a character was misread.",
+        "It has sixteen letters and digits: look at it again.",
+    ),
+    "recovery_code_used": (
+        "This code was used already",
+        "A recovery code is good once, and this one has moved somebody.",
+        "Make a new one on a phone where you are known, on “My page”.",
+    ),
+    "recovery_code_replaced": (
+        "This code was replaced",
+        "A newer recovery code has taken its place.",
+        "Use the newest, or make one on the phone where you are known.",
+    ),
+    "recovery_tries": (
+        "Please wait a little",
+        "Ten wrong codes came from here within the hour.",
+        "Try again in an hour; your place is kept.",
+    ),
+    "nobody_here": (
+        "Nobody is known here yet",
+        "This phone has not taken part in anything.",
+        "Take part first, then keep your place.",
+    ),
+    "other_scope": (
+        "These two stay two",
+        "One of them is known in one campaign alone, because its browser objects to being followed.",
+        "Go on with either: both keep what they did.",
+    ),
     "act_code_used": ("Used already", "This code was taken once.", "Have a new one shown."),
     "own_code": ("This is your own code", "You typed the code of this phone.", "Type the one on your friend’s phone."),
     "other_place": ("Not in this shop", "This step is done in another place.", "Its page says where."),

@@ -30,6 +30,7 @@ from api.pages.phone import (
     objected,
     onward,
     participant_shown,
+    place_to_keep,
 )
 from api.policies import PUBLIC
 from api.problems import status_of
@@ -265,6 +266,7 @@ def _mission_page(
             request, core, session, mission, campaign, person, language=language, phase=phase, now=now
         ),
         person=view,
+        keep=place_to_keep(request, session, person) if just else None,
         just=just,
         acts=acts.shown,
         acts_urls={name: onward(request, f"/m/{mission.slug}/{name}") for name in ("codes", "friends", "shares")},

@@ -17,6 +17,7 @@ from campaigns.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
 from campaigns.participants import Participant
+from campaigns.participants.merging import Merge
 from campaigns.places import Place
 from campaigns.planning import Campaign
 from campaigns.storage import changed, find_own, hand_over, insert_once, newest, store, upsert
@@ -231,6 +232,16 @@ def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
         .execution_options(synchronize_session=False)
     )
     hand_over(session, PERSON_COLUMNS, participant_id, surrogate)
+
+
+def merge(session: Session, merge: Merge) -> None:
+    """Give the older name the cases of the newer one; what its phone called them stays apart."""
+    older, newer = merge.ids
+    has = select(Case.client_id).where(Case.participant_id == older)
+    twins = (col(Case.participant_id) == newer, col(Case.client_id).in_(has))
+    apart = literal("merged-") + cast(col(Case.id), Text)
+    session.execute(update(Case).where(*twins).values(client_id=apart).execution_options(synchronize_session=False))
+    hand_over(session, PERSON_COLUMNS, newer, older)
 
 
 def tidy(text: str) -> str:

@@ -22,6 +22,7 @@ from campaigns.community.comments import (
     post_answer,
     post_comment,
 )
+from campaigns.community.merging import hold_texts, hold_votes, merge
 from campaigns.community.models import (
     Act,
     Ballot,
@@ -35,6 +36,7 @@ from campaigns.community.models import (
     Rule,
     SubjectKind,
     Totals,
+    VoidReason,
     Vote,
     VoteState,
 )
@@ -81,6 +83,7 @@ from campaigns.community.service import (
     tidy,
 )
 from campaigns.community.tally import LEAST_GROUP, Line, Ranked, Result, result_of, tally, votes_of, votes_of_ideas
+from campaigns.community.voiding import void_ballots
 
 __all__ = [
     "LEAST_GROUP",
@@ -110,6 +113,7 @@ __all__ = [
     "Subject",
     "SubjectKind",
     "Totals",
+    "VoidReason",
     "Vote",
     "VoteState",
     "Waiting",
@@ -124,6 +128,8 @@ __all__ = [
     "forget",
     "has_opened",
     "hide",
+    "hold_texts",
+    "hold_votes",
     "idea_shown",
     "ideas_of",
     "kind_of",
@@ -133,6 +139,7 @@ __all__ = [
     "list_ideas",
     "list_rounds",
     "mark_useful",
+    "merge",
     "newest_of",
     "next_round",
     "open_idea",
@@ -155,6 +162,7 @@ __all__ = [
     "tally",
     "tidy",
     "unproven",
+    "void_ballots",
     "voted_ideas",
     "voter_of",
     "votes_of",

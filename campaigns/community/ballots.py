@@ -2,7 +2,7 @@
 
 Each of the four is settled by the database: UNIQUE over idea, over slot and over proof, and an INSERT or UPDATE that
 tests the round's window (I7 to I9). The round is held from the first look at its rules to the commit, so that they
-cannot change under a vote. Locks are taken in one order: participant, round, ballot, vote, counters.
+cannot change under a vote. Locks are taken in one order: participant, round, membership, ballot, vote, counters.
 """
 
 import secrets
@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, exists, select, update
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 from sqlmodel import select as rows
 
@@ -32,6 +33,7 @@ from campaigns.community.models import (
 )
 from campaigns.community.rounds import require_round
 from campaigns.community.secrecy import act_of, proof_of, voter_of
+from campaigns.community.vote_steps import settle_steps
 from campaigns.errors import Conflict, Forbidden, NotFound
 from campaigns.events import record_event
 from campaigns.ids import first_of, parse
@@ -96,8 +98,9 @@ def cast_vote(
     phase = missions.require_open(campaign, now=now)
     round = _hold(session, round_id or require_round(session, mission.id, now=now).id, phase=phase, now=now)
     _require_votable(session, mission, idea_id, phase=phase)
-    ballot = _ballot_of(session, round, mission, person, voter, secret=secret, phase=phase)
+    # Before the proofs are read: a void of one of them holds the membership too, and comes before this or after it.
     missions.take_part(session, mission, person, phase=phase, rules_version_id=rules_version_id, now=now)
+    ballot = _ballot_of(session, round, mission, person, voter, secret=secret, phase=phase)
     vote = Vote(
         id=uuid4(),
         round_id=round.id,
@@ -134,8 +137,8 @@ def withdraw_vote(
 ) -> Cast:
     """Take a vote back before the close; it may be cast again. A repeat of `client_id` returns the first answer.
 
-    Conflict when no vote for that idea stands (`not_voted`), and when the round or the campaign is closed. What the
-    vote completed stays: the person did vote.
+    Conflict when no vote for that idea stands (`not_voted`), and when the round or the campaign is closed. The vote
+    step counts votes that stand: who takes the last one back that it counted has it open again, and can do it anew.
     """
     voter, act = voter_of(secret, person.id), act_of(secret, person.id, client_id)
     first = _withdrawn_by(session, voter, act)
@@ -143,6 +146,7 @@ def withdraw_vote(
         return _answer(session, session.get_one(Round, first.round_id), first, is_replay=True)
     phase = missions.require_open(campaign, now=now)
     round = _hold(session, round_id or require_round(session, mission.id, now=now).id, phase=phase, now=now)
+    missions.hold_membership(session, mission.id, person.id, phase)
     stands = [col(Vote.round_id) == round.id, col(Vote.voter) == voter, col(Vote.idea_id) == idea_id]
     window = exists().where(col(Round.id) == round.id, col(Round.opens_at) <= now, col(Round.closes_at) > now)
     taken = (
@@ -159,6 +163,7 @@ def withdraw_vote(
         raise Conflict("You have no vote for this idea.", code="not_voted")
     vote = _fresh(session, Vote.withdrawal_key == act, Vote.voter == voter)
     _count(session, mission, vote, -1)
+    settle_steps(session, mission, voter, person.id, phase, reason=VoteState.WITHDRAWN, now=now)
     record_event(session, "vote.withdrawn", now=now, round_id=round.id, mission_id=mission.id)
     return _answer(session, round, vote, is_replay=False)
 
@@ -199,11 +204,10 @@ def has_opened(session: Session, round_id: UUID, proofs: Sequence[Proof], *, pha
 
 
 def find_ballot(session: Session, round_id: UUID, voter: str, *, phase: str) -> Ballot | None:
-    """A person's ballot in a round, read anew; None before their first vote."""
+    """A person's ballot in a round, read anew; None before their first vote, and while it is void."""
+    mine = (Ballot.round_id == round_id, Ballot.phase == phase, Ballot.voter == voter)
     return session.exec(
-        rows(Ballot)
-        .where(Ballot.round_id == round_id, Ballot.phase == phase, Ballot.voter == voter)
-        .execution_options(populate_existing=True)
+        rows(Ballot).where(*mine, col(Ballot.is_void).is_(False)).execution_options(populate_existing=True)
     ).first()
 
 
@@ -252,21 +256,25 @@ def _ballot_of(
     if not proofs:
         raise unproven(round)
     for proof in proofs:
-        opened = Ballot(
-            id=uuid4(),
-            round_id=round.id,
-            phase=phase,
-            voter=voter,
-            proof=proof.key,
-            presence=proof.presence,
-            live=0,
-        )
+        mine = {"round_id": round.id, "phase": phase, "voter": voter}
+        fields: dict[str, Any] = {**mine, "proof": proof.key, "presence": proof.presence}
+        opened = Ballot(id=uuid4(), **fields, live=0, is_void=False)
         if insert_once(session, Ballot, **opened.model_dump()):
             return opened
+        _open_again(session, fields)
         found = find_ballot(session, round.id, voter, phase=phase)
         if found is not None:
             return found
     raise Conflict(SPENT, code="proof_used")
+
+
+def _open_again(session: Session, fields: dict[str, Any]) -> None:
+    """Open a ballot that is void by another proof, unless that one opened a ballot too."""
+    key = [col(getattr(Ballot, name)) == fields[name] for name in ("round_id", "phase", "voter")]
+    other = aliased(Ballot)
+    spent = exists().where(*(getattr(other, name) == fields[name] for name in ("round_id", "phase", "proof")))
+    again = update(Ballot).where(*key, col(Ballot.is_void), ~spent).values({**fields, "is_void": False})
+    session.execute(again.execution_options(synchronize_session=False))
 
 
 def _earning(campaign_id: UUID, person: Participant, phase: str) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, text
+from sqlalchemy import BigInteger, false, text
 from sqlmodel import CheckConstraint, Field, Index, SQLModel, UniqueConstraint
 
 from campaigns.audit import Audit
@@ -107,7 +107,8 @@ class Ballot(Row, table=True):
     """One person's part in a round, opened by one proof of presence, once (I8).
 
     Neither the person nor the scan is named: `voter` and `proof` are keyed hashes (`campaigns.community.secrecy`), so
-    the row outlives the person and opens for nobody again (I23). `live` counts its votes that stand.
+    the row outlives the person and opens for nobody again (I23). `live` counts its votes that stand. One whose proof
+    was voided takes no vote until another proof opens it again.
     """
 
     __tablename__ = "ballots"
@@ -122,6 +123,7 @@ class Ballot(Row, table=True):
     proof: str | None = None
     presence: int
     live: int = 0
+    is_void: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class VoteState(StrEnum):
@@ -132,6 +134,14 @@ class VoteState(StrEnum):
     VOIDED = "voided"
 
 
+class VoidReason(StrEnum):
+    """Why a vote was voided. The public reads it; what was written to the person of a voided scan is theirs alone."""
+
+    SCAN_VOIDED = "scan_voided"
+    MERGED = "merged"  # one person had voted under two names
+
+
+_IS_VOID = text("void_reason IS NOT NULL")
 _STANDS = text("slot IS NOT NULL")
 
 
@@ -159,6 +169,7 @@ class Vote(Row, table=True):
             sqlite_where=_STANDS,
             postgresql_where=_STANDS,
         ),
+        Index("ix_votes_voided", "round_id", sqlite_where=_IS_VOID, postgresql_where=_IS_VOID),
     )
 
     round_id: UUID = Field(foreign_key="rounds.id")
@@ -173,6 +184,7 @@ class Vote(Row, table=True):
     line: str
     cast_key: str
     withdrawal_key: str | None = None
+    void_reason: str | None = Field(default=None, description="of a voided one: `scan_voided` or `merged`")
     rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlmodel import Session, col
 
 from campaigns import missions
@@ -37,7 +37,10 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Result:
-    """How a round stands: `mix` maps the levels of presence that may be shown to their number of people."""
+    """How a round stands: `mix` maps the levels of presence that may be shown to their number of people.
+
+    `voided` counts the votes that were voided, by reason; they are in none of the other figures.
+    """
 
     voters: int
     votes: int
@@ -45,15 +48,20 @@ class Result:
     hidden_groups: bool
     ranking: list[Ranked]
     further_ideas: int
+    voided: dict[str, int]
 
 
 class Line(NamedTuple):
-    """A vote in the public tally: `presence` and `hour` are empty where fewer than ten people share them."""
+    """A vote in the public tally: `presence` and `hour` are empty where fewer than ten people share them.
+
+    A voided one has its reason, and no idea: it counts for none, and what one person chose is nobody's business.
+    """
 
     line: str
     idea: str
     presence: str
     hour: str
+    voided: str = ""
 
 
 def turn_out(session: Session, round_id: UUID, *, phase: str) -> dict[int, int]:
@@ -100,7 +108,16 @@ def result_of(session: Session, round: Round, *, phase: str, limit: int) -> Resu
         hidden_groups=len(shown) < len(groups),
         ranking=_ranked([(counter.votes, idea, name) for counter, idea, name in found]),
         further_ideas=number - len(found),
+        voided=voided_votes(session, round.id, phase=phase),
     )
+
+
+def voided_votes(session: Session, round_id: UUID, *, phase: str) -> dict[str, int]:
+    """How many votes of a round were voided, by reason."""
+    query = select(col(Vote.void_reason), func.count()).where(
+        col(Vote.round_id) == round_id, col(Vote.phase) == phase, col(Vote.void_reason).is_not(None)
+    )
+    return {str(reason): number for reason, number in session.execute(query.group_by(col(Vote.void_reason)))}
 
 
 def shown_groups(groups: dict[Any, int]) -> set[Any]:
@@ -113,14 +130,15 @@ def shown_groups(groups: dict[Any, int]) -> set[Any]:
 
 
 def tally(session: Session, round: Round, *, phase: str = "live") -> Iterator[list[Line]]:
-    """Every vote that stands, page by page, in the order of their random ids."""
+    """Every vote that stands or was voided, page by page, in the order of their random ids."""
     levels = shown_groups(turn_out(session, round.id, phase=phase))
     hours = _shown_hours(session, round.id, phase=phase)
+    is_listed = or_(col(Vote.slot).is_not(None), col(Vote.void_reason).is_not(None))
     after = ""
     while True:
         query = (
-            select(col(Vote.line), col(Vote.idea_id), col(Vote.presence), col(Vote.cast_hour))
-            .where(*_standing(round.id, phase), col(Vote.line) > after)
+            select(*(col(one) for one in (Vote.line, Vote.idea_id, Vote.presence, Vote.cast_hour, Vote.void_reason)))
+            .where(col(Vote.round_id) == round.id, col(Vote.phase) == phase, is_listed, col(Vote.line) > after)
             .order_by(col(Vote.line))
             .limit(LINES_A_PAGE)
         )
@@ -129,7 +147,9 @@ def tally(session: Session, round: Round, *, phase: str = "live") -> Iterator[li
             return
         yield [
             Line(line, show("ide", idea), str(level) if level in levels else "", hours.get(hour, ""))
-            for line, idea, level, hour in found
+            if voided is None
+            else Line(line, "", "", "", voided)
+            for line, idea, level, hour, voided in found
         ]
         after = found[-1][0]
 

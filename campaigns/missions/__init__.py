@@ -4,6 +4,8 @@ from campaigns.missions.acts import (
     StepOutcome,
     complete,
     count,
+    hold_membership,
+    note_completed,
     period_of,
     require_open,
     take_part,
@@ -11,11 +13,19 @@ from campaigns.missions.acts import (
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
 from campaigns.missions.kinds import checked_params, repeat_of
+from campaigns.missions.merging import hold as hold_for_merge
+from campaigns.missions.merging import merge
 from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, Step, StepKind
 from campaigns.missions.online import find_public_code, public_code, require_presence, require_step, share, tell
 from campaigns.missions.people import PERSON_COLUMNS, forget, recognise, recognise_or_join
 from campaigns.missions.recount import differences, recount
-from campaigns.missions.reversal import least_presence, reverse
+from campaigns.missions.reversal import (
+    hold_people,
+    least_presence,
+    rest_on,
+    reverse,
+    verified_of,
+)
 from campaigns.missions.service import (
     Led,
     Standing,
@@ -65,13 +75,18 @@ __all__ = [
     "fold_counters",
     "forget",
     "ground_of",
+    "hold_for_merge",
+    "hold_membership",
+    "hold_people",
     "least_presence",
     "led_to",
     "list_missions",
+    "merge",
     "mission_by_id",
     "mission_by_name",
     "mission_of",
     "name_friend",
+    "note_completed",
     "period_of",
     "public_code",
     "recognise",
@@ -81,6 +96,7 @@ __all__ = [
     "require_open",
     "require_presence",
     "require_step",
+    "rest_on",
     "reverse",
     "set_steps",
     "share",
@@ -91,4 +107,5 @@ __all__ = [
     "take_part",
     "tell",
     "validate",
+    "verified_of",
 ]

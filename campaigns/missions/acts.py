@@ -157,6 +157,12 @@ def note_undone(session: Session, mission_id: UUID, participant_id: UUID, phase:
     return bool(session.execute(_UNDONE, at).rowcount)  # type: ignore[attr-defined]  # a CursorResult
 
 
+def note_completed(session: Session, mission_id: UUID, participant_id: UUID, phase: str, *, now: datetime) -> None:
+    """Note that a person completed a mission, or that they no longer did."""
+    if not note_undone(session, mission_id, participant_id, phase):
+        _note_completed(session, mission_id, participant_id, phase, now=now)
+
+
 def _note_completed(session: Session, mission_id: UUID, participant_id: UUID, phase: str, *, now: datetime) -> None:
     """Note that a person completed a mission, when this act closed its last step. One statement: every act runs it."""
     at = {"mission": mission_id, "person": participant_id, "in_phase": phase, "now": now}

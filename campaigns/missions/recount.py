@@ -27,9 +27,16 @@ def recount(session: Session) -> list[str]:
         .group_by(col(StepCompletion.mission_id), col(StepCompletion.phase))
     ):
         counted[(mission_id, phase, "completions")] = number
+    counted |= {(mission_id, phase, "check_ins"): number for (mission_id, phase), number in visits_of(session).items()}
+    return differences(session, counted, ("participants", "completions", "check_ins"))
+
+
+def visits_of(session: Session, participant_ids: Sequence[UUID] | None = None) -> dict[tuple[UUID, str], int]:
+    """The counted check-ins of each mission and phase, from the log; only those of these people when they are given."""
     first = {m.campaign_id: m.id for m in session.exec(select(Mission).order_by(col(Mission.id).desc()))}
-    for campaign_id, mission_id, phase, number in session.execute(
-        select(col(Mission.campaign_id), col(Mission.id), col(CheckIn.phase), func.count())
+    key = (col(Mission.campaign_id), col(Mission.id), col(CheckIn.phase))
+    query = (
+        select(*key, func.count())
         .join(Membership, col(Membership.mission_id) == Mission.id)
         .join(CheckIn, col(CheckIn.participant_id) == Membership.participant_id)
         .where(
@@ -38,11 +45,15 @@ def recount(session: Session) -> list[str]:
             col(CheckIn.phase) == Membership.phase,
             col(CheckIn.checked_in_at) >= Membership.joined_at,  # acts before the mission are not its own
         )
-        .group_by(col(Mission.campaign_id), col(Mission.id), col(CheckIn.phase))
-    ):
-        if first[campaign_id] == mission_id:
-            counted[(mission_id, phase, "check_ins")] = number
-    return differences(session, counted, ("participants", "completions", "check_ins"))
+        .group_by(*key)
+    )
+    if participant_ids is not None:
+        query = query.where(col(CheckIn.participant_id).in_(participant_ids))
+    return {
+        (mission_id, phase): number
+        for campaign_id, mission_id, phase, number in session.execute(query)
+        if first[campaign_id] == mission_id
+    }
 
 
 def differences(session: Session, counted: dict[tuple[UUID, str, str], int], metrics: Sequence[str]) -> list[str]:

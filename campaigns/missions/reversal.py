@@ -60,6 +60,34 @@ def reverse(session: Session, voided: Voided, now: datetime) -> list[Effect]:
     return effects
 
 
+def hold_people(session: Session, voided: Voided) -> None:
+    """Hold the memberships that voiding a scan touches, for a capability whose turn comes before."""
+    mission = mission_of(session, voided.check_in.campaign_id) if voided.check_in else None
+    if voided.check_in is not None and mission is not None:
+        _hold(session, mission, voided.check_in)
+
+
+def verified_of(session: Session, step: Step, participant_id: UUID, phase: str) -> Sequence[StepCompletion]:
+    """A person's verified completions of a step, oldest first."""
+    mine = (StepCompletion.step_id == step.id, StepCompletion.participant_id == participant_id)
+    query = select(StepCompletion).where(*mine, StepCompletion.phase == phase)
+    verified = query.where(StepCompletion.state == CompletionState.VERIFIED.value)
+    order = verified.order_by(col(StepCompletion.completed_at), col(StepCompletion.period))
+    return session.exec(order.execution_options(populate_existing=True)).all()
+
+
+def rest_on(
+    session: Session, mission: Mission, completion: StepCompletion, source_id: UUID | None, *, reason: str
+) -> Effect:
+    """Let a completion rest on another act of its person, or, without one, reverse it."""
+    if source_id is None:
+        return reverse_completion(session, mission, completion, reason)
+    completion.source_id = source_id
+    session.add(completion)
+    session.flush()
+    return Effect("completion", completion.id, "kept")
+
+
 def _hold(session: Session, mission: Mission, act: CheckIn) -> list[FriendNaming]:
     """Hold the memberships of everybody it touches, in one order; the meetings it was part of, as they stand then."""
     mine = select(FriendNaming).where(FriendNaming.check_in_id == act.id)
@@ -103,7 +131,7 @@ def _scan_steps(session: Session, mission: Mission, act: CheckIn, reason: str) -
     for completion, step in rows:
         other = _support(session, mission, step, completion)
         if other is None or completion.state != CompletionState.VERIFIED:
-            effects.append(_reverse(session, mission, completion, reason))
+            effects.append(reverse_completion(session, mission, completion, reason))
             continue
         completion.source_id, completion.presence = other.id, other.presence
         session.add(completion)
@@ -115,7 +143,9 @@ def _scan_steps(session: Session, mission: Mission, act: CheckIn, reason: str) -
 def _support(session: Session, mission: Mission, step: Step, completion: StepCompletion) -> CheckIn | None:
     """Another check-in of the person that is worth this completion, and no other of the step."""
     campaign = session.get_one(Campaign, mission.campaign_id)
-    taken = select(StepCompletion.source_id).where(StepCompletion.step_id == step.id)
+    taken = select(StepCompletion.source_id).where(
+        StepCompletion.step_id == step.id, StepCompletion.state != CompletionState.REVERSED
+    )
     rows = session.exec(
         select(CheckIn, Place.time_zone)
         .outerjoin(Place, col(Place.id) == CheckIn.place_id)
@@ -158,7 +188,7 @@ def _tours(session: Session, mission: Mission, act: CheckIn, reason: str) -> lis
         if completion is None:
             continue
         if not is_toured(session, step, act.participant_id, act.phase, acts):
-            effects.append(_reverse(session, mission, completion, reason))
+            effects.append(reverse_completion(session, mission, completion, reason))
         elif completion.source_id == act.id:
             completion.source_id = acts[-1].id
             session.add(completion)
@@ -204,7 +234,7 @@ def _meeting(session: Session, mission: Mission, naming: FriendNaming, reason: s
             session.add(one)
         session.flush()
         return [Effect("completion", one.id, "kept") for one in done]
-    effects = [_reverse(session, mission, one, reason) for one in done]
+    effects = [reverse_completion(session, mission, one, reason) for one in done]
     for one in both:
         session.delete(one)
     session.flush()
@@ -219,7 +249,7 @@ def _rest_on(session: Session, source_ids: Sequence[UUID]) -> Sequence[StepCompl
     ).all()
 
 
-def _reverse(session: Session, mission: Mission, completion: StepCompletion, reason: str) -> Effect:
+def reverse_completion(session: Session, mission: Mission, completion: StepCompletion, reason: str) -> Effect:
     """Turn a completion; the counter moves with it, and only when it was verified."""
     stood = completion.state
     turned = (

@@ -4,7 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlmodel import Field
+from sqlalchemy import BigInteger, text
+from sqlmodel import Field, Index, SQLModel
 
 from campaigns.storage import Row
 
@@ -43,3 +44,60 @@ class Participant(Row, table=True):
     def is_erased(self) -> bool:
         """Whether this row is what an erased person left."""
         return self.secret_hash.startswith(ERASED)
+
+
+class ParticipantKey(SQLModel, table=True):
+    """A further key to a participant, by its hash: of a phone that a recovery code signed in, or of a merged name."""
+
+    __tablename__ = "participant_keys"
+
+    secret_hash: str = Field(primary_key=True)
+    participant_id: UUID = Field(foreign_key="participants.id", index=True)
+    issued_at: datetime
+
+
+_IS_OPEN = text("ended_at IS NULL")
+
+
+class RecoveryCode(Row, table=True):
+    """A code that moves a person to another browser, by its keyed hash. One a person is good, once.
+
+    Those that ended stay with the person: who types an old one is told what became of it.
+    """
+
+    __tablename__ = "recovery_codes"
+    __table_args__ = (
+        Index(
+            "uq_recovery_codes_open",
+            "participant_id",
+            unique=True,
+            sqlite_where=_IS_OPEN,
+            postgresql_where=_IS_OPEN,
+        ),
+    )
+
+    participant_id: UUID = Field(foreign_key="participants.id", index=True)
+    code_hash: str = Field(unique=True)
+    issued_at: datetime
+    ended_at: datetime | None = None
+    ended_by: str | None = Field(default=None, description="`used`, or `replaced` by a newer one")
+
+
+class RecoveryTries(SQLModel, table=True):
+    """How many wrong recovery codes came from one address in an hour. The key's salt is gone after two days."""
+
+    __tablename__ = "recovery_tries"
+
+    sender_key: int = Field(primary_key=True, sa_type=BigInteger)
+    hour: int = Field(primary_key=True, description="since 1970")
+    tries: int = 0
+
+
+class MergedPerson(SQLModel, table=True):
+    """That a participant was merged into an older one: an id that nothing else refers to, for who restores a backup."""
+
+    __tablename__ = "merged_people"
+
+    former_id: UUID = Field(primary_key=True)
+    participant_id: UUID = Field(foreign_key="participants.id", index=True)
+    merged_at: datetime

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, delete, or_, update
 from sqlmodel import Session, col, select
 
 from campaigns.ids import uuid7_at
-from campaigns.participants.models import ERASED, Cohort, Participant
+from campaigns.participants.models import ERASED, Cohort, MergedPerson, Participant, ParticipantKey, RecoveryCode
 from campaigns.sealing import hash_secret, new_secret
 from campaigns.storage import changed, store
 
@@ -84,15 +84,26 @@ def join(
 def recognise(session: Session, secret: str | None, *, to_act: bool = False) -> Participant | None:
     """The participant behind a cookie, or None: a cleared or forged cookie is simply nobody yet.
 
+    A further key leads to them as well: that of another phone, or of a name that was merged into theirs.
+
     Before an act say so (`to_act`): the row is held, so that an erasure comes before the act or after it, and no act
     is left to somebody who is not there any more.
     """
     if not secret or len(secret) > 100:
         return None
-    query = select(Participant).where(Participant.secret_hash == hash_secret(secret))
-    if to_act:
-        query = query.with_for_update(read=True, key_share=True)
-    return session.exec(query).first()
+    hashed = hash_secret(secret)
+    own = select(Participant).where(Participant.secret_hash == hashed)
+    further = select(Participant).join(ParticipantKey, col(ParticipantKey.participant_id) == Participant.id)
+    further = further.where(ParticipantKey.secret_hash == hashed)
+    if not to_act:
+        return session.exec(own).first() or session.exec(further).first()
+    # Once more at the end: who waited for a merge finds that the key leads to another row now.
+    for query in (own, further, further):
+        held = query.with_for_update(read=True, key_share=True, of=Participant)
+        found = session.exec(held.execution_options(populate_existing=True)).first()
+        if found is not None:
+            return found
+    return None
 
 
 def declare_age(session: Session, person: Participant, *, is_under_15: bool, now: datetime) -> Participant:
@@ -128,7 +139,10 @@ def stand_in(session: Session, person: Participant, *, surrogate: UUID) -> None:
 
 
 def forget(session: Session, participant_id: UUID) -> None:
-    """Drop the person themselves, when nothing refers to them any more."""
+    """Drop the person themselves, with every key to them, when nothing else refers to them any more."""
+    for table in (ParticipantKey, RecoveryCode, MergedPerson):
+        theirs = delete(table).where(col(table.participant_id) == participant_id)
+        session.execute(theirs.execution_options(synchronize_session=False))
     session.execute(
         delete(Participant).where(col(Participant.id) == participant_id).execution_options(synchronize_session=False)
     )

@@ -21,6 +21,7 @@ from campaigns.missions.models import (
     Validation,
 )
 from campaigns.participants import Participant
+from campaigns.participants.models import MergedPerson, ParticipantKey, RecoveryCode
 from campaigns.places import Place
 from campaigns.planning import Campaign
 from campaigns.privacy.retention import POSITION_LIFE
@@ -41,6 +42,7 @@ def holdings(
     """What is held of a participant: `participant`, then lists of records, newest first; votes in no order."""
     return {
         "participant": _participant(session, person),
+        "keys": _keys(session, person.id),
         "missions": _missions(session, person.id),
         "check_ins": list(_check_ins(session, person.id, open_fix)),
         "live_codes": _live_codes(session, person.id),
@@ -53,6 +55,16 @@ def holdings(
         "flags": _flags(session, person.id),
         "cases": _cases(session, person.id),
     }
+
+
+def _keys(session: Session, participant_id: UUID) -> list[Record]:
+    """The further phones and recovery codes that lead to a person, and names that became theirs; no key itself."""
+    tables: dict[str, type[SQLModel]] = {
+        "phone": ParticipantKey,
+        "recovery_code": RecoveryCode,
+        "merged_name": MergedPerson,
+    }
+    return [{"kind": kind, **row} for kind, table in tables.items() for row in _rows(session, table, participant_id)]
 
 
 # What else a mission keeps of a person, as it is stored.
@@ -70,7 +82,7 @@ _FURTHER: dict[str, type[SQLModel]] = {
 def _rows(session: Session, table: type[SQLModel], participant_id: UUID) -> list[Record]:
     """A person's rows of a table. Nobody else's id is in them: of a friend it says only that there was one."""
     mine = table.__table__.c.participant_id == participant_id  # type: ignore[attr-defined]  # SQLModel does not type it
-    hidden = {"participant_id", "friend_id", "staff_session_id", "organisation_id"}
+    hidden = {"secret_hash", "code_hash", "participant_id", "friend_id", "staff_session_id", "organisation_id"}
     return [row.model_dump(mode="json", exclude=hidden) for row in session.exec(select(table).where(mine)).all()]
 
 

@@ -28,7 +28,7 @@ Note = Callable[[UUID, datetime], object]  # writes an erasure down outside the 
 
 _CAPABILITIES = (tokens, scans, missions, community, care)
 # Every column that names a participant; a test compares it with the tables.
-REFERENCES: tuple[Any, ...] = tuple(column for one in _CAPABILITIES for column in one.PERSON_COLUMNS)
+REFERENCES: tuple[Any, ...] = tuple(column for one in (participants, *_CAPABILITIES) for column in one.PERSON_COLUMNS)
 TOUCHED = sorted({column.class_.__tablename__ for column in REFERENCES} | {"participants", "scan_positions"})
 
 
@@ -41,18 +41,22 @@ def people_of(session: Session, secrets: Iterable[str]) -> list[Participant]:
 def erase(session: Session, participant_id: UUID, *, note: Note, now: datetime) -> bool:
     """Erase a participant; False when they are erased already or never were. Run it in `Database.erasing()`.
 
-    Acts of the same person wait for it or come before it: none is lost, none refers to somebody who is gone.
+    Acts of the same person wait for it or come before it: none is lost, none refers to somebody who is gone. Names that
+    were merged into theirs are noted as well: an older backup has them still.
     """
     person = participants.take_hold(session, participant_id)
     if person is None:
         return False
-    note(participant_id, now)
+    everybody = [participant_id, *participants.former_ids(session, participant_id)]
+    for id in everybody:
+        note(id, now)
     surrogate = uuid4()
     participants.stand_in(session, person, surrogate=surrogate)
     for capability in _CAPABILITIES:
         capability.forget(session, participant_id, surrogate=surrogate)
     participants.forget(session, participant_id)
-    insert_once(session, ErasedPerson, participant_id=participant_id, erased_at=now, is_swept=False)
+    for id in everybody:
+        insert_once(session, ErasedPerson, participant_id=id, erased_at=now, is_swept=False)
     return True
 
 

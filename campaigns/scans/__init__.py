@@ -5,6 +5,7 @@ from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique
 from campaigns.scans.forgetting import PERSON_COLUMNS, forget, forget_positions
 from campaigns.scans.judge import judge, rejudge
 from campaigns.scans.log_start import move_log_start
+from campaigns.scans.merging import merge
 from campaigns.scans.models import CheckIn, Scan
 from campaigns.scans.positions import Position, SealedFix, accuracy_up, best_fix
 from campaigns.scans.receipt import Receipt, ReceiptBook
@@ -55,6 +56,7 @@ __all__ = [
     "judge",
     "last_hours",
     "list_scans",
+    "merge",
     "move_log_start",
     "note_effects",
     "photographed",

@@ -182,7 +182,7 @@ class VoidEffect(Row, table=True):
     __tablename__ = "void_effects"
 
     scan_id: UUID = Field(index=True)
-    what: str = Field(description="`check_in`, `visit`, `completion`, `mission`")
+    what: str = Field(description="`check_in`, `visit`, `completion`, `mission`, `ballot` (its round)")
     subject_id: UUID
     outcome: str = Field(description="`reversed`, or `kept`: another act supports it")
 

@@ -35,7 +35,10 @@ class Effect:
 
 @dataclass(frozen=True)
 class Voided:
-    """A scan that was voided just now. `stand_in` is the check-in that is the visit of the day in its place."""
+    """A scan that was voided just now. `stand_in` is the check-in that is the visit of the day in its place.
+
+    `ballot_secret` is the key of the campaign's secret ballots: it leads from the scan to the ballot it opened.
+    """
 
     scan_id: UUID
     reason: str
@@ -43,6 +46,7 @@ class Voided:
     was_counted: bool
     stand_in: CheckIn | None
     effects: list[Effect]
+    ballot_secret: bytes = b""
 
 
 def void(session: Session, scan: Scan, *, reason: str, least_presence: int, now: datetime) -> Voided | None:

@@ -44,6 +44,7 @@ from campaigns.tokens.service import (
     list_changes,
     list_tokens,
     live_tokens_of_place,
+    merge,
     token_by_id,
     tokens_of_place,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "list_key_sets",
     "list_tokens",
     "live_tokens_of_place",
+    "merge",
     "record_lock",
     "record_writing",
     "replace",

@@ -15,6 +15,7 @@ from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
+from campaigns.participants.merging import Merge
 from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts, State
 from campaigns.storage import find_own, hand_over, insert_once, newest, store
@@ -95,6 +96,19 @@ def forget_taps(session: Session, *, now: datetime) -> None:
 def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
     """Leave the codes a person used up used, by nobody."""
     hand_over(session, PERSON_COLUMNS, participant_id, surrogate)
+
+
+def merge(session: Session, merge: Merge) -> None:
+    """Give the older name the serials of the newer one. One that both used is used once: the later scan is voided."""
+    older, newer = merge.ids
+    rows = session.exec(select(SerialUse).where(col(SerialUse.person_id).in_(merge.ids))).all()
+    firsts: dict[UUID, SerialUse] = {}
+    for use in sorted(rows, key=lambda one: (one.used_at, one.scan_id)):
+        if firsts.setdefault(use.token_id, use) is not use:
+            merge.to_void.append(use.scan_id)
+            session.delete(use)
+    session.flush()
+    hand_over(session, PERSON_COLUMNS, newer, older)
 
 
 def find_tag(session: Session, token_id: UUID) -> SunTag | None:

@@ -34,6 +34,7 @@ NOT_ON_PAGES = {
     "job_running",
     "tag_taken",
     "nothing_to_print",
+    "merge_needed",
 }
 
 

@@ -18,6 +18,7 @@ from campaigns.scans import CheckIn
 from campaigns.scans.log import ScanRow
 from campaigns.scans.models import ScanJudgement, ScanVoid, Visit, VoidEffect
 from campaigns.storage import Database
+from tests.booth import SECRET
 from tests.campaigns.test_steps import FRIENDS, name_friend, outcomes, set_tour, show, visit
 from tests.factories import NOON
 from tests.racing import race
@@ -32,7 +33,9 @@ def void(scene: Scene, scan_id: str | UUID, *, reason: str = "Scanned from home"
     id = UUID(str(scan_id))
     with scene.database.between_rounds() as session:
         scan = scans.scan_of(session, scene.campaign.organisation_id, id)
-        found, effects = reversals.void_scan(session, scene.campaign.organisation_id, scan, reason=reason, now=now)
+        found, effects = reversals.void_scan(
+            session, scene.campaign.organisation_id, scan, reason=reason, ballot_secret=lambda _: SECRET, now=now
+        )
     assert found.scan_id == id
     return sorted((one.what, one.outcome) for one in effects)
 
@@ -127,7 +130,8 @@ def test_no_round_of_the_judge_overlaps_a_void(database: Database) -> None:
     judge = threading.Thread(target=lambda: scene.drain(now=minutes(1)), daemon=True)
     with database.between_rounds() as session:
         scan = scans.scan_of(session, scene.campaign.organisation_id, UUID(row.id))
-        reversals.void_scan(session, scene.campaign.organisation_id, scan, reason="Why not", now=NOON)
+        owner = scene.campaign.organisation_id
+        reversals.void_scan(session, owner, scan, reason="Why not", ballot_secret=lambda _: SECRET, now=NOON)
         judge.start()
         judge.join(timeout=1.5)
     judge.join(timeout=30)

@@ -1,4 +1,4 @@
-"""Any order of visits, codes, replays, voids and erasures: the totals are those of a plain model in memory.
+"""Any order of visits, codes, replays, voids, merges and erasures: the totals are those of a plain model in memory.
 
 Small by default; `PASSERELLE_SOAK=1` (`make soak`) runs it longer.
 """
@@ -22,6 +22,7 @@ from campaigns.participants import Participant
 from campaigns.scans import Scan
 from campaigns.storage import Database
 from campaigns.tokens.directory import Entry
+from tests.campaigns.test_merging import merge
 from tests.campaigns.test_reversal import void
 from tests.campaigns.test_steps import show, witness
 from tests.factories import NOON, make_scan
@@ -46,7 +47,7 @@ class Act:
         return (self.at - NOON + timedelta(hours=12)).days
 
 
-@dataclass
+@dataclass(eq=False)
 class Person:
     participant: Participant
     cookie: str
@@ -54,6 +55,12 @@ class Person:
     witnessed: bool = False
     code: str = ""
     erased: bool = False
+    into: "Person | None" = None
+
+    @property
+    def now_is(self) -> "Person":
+        """Who they are after the merges: the older name."""
+        return self.into.now_is if self.into else self
 
     def good(self) -> list[Act]:
         return [act for act in self.acts if not act.voided]
@@ -63,7 +70,7 @@ class Person:
 
     def steps(self) -> list[bool]:
         """Which of the mission's steps are done: a trail, all places, so many visits, the shop's word."""
-        places = [act.place for act in self.good()]
+        places = [act.place for act in sorted(self.good(), key=lambda act: act.at)]
         names = [UUID(int=one) for one in range(STOPS)]
         trail = stops_done(names, [names[one] for one in places]) == STOPS
         return [trail, len(set(places)) == STOPS, self.visits() >= TIMES, self.witnessed]
@@ -91,7 +98,8 @@ class Acts(RuleBasedStateMachine):
         with database.transaction() as session:
             missions.set_steps(session, self.scene.mission, plans, now=NOON)
         self.now = NOON
-        self.everybody: list[Person] = []
+        self.everybody: list[Person] = []  # by their visitor keys; a merged name's place has the older one
+        self.merged: list[Person] = []
 
     def _later(self, hours: float) -> None:
         self.now += timedelta(hours=hours)
@@ -108,16 +116,19 @@ class Acts(RuleBasedStateMachine):
 
     @rule(person=people, place=st.integers(0, STOPS - 1), hours=st.sampled_from([0.2, 1.5, 13]))
     def come_again(self, person: Person, place: int, hours: float) -> None:
+        cookie, person = person.cookie, person.now_is  # the cookie of a name that is gone leads to the older one
         if person.erased:
             return
         self._later(hours)
         key = self.everybody.index(person) + 1
         row = self.scene.scan(entry=self.entries[place], at=self.now, visitor_key=key)
-        self.scene.check_in(row, entry=self.entries[place], cookie=person.cookie, position=INSIDE, now=self.now)
+        done = self.scene.check_in(row, entry=self.entries[place], cookie=cookie, position=INSIDE, now=self.now)
+        assert done.person.id == person.participant.id
         person.acts.append(Act(row.id, place, self.now))
 
     @rule(person=people, which=st.integers(0, 9))
     def replay(self, person: Person, which: int) -> None:
+        cookie, person = person.cookie, person.now_is
         act = person.acts[which % len(person.acts)]
         if self.now - act.at > timedelta(hours=48):
             return
@@ -129,12 +140,13 @@ class Acts(RuleBasedStateMachine):
             with pytest.raises(Gone):
                 self.scene.check_in(row, entry=entry, now=self.now)
             return
-        again = self.scene.check_in(row, entry=entry, cookie=person.cookie, now=self.now)
-        assert again.is_replay
+        again = self.scene.check_in(row, entry=entry, cookie=cookie, now=self.now)
+        assert (again.is_replay, again.person.id) == (True, person.participant.id)
         assert (again.check_in.voided_at is not None) is act.voided
 
     @rule(person=people, which=st.integers(0, 9))
     def void(self, person: Person, which: int) -> None:
+        person = person.now_is
         act = person.acts[which % len(person.acts)]
         first = void(self.scene, act.scan_id, now=self.now)
         act.voided = True
@@ -142,11 +154,13 @@ class Acts(RuleBasedStateMachine):
 
     @rule(person=people)
     def show_a_code(self, person: Person) -> None:
+        person = person.now_is
         if not person.erased:
             person.code = show(self.scene, person.participant, now=self.now, step=3).code
 
     @rule(person=people)
     def witness(self, person: Person) -> None:
+        person = person.now_is
         if not person.code:
             return
         try:
@@ -159,10 +173,31 @@ class Acts(RuleBasedStateMachine):
     @rule(person=people)
     def erase(self, person: Person) -> None:
         """Nothing the model counts may change."""
+        person = person.now_is
         with self.scene.database.erasing() as session:
             gone = privacy.erase(session, person.participant.id, note=lambda *_: None, now=self.now)
         assert gone is not person.erased
         person.erased = True
+
+    @rule(one=people, other=people)
+    def merge(self, one: Person, other: Person) -> None:
+        """Two names of one person: the older one has done what both did, as if one person had."""
+        one, other = one.now_is, other.now_is
+        if one is other:
+            return
+        if one.erased or other.erased:
+            with pytest.raises(NotFound):
+                merge(self.scene.database, one.participant, other.participant, now=self.now)
+            return
+        older, newer = sorted((one, other), key=lambda each: (each.participant.created_at, each.participant.id))
+        done = merge(self.scene.database, one.participant, other.participant, now=self.now)
+        assert done.ids == (older.participant.id, newer.participant.id)
+        newer.into = older
+        older.acts += newer.acts
+        older.witnessed |= newer.witnessed
+        older.code = older.code or newer.code
+        self.merged.append(newer)
+        self.everybody[self.everybody.index(newer)] = older
 
     @rule()
     def judge(self) -> None:
@@ -171,16 +206,17 @@ class Acts(RuleBasedStateMachine):
     @invariant()
     def the_totals_are_those_of_the_model(self) -> None:
         totals = self.scene.counters()
-        assert totals.get("participants", 0) == len(self.everybody)
-        assert totals.get("check_ins", 0) == sum(one.visits() for one in self.everybody)
-        assert totals.get("completions", 0) == sum(one.completions() for one in self.everybody)
+        people = list({id(one): one for one in self.everybody}.values())
+        assert totals.get("participants", 0) == len(people)
+        assert totals.get("check_ins", 0) == sum(one.visits() for one in people)
+        assert totals.get("completions", 0) == sum(one.completions() for one in people)
         with self.scene.database.snapshot() as session:
             done = session.exec(
                 select(Membership).where(
                     Membership.mission_id == self.scene.mission.id, col(Membership.completed_at).is_not(None)
                 )
             ).all()
-        assert len(done) == sum(all(one.steps()) for one in self.everybody)
+        assert len(done) == sum(all(one.steps()) for one in people)
 
     @invariant()
     def the_books_add_up(self) -> None:

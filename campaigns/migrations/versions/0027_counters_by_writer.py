@@ -1,6 +1,6 @@
 """Mission counters by writer: acts of two processes no longer wait for one row
 
-Revision: 0027, after 0018
+Revision: 0027, after 0020
 """
 
 from uuid import UUID
@@ -10,7 +10,7 @@ from alembic import op
 from sqlmodel.sql.sqltypes import AutoString
 
 revision = "0027"
-down_revision = "0018"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 
