@@ -180,7 +180,7 @@ def _choices(
     phase: str,
     shown: bool,
 ) -> list[Choice]:
-    there = [(idea, name) for idea, name in ideas if idea.state == "published" or idea.id in mine]
+    there = [(idea, name) for idea, name in ideas if idea.is_votable or idea.id in mine]
     votes = community.votes_of_ideas(session, round.id, [idea.id for idea, _ in there], phase=phase) if shown else {}
     return [
         Choice(

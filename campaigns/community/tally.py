@@ -72,6 +72,17 @@ def votes_of_ideas(session: Session, round_id: UUID, idea_ids: Sequence[UUID], *
     return {idea_id: votes for idea_id, votes in session.execute(query) if votes}
 
 
+def votes_by_round(session: Session, idea: Idea) -> list[tuple[Round, int]]:
+    """The votes of an idea that stand, in each round that has any, the first round first."""
+    query = (
+        select(Round, col(VoteCounter.votes))
+        .join(VoteCounter, col(VoteCounter.round_id) == col(Round.id))
+        .where(col(Round.mission_id) == idea.mission_id, col(VoteCounter.idea_id) == idea.id)
+        .where(col(VoteCounter.phase) == idea.phase, col(VoteCounter.votes) > 0)
+    )
+    return [(round, votes) for round, votes in session.execute(query.order_by(col(Round.opens_at)))]
+
+
 def votes_of(session: Session, voter: str) -> list[tuple[Vote, str]]:
     """A voter's votes with the words of their ideas, those taken back too; for the voter alone."""
     query = select(Vote, col(Idea.text)).join(Idea, col(Idea.id) == Vote.idea_id).where(col(Vote.voter) == voter)

@@ -169,6 +169,7 @@ RULES: tuple[Rule, ...] = (
     _act("shares", "that a mission was shared on a day", "shared_at"),
     _act("external_acts", "an act another system told of, by its id", "acted_at"),
     _act("ideas", "an idea; its words go with its participant", "created_at"),
+    _act("idea_follows", "that a person follows an idea", "followed_at"),
     Rule("ballots", Kind.ACT, "keyed hashes of a voter and of the proof that opened their ballot", _NAMELESS),
     Rule("votes", Kind.ACT, "a vote, its hour and a keyed hash of its voter", _NAMELESS),
     _act("comments", "a comment on an idea; its words go with its participant", "created_at"),
@@ -306,6 +307,13 @@ RULES: tuple[Rule, ...] = (
         "which member hid or restored what, by which rule and why",
         "with the organisation",
         _of("acted_at"),
+    ),
+    Rule(
+        "idea_decisions",
+        Kind.AUDIT,
+        "which member or key decided about an idea, and the public reason",
+        "with the organisation",
+        _of("decided_at"),
     ),
     Rule(
         "idempotent_answers",
