@@ -48,6 +48,7 @@ from api.pages import (
     comments,
     console,
     console_cases,
+    console_ideas,
     console_keys,
     console_log,
     console_members,
@@ -66,6 +67,7 @@ from api.pages import (
     staff_cases,
     staff_phones,
 )
+from api.pages import ideas as idea_pages
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
 from api.pages.staff_session import refuse_locked
@@ -130,6 +132,7 @@ _ROUTERS = (
     staff_acts,
     flags,
     comments,
+    idea_pages,
     cases,
     staff_cases,
     staff_phones,
@@ -141,6 +144,7 @@ _ROUTERS = (
     console_members,
     console_log,
     console_moderation,
+    console_ideas,
     console_cases,
     reference,
 )

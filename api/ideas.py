@@ -22,7 +22,7 @@ Decided = Literal["published", "shortlisted", "selected", "not_selected", "funde
 
 
 class DecisionCreate(schemas.Request):
-    """What an idea becomes: on, or back where a decision is corrected. The `next_states` of the idea are what it may."""
+    """What an idea becomes: on, or back where a decision is corrected. Its `next_states` are what it may become."""
 
     state: Decided
     reason: Reason

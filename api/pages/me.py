@@ -199,7 +199,8 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "live_codes": [one | {"when": _day(one["used_at"], language)} for one in held["live_codes"]],
         "serials": [one | {"when": _day(one["used_at"], language)} for one in held["serials"]],
         "steps": [one | {"when": _day(one["completed_at"], language)} for one in held["steps"]],
-        "ideas": [one | {"when": _day(one["created_at"], language)} for one in held["ideas"]],
+        "ideas": [_idea(session, one, language) for one in held["ideas"]],
+        "follows": [_followed(one, language) for one in held["follows"]],
         "votes": [one["idea"] for one in held["votes"] if one["state"] == "cast"],
         "comments": [one | {"when": _day(one["created_at"], language)} for one in held["comments"]],
         "cases": [
@@ -207,6 +208,21 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
             for one in care.cases_of(session, person.id)
         ],
     }
+
+
+def _idea(session: DbSession, held: dict[str, Any], language: str) -> dict[str, Any]:
+    mission = session.get_one(Mission, ids.parse("mis", held["mission_id"]))
+    return held | {"when": _day(held["created_at"], language), "url": f"/m/{mission.slug}/ideas/{held['id']}"}
+
+
+def _followed(held: dict[str, Any], language: str) -> dict[str, Any]:
+    """An idea the person follows, with what was decided about it since."""
+    changes = [
+        one | {"when": _day(one["decided_at"], language), "is_undone": one["state_before"] == "merged"}
+        for one in held["changes"]
+    ]
+    url = f"/m/{held['slug']}/ideas/{held['idea_id']}"
+    return held | {"when": _day(held["followed_at"], language), "url": url, "changes": changes}
 
 
 def _visit(core: Services, act: dict[str, Any], language: str) -> dict[str, Any]:

@@ -89,6 +89,18 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
     "comment_empty": ("It was not sent", "Write a few words first: the text is empty.", ""),
     "comment_too_long": ("It was not sent", "A comment has at most 500 characters; shorten it a little.", ""),
     "one_link": ("It was not sent", "A text has at most one link.", "Take the others out and send it again."),
+    "edit_closed": (
+        "It is too late to change it",
+        "This idea can no longer be changed: its time is over, or somebody has answered it.",
+        "Write a comment under it to add something.",
+    ),
+    "too_many_follows": ("That did not work", "You follow a hundred ideas already.", "Leave one of them first."),
+    "has_merged": (
+        "That did not work",
+        "Others were merged into this idea, so it cannot be merged itself.",
+        "Merge those one by one.",
+    ),
+    "merge_itself": ("That did not work", "An idea cannot be merged into itself.", "Choose another one."),
     "own_comment": ("That did not work", "Whether your comment was useful others say.", ""),
     "too_many_texts": (
         "That is enough for now",

@@ -113,10 +113,13 @@ def history_of(session: Session, idea_id: UUID) -> Sequence[Decision]:
     return session.exec(rows(Decision).where(Decision.idea_id == idea_id).order_by(col(Decision.id))).all()
 
 
-def decisions_since(session: Session, idea_ids: Iterable[UUID], since: datetime) -> Sequence[Decision]:
-    """What was decided about these ideas from then on, newest first."""
-    query = rows(Decision).where(col(Decision.idea_id).in_(list(idea_ids)), Decision.decided_at >= since)
-    return session.exec(query.order_by(col(Decision.id).desc())).all()
+def decisions_of(session: Session, idea_ids: Iterable[UUID]) -> dict[UUID, list[Decision]]:
+    """What was decided about each of these ideas, the newest first."""
+    found: dict[UUID, list[Decision]] = {}
+    query = rows(Decision).where(col(Decision.idea_id).in_(list(idea_ids))).order_by(col(Decision.id).desc())
+    for one in session.exec(query):
+        found.setdefault(one.idea_id, []).append(one)
+    return found
 
 
 def merged_into(session: Session, idea_ids: Iterable[UUID]) -> dict[UUID, list[Idea]]:
@@ -140,6 +143,19 @@ def idea_by_id(session: Session, organisation_id: UUID, idea_id: UUID) -> tuple[
     if found is None:
         raise NotFound("There is no such idea.")
     return found[0], found[1]
+
+
+def ideas_everywhere(
+    session: Session, organisation_id: UUID, *, state: IdeaState | None, before: UUID | None, limit: int
+) -> list[tuple[Idea, Mission]]:
+    """The ideas of all missions of an organisation, hidden and erased ones too, newest first."""
+    query = select(Idea, Mission).join(Mission, col(Mission.id) == col(Idea.mission_id))
+    query = query.where(col(Mission.organisation_id) == organisation_id)
+    if state is not None:
+        query = query.where(col(Idea.state) == state)
+    if before is not None:
+        query = query.where(col(Idea.id) < before)
+    return [(idea, mission) for idea, mission in session.execute(query.order_by(col(Idea.id).desc()).limit(limit))]
 
 
 def recount(session: Session) -> list[str]:

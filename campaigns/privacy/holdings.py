@@ -47,6 +47,7 @@ def holdings(
         "serials": _serials(session, person.id),
         "steps": _steps(session, person.id),
         "ideas": _ideas(session, person.id),
+        "follows": list(_follows(session, person.id)),
         **{name: _rows(session, table, person.id) for name, table in _FURTHER.items()},
         "votes": list(_votes(session, person, ballot_secret)),
         "comments": _comments(session, person.id),
@@ -231,10 +232,31 @@ def _ideas(session: Session, participant_id: UUID) -> list[Record]:
             "phase": idea.phase,
             "client_id": idea.client_id,
             "created_at": idea.created_at,
+            "edited_at": idea.edited_at,
             **_hidden(session, idea),
         }
         for idea in community.ideas_of(session, participant_id)
     ]
+
+
+def _follows(session: Session, participant_id: UUID) -> Iterator[Record]:
+    """The ideas a person follows, with what was decided about each since; of a hidden one the words are withheld."""
+    followed = community.followed_by(session, participant_id)
+    decided = community.decisions_of(session, [idea.id for idea, *_ in followed])
+    for idea, mission, since in followed:
+        yield {
+            "idea_id": ids.show("ide", idea.id),
+            "mission_id": ids.show("mis", mission.id),
+            "slug": mission.slug,
+            "text": "" if idea.hidden_rule else idea.text,
+            "hidden_rule": idea.hidden_rule,
+            "followed_at": since,
+            "changes": [
+                one.model_dump(include={"state", "state_before", "reason", "decided_at"})
+                for one in decided.get(idea.id, [])
+                if one.decided_at >= since
+            ],
+        }
 
 
 def _votes(session: Session, person: Participant, ballot_secret: BallotSecret) -> Iterator[Record]:
