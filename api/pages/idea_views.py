@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from sqlmodel import Session
 
 from api.dependencies import Services
-from api.pages import ballot_views, views
+from api.pages import ballot_views, open_graph, views
 from api.pages.phone import cookie_of, is_young, language_for, mission_named, objected, onward
 from campaigns import clock, community, ids, missions
 from campaigns.community import EDIT_WINDOW, Decision, Idea
@@ -105,6 +105,7 @@ def page(
         mission=found,
         url=f"/m/{found.slug}",
         idea=views.idea_view(idea, name),
+        og=open_graph.of_idea(core, found, idea.id, "" if idea.hidden_rule else idea.text, language),
         can_write=state in ("live", "draft") and not idea.hidden_rule and not young,
         asks_age=person is None or person.age_declared_at is None,
         age=str(typed.get("age", "")),
