@@ -7,15 +7,17 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from sqlmodel import Session as DbSession
 
 from api import schemas
+from api.community_record import COLUMNS, record_pages
+from api.exports import csv_file, ndjson_file
 from api.pages.console_names import Names
 from api.pages.console_session import Form, Posted, Seat, member_may
 from api.pagination import before
 from api.policies import MEMBER
-from campaigns import community, ids
+from campaigns import community, ids, missions
 from campaigns.community import By, Idea, IdeaState
 from campaigns.errors import CampaignError, Invalid, NotFound
 from campaigns.identity import Right
@@ -67,10 +69,26 @@ def list_ideas(
     return seat.page(
         "console_ideas.html",
         ideas=[_line(seat, idea, mission) for idea, mission in rows[:SHOWN]],
+        records=_records(seat, rows),
         more=ids.show("cur", rows[SHOWN - 1][0].id) if len(rows) > SHOWN else "",
         states=[one.value for one in community.DECIDED] + [IdeaState.MERGED.value],
         state=wanted.value if wanted else "",
     )
+
+
+@router.get("/records/{mission_id}.csv", response_class=StreamingResponse)
+def record_csv(seat: Reader, mission_id: str) -> StreamingResponse:
+    """The public record of a mission's community as CSV, streamed."""
+    mission = _mission(seat, mission_id)
+    pages = record_pages(seat.core, mission, seat.now, as_text=True)
+    return csv_file(f"community-{mission.slug}", COLUMNS, pages)
+
+
+@router.get("/records/{mission_id}.ndjson", response_class=StreamingResponse)
+def record_ndjson(seat: Reader, mission_id: str) -> StreamingResponse:
+    """The same with a JSON object a line."""
+    mission = _mission(seat, mission_id)
+    return ndjson_file(f"community-{mission.slug}", record_pages(seat.core, mission, seat.now, as_text=False))
 
 
 @router.get("/{idea_id}", response_class=HTMLResponse)
@@ -110,6 +128,16 @@ def decide(seat: Decider, form: Form, idea_id: str) -> Response:
     return seat.see(
         f"/console/ideas/{idea_id}", done={"decide": "decided", "merge": "merged"}.get(form["act"], "apart")
     )
+
+
+def _records(seat: Seat, rows: list[tuple[Idea, Mission]]) -> list[tuple[str, str]]:
+    """The missions of these ideas, each once, whose record may be taken away."""
+    return list({ids.show("mis", one.id): text_in(one.title, seat.language) for _, one in rows}.items())
+
+
+def _mission(seat: Seat, mission_id: str) -> Mission:
+    with seat.reading() as session:
+        return missions.mission_by_id(session, seat.organisation.id, ids.parse("mis", mission_id))
 
 
 def _state(form: Posted) -> IdeaState:

@@ -1,9 +1,11 @@
 """Feeds and previews over HTTP on both databases: valid, conditional, without people, and nobody's visit."""
 
+import csv
 import io
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -92,6 +94,52 @@ def test_the_feeds_tell_what_happens_and_of_nobody(desk: Desk) -> None:
         assert "Zwetschgen" not in said
         assert name not in said
         assert "par_" not in said
+
+
+def test_the_record_of_a_community_holds_what_is_public_and_nobody(desk: Desk) -> None:
+    shop = make_shop(desk.server)
+    with shop.server.phone(Accept="application/json") as author, shop.server.api() as api:
+        idea, hidden = give(shop, author, "=Des poiriers"), give(shop, author, "Zwetschgen")
+        name = author.get("/me/export").json()["people"][0]["participant"]["pseudonym"]
+        assert author.post(f"/m/{shop.slug}/comments", json={"idea": idea, "text": "Oui, vite"}).status_code == 201
+        window = {"opens_at": "2026-01-01T00:00:00Z", "closes_at": "2099-01-01T00:00:00Z", "totals": "shown"}
+        round = api.post(f"/v1/missions/{shop.mission}/rounds", json=window).json()["id"]
+        assert author.post(f"/m/{shop.slug}/votes", json={"idea": idea}).status_code == 201
+        made = api.post(f"/v1/ideas/{idea}/decisions", json={"state": "shortlisted", "reason": WHY})
+        assert made.status_code == 201
+        with desk.signed_in("owner") as person:
+            fields = {"act": "hide", "rule": "private_data", "reason": "Une voisine"}
+            assert person.post(f"/console/moderation/{shop.mission}/{hidden}", data=fields).status_code == 303
+            assert f"/console/ideas/records/{shop.mission}.csv" in person.get("/console/ideas").text
+            for kind in ("csv", "ndjson"):
+                at_console = person.get(f"/console/ideas/records/{shop.mission}.{kind}")
+                assert at_console.text == api.get(f"/v1/missions/{shop.mission}/community.{kind}").text
+        lines = [json.loads(line) for line in at_console.text.splitlines()]
+        rows = list(csv.DictReader(io.StringIO(api.get(f"/v1/missions/{shop.mission}/community.csv").text)))
+        assert [(one["record"], one["id"]) for one in lines] == [(one["record"], one["id"]) for one in rows]
+        found = Counter(one["record"] for one in lines)
+        wanted = {"mission": 1, "step": 2, "idea": 2, "decision": 1, "comment": 1, "round": 1, "votes": 1}
+        assert found == wanted | {"moderation": 1}
+        by = {(one["record"], one["id"]): one for one in lines}
+        assert (by["votes", idea]["about"], by["votes", idea]["number"]) == (round, 1)
+        assert by["idea", idea]["text"] == "=Des poiriers"
+        assert next(one for one in rows if one["id"] == idea)["text"] == "'=Des poiriers"
+        assert by["idea", hidden]["text"] is None
+        said = at_console.text
+        assert [one for one in (name, "par_", "Zwetschgen", "voisine") if one in said] == []
+
+
+def test_the_record_keeps_hidden_totals_hidden(desk: Desk) -> None:
+    shop = make_shop(desk.server)
+    with shop.server.phone(Accept="application/json") as author, shop.server.api() as api:
+        idea = give(shop, author, "Des poiriers")
+        window = {"opens_at": "2026-01-01T00:00:00Z", "closes_at": "2099-01-01T00:00:00Z", "totals": "hidden"}
+        assert api.post(f"/v1/missions/{shop.mission}/rounds", json=window).status_code == 201
+        assert author.post(f"/m/{shop.slug}/votes", json={"idea": idea}).status_code == 201
+        lines = api.get(f"/v1/missions/{shop.mission}/community.ndjson").text.splitlines()
+        found = [json.loads(line) for line in lines if '"votes"' in line or '"round"' in line]
+        assert [(one["record"], one["state"], one["number"]) for one in found] == [("round", "hidden", None)]
+        assert api.get(f"/v1/ideas/{idea}").json()["votes"] == []
 
 
 def test_a_reader_that_has_a_feed_is_told_that_nothing_is_new(shop: Shop) -> None:
