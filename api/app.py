@@ -43,6 +43,7 @@ from api.idempotency import Idempotency
 from api.mail import Postman
 from api.pages import (
     acts,
+    addresses,
     ballots,
     cases,
     check_in,
@@ -82,6 +83,8 @@ from campaigns import identity as identities
 from campaigns import migrations
 from campaigns.announcements import Listener
 from campaigns.errors import Invalid, NotFound
+from campaigns.letters.sending import Mailer
+from campaigns.letters.smtp import Smtp
 from campaigns.places import Locked
 from campaigns.places.geocode import geocoder
 from campaigns.places.network import NetworkMap
@@ -132,6 +135,7 @@ _ROUTERS = (
     ballots,
     legal,
     me,
+    addresses,
     staff,
     staff_acts,
     flags,
@@ -200,7 +204,7 @@ def wire(services: Services) -> ASGIApp:
         app.state.visitors = visitors
         app.state.stopping = asyncio.Event()
         app.state.scan_path = ScanPath(services, queue, visitors, pages, services.renderer)
-        worker = Worker(services.database, clock)
+        worker = Worker(services.database, clock, services.mailer)
         listener = Listener(services.database)
         listener.start()
         if settings.worker:
@@ -254,11 +258,20 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         pin_key=keyring.derive("staff-pin"),
         activity=Activity(database),
         screens=Screens(),
-        postman=Postman(settings.smtp_url, settings.mail_from) if settings.smtp_url else None,
+        postman=Postman(Smtp(settings.smtp_url, settings.mail_from)) if settings.smtp_url else None,
+        mailer=mailer_of(settings),
         rules=RulesInForce(),
         erasures=ErasureLog(settings.erasure_folder),
         clock=clock,
     )
+
+
+def mailer_of(settings: Settings) -> Mailer | None:
+    """What the worker sends letters with; None where no mail server is set."""
+    if not settings.smtp_url:
+        return None
+    smtp = Smtp(settings.smtp_url, settings.mail_from)
+    return Mailer(smtp.send, smtp.sender, Keyring(secret_of(settings)), settings.base_url)
 
 
 def secret_of(settings: Settings) -> str:

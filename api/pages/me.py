@@ -55,7 +55,7 @@ def me(
     core: Core,
     session: ReadSession,
     lang: Tongue = None,
-    just: Annotated[str, Query(pattern="^(erased|)$")] = "",
+    just: Annotated[str, Query(pattern="^(erased|mail_asked|mail_gone|)$")] = "",
 ) -> HTMLResponse:
     """Everything held about the person of this phone, what happens to it and until when."""
     language = language_for(request, lang)
@@ -68,6 +68,9 @@ def me(
         objected=objected(request),
         young=YOUNG_COOKIE in request.cookies,
         just=just,
+        sends_mail=core.mailer is not None,
+        address_url=f"/me/address?lang={language}&participant=",
+        removal_url=onward(request, "/me/address/removal"),
         erasure_url=onward(request, "/me/erasure"),
         appeals_url=onward(request, "/me/appeals"),
         other_lang_url=f"/me?lang={'en' if language == 'fr' else 'fr'}",
@@ -163,7 +166,13 @@ def _holdings(core: Services, session: DbSession, person: Participant) -> dict[s
         lat, lon, *_ = json.loads(core.keyring.open_position(sealed))
         return lat, lon
 
-    return privacy.holdings(session, person, open_fix=open_fix, ballot_secret=core.keyring.ballot_secret)
+    return privacy.holdings(
+        session,
+        person,
+        open_fix=open_fix,
+        open_address=core.keyring.open_address,
+        ballot_secret=core.keyring.ballot_secret,
+    )
 
 
 def _lines(held: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -203,6 +212,8 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "follows": [_followed(one, language) for one in held["follows"]],
         "votes": [one["idea"] for one in held["votes"] if one["state"] == "cast"],
         "comments": [one | {"when": _day(one["created_at"], language)} for one in held["comments"]],
+        "address": held["contact"][0]["address"] if held["contact"] else "",
+        "is_confirmed": bool(held["contact"] and held["contact"][0]["confirmed_at"]),
         "cases": [
             {"reference": one.reference, "state": one.state, "url": case_link(core, one)}
             for one in care.cases_of(session, person.id)

@@ -6,6 +6,7 @@ ONWARD = {
     "no_live_code": ("/staff", "Shop console"),
     "manager_needed": ("/staff", "Shop console"),
     "member_not_signed_in": ("/console/sign-in", "Sign in"),
+    **dict.fromkeys(("old_letter", "no_mail"), ("/me", "My page")),
     **dict.fromkeys(
         ("right_missing", "own_proposal", "decided_already", "changed_since"), ("/console", "To the console")
     ),
@@ -101,6 +102,23 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Merge those one by one.",
     ),
     "merge_itself": ("That did not work", "An idea cannot be merged into itself.", "Choose another one."),
+    "old_letter": (
+        "This link is not good any more",
+        "Its day is over, or its address was erased.",
+        "Leave your address again on your page.",
+    ),
+    "no_mail": ("That did not work", "No mail leaves this installation.", "Come back to your page instead."),
+    "no_address": ("It was not sent", "This is not an e-mail address.", "Look whether a sign is missing."),
+    "under_age_mail": (
+        "From 15 years on",
+        "An address can be left from 15 years on.",
+        "If this is a mistake, ask us to mend it.",
+    ),
+    "too_many_letters": (
+        "Enough letters for today",
+        "Enough letters were asked for today.",
+        "Look into your mailbox, or come back tomorrow.",
+    ),
     "own_comment": ("That did not work", "Whether your comment was useful others say.", ""),
     "too_many_texts": (
         "That is enough for now",

@@ -133,6 +133,7 @@ class Round(Row, table=True):
     created_at: datetime
     changed_at: datetime
     first_vote_at: datetime | None = None
+    told_at: datetime | None = Field(default=None, description="when its voters with an address were written to")
 
     def is_open(self, now: datetime) -> bool:
         """Whether it takes votes."""

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlmodel import Session, SQLModel, col, select
 
-from campaigns import care, clock, community, identity, ids, scans
+from campaigns import care, clock, community, identity, ids, letters, scans
 from campaigns.missions import Membership, Mission, Step
 from campaigns.missions.models import (
     ActCode,
@@ -32,11 +32,12 @@ from campaigns.tokens.models import SerialUse
 
 Record = dict[str, Any]
 BallotSecret = Callable[[UUID], bytes]  # a campaign -> the key of its secret ballots
+OpenAddress = Callable[[bytes], bytes]  # a sealed address -> the address, for whom it is
 OpenFix = Callable[[bytes], tuple[float, float]]  # a sealed position -> degrees, for whom they are
 
 
 def holdings(
-    session: Session, person: Participant, *, open_fix: OpenFix, ballot_secret: BallotSecret
+    session: Session, person: Participant, *, open_fix: OpenFix, open_address: OpenAddress, ballot_secret: BallotSecret
 ) -> dict[str, Any]:
     """What is held of a participant: `participant`, then lists of records, newest first; votes in no order."""
     return {
@@ -53,7 +54,19 @@ def holdings(
         "comments": _comments(session, person.id),
         "flags": _flags(session, person.id),
         "cases": _cases(session, person.id),
+        "contact": _contact(session, person.id, open_address),
     }
+
+
+def _contact(session: Session, participant_id: UUID, open_address: OpenAddress) -> list[Record]:
+    """The e-mail address they left, if any, with the letters that were written to it."""
+    found = letters.contact_of(session, participant_id)
+    if found is None:
+        return []
+    written = session.exec(select(letters.Letter).where(letters.Letter.participant_id == participant_id)).all()
+    sent = [{name: getattr(one, name) for name in ("kind", "made_at", "sent_at")} for one in written]
+    address = open_address(found.sealed).decode()
+    return [{"address": address, "asked_at": found.asked_at, "confirmed_at": found.confirmed_at, "letters": sent}]
 
 
 # What else a mission keeps of a person, as it is stored.

@@ -10,6 +10,7 @@ import pytest
 
 from api.mail import Postman
 from campaigns.errors import Invalid
+from campaigns.letters.smtp import Smtp
 from tests.api.helpers import made
 from tests.conftest import Server, client, free_port, running_server, wait_until
 from tests.mail_sink import MailSink, mail_sink
@@ -96,7 +97,7 @@ def test_a_mail_server_that_hangs_keeps_no_request_waiting(posting: Posting) -> 
 
 
 def test_a_letter_that_cannot_be_sent_is_logged_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
-    postman = Postman(f"smtp+plain://127.0.0.1:{free_port()}", "passerelle@lahalle.example")
+    postman = Postman(Smtp(f"smtp+plain://127.0.0.1:{free_port()}", "passerelle@lahalle.example"))
     with caplog.at_level(logging.ERROR, "passerelle.mail"):
         postman.post_sign_in_link(ADDRESS, "La Halle", "https://shop.example/console/sign-in/secret", datetime.now(UTC))
         wait_until(lambda: bool(caplog.records))
@@ -109,6 +110,6 @@ def test_a_letter_that_cannot_be_sent_is_logged_without_its_address(caplog: pyte
 @pytest.mark.parametrize("url", ["http://mail.example", "smtp://", "mail.example:25", "smtps:///x"])
 def test_a_mail_server_is_named_in_full(url: str) -> None:
     with pytest.raises(Invalid, match="PASSERELLE_SMTP_URL"):
-        Postman(url, "passerelle@lahalle.example")
+        Smtp(url, "passerelle@lahalle.example")
     with pytest.raises(Invalid):
-        Postman("smtp://mail.example", "")
+        Smtp("smtp://mail.example", "")
