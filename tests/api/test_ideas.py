@@ -165,3 +165,10 @@ def test_hidden_words_are_in_no_ballot_follow_or_story(desk: Desk) -> None:
             assert person.post(f"/console/moderation/{shop.mission}/{idea}", data=fields).status_code == 303
         for path in (f"/m/{shop.slug}", f"/m/{shop.slug}/ideas/{into}", f"/m/{shop.slug}/ideas/{idea}", "/me"):
             assert "Zwetschgen" not in phone.get(path).text, path
+
+
+def test_without_a_mail_server_nobody_leaves_an_address(shop: Shop) -> None:
+    with shop.server.phone(**PAGE) as phone:
+        give(shop, phone)
+        assert "/me/address" not in phone.get("/me").text
+        problem(phone.post("/me/address", json={"address": "a@b.fr"}, headers=JSON), 409, "no_mail")
