@@ -1,7 +1,7 @@
 """Sending letters from the worker: one at a time, outside any transaction, again after a while when that fails.
 
-A letter is taken by a conditional UPDATE that puts its next try off, sent, then marked. Only who dies between sending
-and marking sends it twice, under the same Message-ID. No address is in any log.
+A letter is taken under a lock that others skip, and its next try put off; it is sent, then marked. Only who dies between
+sending and marking sends it twice, under the same Message-ID. No address is in any log.
 """
 
 import logging
@@ -165,8 +165,7 @@ def _take(session: Session, now: datetime) -> Letter | None:
     letter = session.get_one(Letter, id)
     attempts = letter.attempts + 1
     later = now + timedelta(minutes=2**attempts)
-    mine = (col(Letter.id) == id, col(Letter.due_at) <= now)
-    taken = update(Letter).where(*mine).values(attempts=attempts, due_at=later).returning(Letter)
+    taken = update(Letter).where(col(Letter.id) == id).values(attempts=attempts, due_at=later).returning(Letter)
     return session.scalars(taken, execution_options={"populate_existing": True}).first()
 
 

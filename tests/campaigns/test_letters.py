@@ -106,6 +106,8 @@ def test_the_three_letters_go_once_to_who_confirmed(database: Database) -> None:
     for _ in range(2):
         tell_results(database, box.mailer, now=minutes(61))
         box.empty(database, minutes(61))
+    with database.snapshot() as session:
+        assert letters.untold_rounds(session, now=minutes(61)) == []
     (_, result) = box.letters
     assert (result["To"], result["Subject"]) == ("b@verger.example", "Le résultat du vote : Un verger pour l’école")
     assert f"/rounds/rnd_{booth.round.id.hex}" in result.get_content()
@@ -113,6 +115,19 @@ def test_the_three_letters_go_once_to_who_confirmed(database: Database) -> None:
     assert stop.startswith("<https://verger.example/letters/ctc_")
     assert stop.strip("<>") in result.get_content()
     assert result["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+def test_a_letter_is_written_once_however_often_its_event_is_told(database: Database) -> None:
+    booth, box = open_booth(database), Box()
+    with_address(booth, booth.author)
+
+    def tell(_: int) -> int:
+        with database.transaction() as session:
+            return letters.write(session, LetterKind.DONE, booth.scene.mission.id, [booth.author.id], minutes(2))
+
+    outcomes = race(8, tell)
+    assert sorted(outcomes) == [0] * 7 + [1], outcomes  # type: ignore[type-var]  # all numbers, or this fails
+    assert box.empty(database, minutes(2)) == ["Mission accomplie : Un verger pour l’école"]
 
 
 def test_who_has_done_a_mission_is_told_and_not_when_it_was_undone(database: Database) -> None:
