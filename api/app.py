@@ -17,7 +17,9 @@ from api import (
     approvals,
     audit,
     care,
+    community,
     edge,
+    ideas,
     identity,
     jobs,
     keys,
@@ -41,21 +43,25 @@ from api.idempotency import Idempotency
 from api.mail import Postman
 from api.pages import (
     acts,
+    addresses,
     ballots,
     cases,
     check_in,
     comments,
     console,
     console_cases,
+    console_ideas,
     console_keys,
     console_log,
     console_members,
     console_moderation,
     console_sign_in,
+    feeds,
     flags,
     front,
     legal,
     me,
+    previews,
     recovery,
     reference,
     report,
@@ -66,6 +72,7 @@ from api.pages import (
     staff_cases,
     staff_phones,
 )
+from api.pages import ideas as idea_pages
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
 from api.pages.staff_session import refuse_locked
@@ -77,6 +84,8 @@ from campaigns import identity as identities
 from campaigns import migrations
 from campaigns.announcements import Listener
 from campaigns.errors import Invalid, NotFound
+from campaigns.letters.sending import Mailer
+from campaigns.letters.smtp import Smtp
 from campaigns.missions import fold_counters
 from campaigns.places import Locked
 from campaigns.places.geocode import geocoder
@@ -120,6 +129,8 @@ _ROUTERS = (
     scans,
     missions,
     rounds,
+    ideas,
+    community,
     jobs,
     care,
     front,
@@ -128,10 +139,14 @@ _ROUTERS = (
     legal,
     me,
     recovery,
+    addresses,
     staff,
     staff_acts,
     flags,
     comments,
+    idea_pages,
+    feeds,
+    previews,
     cases,
     staff_cases,
     staff_phones,
@@ -143,6 +158,7 @@ _ROUTERS = (
     console_members,
     console_log,
     console_moderation,
+    console_ideas,
     console_cases,
     reference,
 )
@@ -192,7 +208,7 @@ def wire(services: Services) -> ASGIApp:
         app.state.visitors = visitors
         app.state.stopping = asyncio.Event()
         app.state.scan_path = ScanPath(services, queue, visitors, pages, services.renderer)
-        worker = Worker(services.database, clock)
+        worker = Worker(services.database, clock, services.mailer)
         listener = Listener(services.database)
         listener.start()
         if settings.worker:
@@ -246,11 +262,20 @@ def make_services(settings: Settings, clock: Callable[[], datetime]) -> Services
         pin_key=keyring.derive("staff-pin"),
         activity=Activity(database),
         screens=Screens(),
-        postman=Postman(settings.smtp_url, settings.mail_from) if settings.smtp_url else None,
+        postman=Postman(Smtp(settings.smtp_url, settings.mail_from)) if settings.smtp_url else None,
+        mailer=mailer_of(settings),
         rules=RulesInForce(),
         erasures=ErasureLog(settings.erasure_folder),
         clock=clock,
     )
+
+
+def mailer_of(settings: Settings) -> Mailer | None:
+    """What the worker sends letters with; None where no mail server is set."""
+    if not settings.smtp_url:
+        return None
+    smtp = Smtp(settings.smtp_url, settings.mail_from)
+    return Mailer(smtp.send, smtp.sender, Keyring(secret_of(settings)), settings.base_url)
 
 
 def secret_of(settings: Settings) -> str:

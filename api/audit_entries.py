@@ -28,6 +28,7 @@ PREFIXES = {
     "target": "tgt",
     "mission": "mis",
     "moderation_act": "mod",
+    "idea_decision": "dec",
     "case": "cas",
     "step": "stp",
     "scan": "scn",

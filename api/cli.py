@@ -170,6 +170,7 @@ def _first_owner(
 @app.command()
 def worker() -> None:
     """Run the worker alone (PostgreSQL; on SQLite the server runs it). Waits for the database as `serve` does."""
+    from api.app import mailer_of
     from campaigns.worker import Worker
 
     settings = read_settings()
@@ -177,7 +178,7 @@ def worker() -> None:
         database = Database(settings.database_url)
         database.await_server(settings.start_patience_s)
         migrations.upgrade(database)
-        running = Worker(database, clock.utc_now)
+        running = Worker(database, clock.utc_now, mailer_of(settings))
         signal.signal(signal.SIGTERM, lambda *_: running.stop_soon())
         running.run()
         database.close()

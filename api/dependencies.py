@@ -17,6 +17,7 @@ from campaigns import identity
 from campaigns.audit import Author, AuthorKind
 from campaigns.errors import Forbidden, NotFound
 from campaigns.identity import ApiKey, Right
+from campaigns.letters.sending import Mailer
 from campaigns.places.network import NetworkMap
 from campaigns.places.service import Geocode
 from campaigns.privacy import ErasureLog
@@ -50,6 +51,7 @@ class Services:
     activity: Activity
     screens: Screens
     postman: Postman | None
+    mailer: Mailer | None
     rules: RulesInForce
     erasures: ErasureLog
     clock: Callable[[], datetime]

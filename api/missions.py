@@ -139,15 +139,24 @@ def read_mission(mission_id: str, actor: Actor, session: ReadSession, core: Core
 
 
 @router.get("/missions/{mission_id}/ideas", dependencies=[may(Right.MISSIONS_READ)])
-def list_ideas(mission_id: str, actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
-    """Ideas of a mission, newest first."""
+def list_ideas(
+    mission_id: str,
+    actor: Actor,
+    session: ReadSession,
+    state: community.IdeaState | None = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Page:
+    """Ideas of a mission, newest first; those of one `state` when it is asked for."""
     mission = _mission(session, actor.organisation_id, mission_id)
-    rows = community.list_ideas(session, mission.id, before=before(cursor), limit=limit + 1)
+    rows = community.list_ideas(session, mission.id, state=state, before=before(cursor), limit=limit + 1)
 
     def shown(row: Any) -> dict[str, Any]:
         idea, pseudonym = row
-        kept = idea.model_dump(include={"text", "language", "state", "created_at"})
-        return {"id": ids.show("ide", idea.id), "pseudonym": pseudonym, **kept}
+        into = ids.show("ide", idea.merged_into_id) if idea.merged_into_id else None
+        names = ("text", "language", "state", "comments", "followers", "created_at", "edited_at")
+        kept = idea.model_dump(include=set(names))
+        return {"id": ids.show("ide", idea.id), "pseudonym": pseudonym, **kept, "merged_into": into}
 
     return page(rows, limit, shown, lambda row: row[0].id)
 

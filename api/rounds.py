@@ -49,12 +49,14 @@ class RoundPatch(schemas.Request):
 
 
 class RankedRead(BaseModel):
-    """An idea's place; ideas with as many votes share a rank."""
+    """An idea's place; ideas with as many votes share a rank. `beside`: votes of ideas merged into it, ranked apart."""
 
     rank: int
     idea: str
     text: str
     votes: int
+    beside: int
+    merged_into: str | None
 
 
 class ResultRead(BaseModel):
@@ -113,7 +115,14 @@ def _result(session: DbSession, round: Round) -> ResultRead:
         presence={str(level): people for level, people in found.mix.items()},
         voided=found.voided,
         ranking=[
-            RankedRead(rank=one.rank, idea=ids.show("ide", one.idea_id), text=one.text, votes=one.votes)
+            RankedRead(
+                rank=one.rank,
+                idea=ids.show("ide", one.idea_id),
+                text=one.text,
+                votes=one.votes,
+                beside=one.beside,
+                merged_into=ids.show("ide", one.merged_into_id) if one.merged_into_id else None,
+            )
             for one in found.ranking
         ],
     )

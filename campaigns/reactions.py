@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from campaigns import scans, tokens
+from campaigns import letters, scans, tokens
 from campaigns.events import Event
 from campaigns.jobs import Job
 
@@ -28,6 +28,27 @@ def scans_of(events: Sequence[Event]) -> list[UUID]:
     return [UUID(id) for event in events for id in event.facts.get("scan_ids", [event.facts.get("scan_id")])]
 
 
+def tell_of_answers(session: Session, events: Sequence[Event], now: datetime) -> Effect:
+    """Write to whom an official answer, or the answer to a case, is for, where they left an address."""
+    comment_ids = [UUID(event.facts["comment_id"]) for event in events if "comment_id" in event.facts]
+    case_ids = [UUID(event.facts["case_id"]) for event in events if "case_id" in event.facts]
+    return _write(letters.write_answers(session, comment_ids=comment_ids, case_ids=case_ids), now)
+
+
+def tell_of_missions(session: Session, events: Sequence[Event], now: datetime) -> Effect:
+    """Write to who has done a mission, where they left an address."""
+    done = [(UUID(one.facts["mission_id"]), UUID(one.facts["participant_id"])) for one in events]
+    return _write(letters.write_done(session, done), now)
+
+
+def _write(found: Sequence[tuple[letters.LetterKind, UUID, UUID]], now: datetime) -> Effect:
+    def effect(session: Session) -> None:
+        for kind, subject_id, participant_id in found:
+            letters.write(session, kind, subject_id, [participant_id], now)
+
+    return effect
+
+
 # Events of one reaction that wait together are given to it together.
 REACTIONS: dict[str, Reaction] = {
     "scans.confirmed": judge,
@@ -35,6 +56,9 @@ REACTIONS: dict[str, Reaction] = {
     "scan.checked_in": judge,
     "scan.voided": judge,
     "participant.merged": judge,  # what one person cannot have done is asked of both names' scans
+    "comment.published": tell_of_answers,
+    "case.answered": tell_of_answers,
+    "mission.completed": tell_of_missions,
 }
 
 JOBS: dict[str, Chunk] = {

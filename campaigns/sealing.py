@@ -30,6 +30,7 @@ class Keyring:
         self._position = AESGCM(self.derive("position"))
         self._answer = AESGCM(self.derive("idempotent-answer"))
         self._tag_keys = AESGCM(self.derive("tag-keys"))
+        self._address = AESGCM(self.derive("address"))
         self._point = self.derive("point")
 
     def derive(self, purpose: str, length: int = 32) -> bytes:
@@ -64,6 +65,14 @@ class Keyring:
     def open_answer(self, sealed: bytes) -> bytes:
         """The reverse; Invalid when it was made with another key or altered."""
         return _open(self._answer, sealed)
+
+    def seal_address(self, plain: bytes) -> bytes:
+        """Encrypt the e-mail address that somebody left."""
+        return self._seal(self._address, plain)
+
+    def open_address(self, sealed: bytes) -> bytes:
+        """The reverse; Invalid when it was made with another key or altered."""
+        return _open(self._address, sealed)
 
     def seal_tag_keys(self, plain: bytes) -> bytes:
         """Encrypt the keys of an NFC tag."""

@@ -22,6 +22,7 @@ from campaigns.errors import Conflict
 from campaigns.events import Event
 from campaigns.ids import uuid7
 from campaigns.last_writes import savepoint
+from campaigns.letters.sending import Mailer, deliver, tell_results
 from campaigns.reactions import JOBS, REACTIONS, Chunk, Effect, Reaction
 from campaigns.scans import partitions
 from campaigns.scans.log_start import log_start
@@ -36,6 +37,8 @@ AT_EASE = timedelta(seconds=2)  # a backlog as young as this leaves the interpre
 EASE = 4
 PURGE = timedelta(hours=1)  # between two purges
 WATCH = timedelta(hours=1)  # between two looks for codes whose scans fell off
+TELL = timedelta(minutes=1)  # between two looks for votes that closed
+SEND_S = 1.0  # between two looks for letters
 ESCALATED_A_ROUND = 100  # a round a minute
 _MAX_ATTEMPTS = 12
 
@@ -191,8 +194,9 @@ def escalate(database: Database, *, now: datetime) -> None:
 class Worker:
     """A thread that drains and works until it is stopped: events first, then one chunk, in turn."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime], mailer: Mailer | None = None) -> None:
         self._id = uuid7()
+        self._mailer = mailer
         self._database = database
         self._clock = clock
         self._stopping = threading.Event()
@@ -215,6 +219,8 @@ class Worker:
     def run(self) -> None:
         """Rounds until stopped; a failed round is logged and tried again."""
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        if self._mailer is not None:
+            threading.Thread(target=self._send, args=(self._mailer,), name="letters", daemon=True).start()
         while not self._stopping.is_set():
             pause_s = ROUND_S
             try:
@@ -248,6 +254,23 @@ class Worker:
                 log.warning("the database does not answer the watch: %s", type(error.orig).__name__)
             except Exception:
                 log.exception("the watch over codes failed; it goes on in a minute")
+
+    def _send(self, mailer: Mailer) -> None:
+        """Letters as they come, in a thread of its own: a mail server that hangs keeps no judge waiting."""
+        told_at: datetime | None = None
+        while not self._stopping.is_set():
+            is_busy = False
+            try:
+                now = self._clock()
+                if told_at is None or now - told_at >= TELL:
+                    tell_results(self._database, mailer, now=now)
+                    told_at = now
+                is_busy = deliver(self._database, mailer, now=now)
+            except OperationalError as error:
+                log.warning("the database does not answer the letters: %s", type(error.orig).__name__)
+            except Exception:
+                log.exception("a letter failed; others go on in a moment")
+            self._stopping.wait(BETWEEN_CHUNKS_S if is_busy else SEND_S)
 
     def _purge(self, now: datetime) -> bool:
         """A step of the hourly purge, when it is due; whether more of it waits. One that fails is begun anew."""

@@ -16,7 +16,7 @@ from api.pages import views
 from api.pages.phone import is_young, onward
 from api.pages.render import Renderer
 from campaigns import clock, community, ids, missions, places
-from campaigns.community import Electorate, Idea, Result, Round
+from campaigns.community import Electorate, Idea, Ranked, Result, Round
 from campaigns.missions import Mission, Step, StepKind
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
@@ -26,13 +26,18 @@ PLACES_NAMED = 5  # of the electorate; the others are a number
 
 @dataclass(frozen=True)
 class Choice:
-    """An idea on the ballot. `votes` is None while totals are hidden, `mine` whether this person voted for it."""
+    """An idea on the ballot. `votes` is None while totals are hidden, `mine` whether this person voted for it.
+
+    What takes no more votes is there for who voted for it: hidden, merged (then `merged_url` explains) or decided.
+    """
 
     id: str
     text: str
     pseudonym: str
     votes: int | None
     mine: bool
+    hidden_rule: str | None
+    merged_url: str
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,7 @@ def ballot_view(
         for_whom=_for_whom(core.renderer, session, round, language),
         can_be_repeated=round.can_be_repeated,
         totals_shown=round.shows_totals(now),
-        choices=_choices(session, round, ideas, mine, phase=phase, shown=round.shows_totals(now)),
+        choices=_choices(session, mission, round, ideas, mine, phase=phase, shown=round.shows_totals(now)),
     )
 
 
@@ -171,8 +176,21 @@ def mix_of(renderer: Renderer, result: Result, language: str) -> list[Bar]:
     ]
 
 
+def ranked(one: Ranked) -> dict[str, Any]:
+    """An idea's place as JSON; `beside` are the votes of ideas merged into it, which have places of their own."""
+    return {
+        "rank": one.rank,
+        "idea": ids.show("ide", one.idea_id),
+        "text": one.text,
+        "votes": one.votes,
+        "beside": one.beside,
+        "merged_into": ids.show("ide", one.merged_into_id) if one.merged_into_id else None,
+    }
+
+
 def _choices(
     session: Session,
+    mission: Mission,
     round: Round,
     ideas: Sequence[tuple[Idea, str]],
     mine: set[UUID],
@@ -180,11 +198,17 @@ def _choices(
     phase: str,
     shown: bool,
 ) -> list[Choice]:
-    there = [(idea, name) for idea, name in ideas if idea.state == "published" or idea.id in mine]
+    there = [(idea, name) for idea, name in ideas if idea.is_votable or idea.id in mine]
     votes = community.votes_of_ideas(session, round.id, [idea.id for idea, _ in there], phase=phase) if shown else {}
     return [
         Choice(
-            ids.show("ide", idea.id), idea.text, name, votes.get(idea.id, 0) if shown else None, mine=idea.id in mine
+            id=ids.show("ide", idea.id),
+            text="" if idea.hidden_rule else idea.text,
+            pseudonym=name,
+            votes=votes.get(idea.id, 0) if shown else None,
+            mine=idea.id in mine,
+            hidden_rule=idea.hidden_rule,
+            merged_url=f"/m/{mission.slug}/ideas/{ids.show('ide', idea.id)}" if idea.merged_into_id else "",
         )
         for idea, name in there
     ]

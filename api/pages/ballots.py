@@ -302,6 +302,7 @@ def _round_page(
         rules_url=f"/m/{mission.slug}/rules",
         title=mission.title,
         mission_url=onward(request, f"/m/{mission.slug}"),
+        mission_path=f"/m/{mission.slug}",
         campaign_state=campaign.state_at(now).value,
         ballot=ballot,
         result=result,
@@ -342,9 +343,6 @@ def _result_body(session: DbSession, mission: Mission, round: Round, now: dateti
             "votes": found.votes,
             "presence": {str(level): people for level, people in found.mix.items()},
             "voided": found.voided,
-            "ranking": [
-                {"rank": one.rank, "idea": ids.show("ide", one.idea_id), "text": one.text, "votes": one.votes}
-                for one in found.ranking
-            ],
+            "ranking": [ballot_views.ranked(one) for one in found.ranking],
         }
     return body

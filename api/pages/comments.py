@@ -1,11 +1,10 @@
 """An idea with what people say of it: comments, official answers, and whether they were useful."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from pydantic import Field
@@ -14,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api import problems, schemas
 from api.dependencies import Core, Now, Services
 from api.forms import read_fields, require_same_site, wants_json
-from api.pages import views
+from api.pages import idea_views
 from api.pages.ages import UNDER_15, Age, note_young, of_age
 from api.pages.phone import (
     Tongue,
@@ -26,21 +25,18 @@ from api.pages.phone import (
     mission_named,
     moved,
     objected,
-    onward,
     participant_shown,
 )
 from api.policies import PUBLIC
 from api.problems import status_of
 from campaigns import community, ids, missions
-from campaigns.community.comments import TEXT_LIMIT, UNDER_AGE, tidy
+from campaigns.community.comments import UNDER_AGE, tidy
 from campaigns.errors import CampaignError, Forbidden, Invalid, NotFound
 from campaigns.planning import Campaign
-from campaigns.scans.service import phase_of
 
 router = APIRouter(prefix="/m", tags=["phones"], dependencies=[PUBLIC])
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
 ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
-SHOWN = 200
 
 
 class CommentCreate(schemas.Request):
@@ -52,19 +48,6 @@ class CommentCreate(schemas.Request):
     age: Age = None
 
 
-@dataclass(frozen=True)
-class CommentView:
-    """A comment as everybody may see it: of a hidden one not the words, and the rule in their place."""
-
-    id: str
-    text: str
-    pseudonym: str
-    is_official: bool
-    hidden_rule: str | None
-    useful: int
-    is_mine: bool
-
-
 @router.get("/{mission}/ideas/{idea}", response_class=HTMLResponse)
 def idea_page(
     request: Request,
@@ -73,9 +56,10 @@ def idea_page(
     mission: MissionName,
     idea: Annotated[str, Path(max_length=60)],
     lang: Tongue = None,
+    just: Annotated[str, Query(pattern="^(edited|followed|unfollowed|)$")] = "",
 ) -> HTMLResponse:
-    """An idea and the conversation about it, oldest first."""
-    return _page(request, core, mission, idea, now, lang=lang)
+    """An idea, what became of it, and the conversation about it, oldest first."""
+    return idea_views.page(request, core, mission, idea, now, lang=lang, just=just)
 
 
 @router.post("/{mission}/comments", status_code=201)
@@ -170,62 +154,8 @@ def _again(request: Request, core: Services, mission: str, error: Exception, now
     else:
         message = core.renderer.word(language, "The text has characters that cannot be taken. Write it anew, please.")
     idea = str(typed.get("idea", ""))[:60]
-    page = _page(request, core, mission, idea, now, problem=message, typed=typed)
+    page = idea_views.page(request, core, mission, idea, now, problem=message, typed=typed)
     page.status_code = status_of(error) if isinstance(error, CampaignError) else 422
     if isinstance(error, CampaignError):
         page.headers.update(problems.headers_of(error))
     return page
-
-
-def _page(
-    request: Request,
-    core: Services,
-    mission: str,
-    idea_name: str,
-    now: datetime,
-    *,
-    lang: str | None = None,
-    problem: str = "",
-    typed: dict[str, Any] | None = None,
-) -> HTMLResponse:
-    language, typed = language_for(request, lang), typed or {}
-    with core.database.snapshot() as session:
-        found = mission_named(session, mission)
-        campaign = session.get_one(Campaign, found.campaign_id)
-        person = missions.recognise(session, campaign, cookie_of(request, campaign), objected=objected(request))
-        idea, name = community.idea_shown(session, found, ids.parse("ide", idea_name), phase=phase_of(campaign.state))
-        rows = community.comments_on(session, idea.id, limit=SHOWN)
-        house = views.house(session, found.organisation_id)
-        state = campaign.state_at(now).value
-    young = is_young(request) or (person is not None and bool(person.is_under_15))
-    page = core.renderer.page(
-        "idea.html",
-        language,
-        **house,
-        mission=found,
-        url=f"/m/{found.slug}",
-        idea=views.idea_view(idea, name),
-        comments=[
-            CommentView(
-                id=ids.show("cmt", one.id),
-                text="" if one.hidden_rule else one.text,
-                pseudonym=author,
-                is_official=one.is_official,
-                hidden_rule=one.hidden_rule,
-                useful=one.useful,
-                is_mine=person is not None and one.participant_id == person.id,
-            )
-            for one, author in rows
-        ],
-        can_write=state in ("live", "draft") and not idea.hidden_rule and not young,
-        asks_age=person is None or person.age_declared_at is None,
-        age=str(typed.get("age", "")),
-        action=onward(request, f"/m/{found.slug}/comments"),
-        flag_url=f"/m/{found.slug}/flags/new?lang={language}&",
-        problem=problem,
-        text=str(typed.get("text", "")),
-        client_id=str(typed.get("client_id", "")) or str(uuid4()),
-        text_limit=TEXT_LIMIT,
-        other_lang_url=f"/m/{found.slug}/ideas/{idea_name}?lang={'en' if language == 'fr' else 'fr'}",
-    )
-    return HTMLResponse(page, headers={"Cache-Control": "no-store"})

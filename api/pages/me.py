@@ -55,7 +55,7 @@ def me(
     core: Core,
     session: ReadSession,
     lang: Tongue = None,
-    just: Annotated[str, Query(pattern="^(erased|recovered|merged|)$")] = "",
+    just: Annotated[str, Query(pattern="^(erased|recovered|merged|mail_asked|mail_gone|)$")] = "",
 ) -> HTMLResponse:
     """Everything held about the person of this phone, what happens to it and until when."""
     language = language_for(request, lang)
@@ -68,6 +68,9 @@ def me(
         objected=objected(request),
         young=YOUNG_COOKIE in request.cookies,
         just=just,
+        sends_mail=core.mailer is not None,
+        address_url=f"/me/address?lang={language}&participant=",
+        removal_url=onward(request, "/me/address/removal"),
         erasure_url=onward(request, "/me/erasure"),
         appeals_url=onward(request, "/me/appeals"),
         codes_url=onward(request, "/me/recovery-codes"),
@@ -165,7 +168,13 @@ def _holdings(core: Services, session: DbSession, person: Participant) -> dict[s
         lat, lon, *_ = json.loads(core.keyring.open_position(sealed))
         return lat, lon
 
-    return privacy.holdings(session, person, open_fix=open_fix, ballot_secret=core.keyring.ballot_secret)
+    return privacy.holdings(
+        session,
+        person,
+        open_fix=open_fix,
+        open_address=core.keyring.open_address,
+        ballot_secret=core.keyring.ballot_secret,
+    )
 
 
 def _lines(held: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -201,14 +210,32 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "live_codes": [one | {"when": _day(one["used_at"], language)} for one in held["live_codes"]],
         "serials": [one | {"when": _day(one["used_at"], language)} for one in held["serials"]],
         "steps": [one | {"when": _day(one["completed_at"], language)} for one in held["steps"]],
-        "ideas": [one | {"when": _day(one["created_at"], language)} for one in held["ideas"]],
+        "ideas": [_idea(session, one, language) for one in held["ideas"]],
+        "follows": [_followed(one, language) for one in held["follows"]],
         "votes": [one["idea"] for one in held["votes"] if one["state"] == "cast"],
         "comments": [one | {"when": _day(one["created_at"], language)} for one in held["comments"]],
+        "address": held["contact"][0]["address"] if held["contact"] else "",
+        "is_confirmed": bool(held["contact"] and held["contact"][0]["confirmed_at"]),
         "cases": [
             {"reference": one.reference, "state": one.state, "url": case_link(core, one)}
             for one in care.cases_of(session, person.id)
         ],
     }
+
+
+def _idea(session: DbSession, held: dict[str, Any], language: str) -> dict[str, Any]:
+    mission = session.get_one(Mission, ids.parse("mis", held["mission_id"]))
+    return held | {"when": _day(held["created_at"], language), "url": f"/m/{mission.slug}/ideas/{held['id']}"}
+
+
+def _followed(held: dict[str, Any], language: str) -> dict[str, Any]:
+    """An idea the person follows, with what was decided about it since."""
+    changes = [
+        one | {"when": _day(one["decided_at"], language), "is_undone": one["state_before"] == "merged"}
+        for one in held["changes"]
+    ]
+    url = f"/m/{held['slug']}/ideas/{held['idea_id']}"
+    return held | {"when": _day(held["followed_at"], language), "url": url, "changes": changes}
 
 
 def _visit(core: Services, act: dict[str, Any], language: str) -> dict[str, Any]:

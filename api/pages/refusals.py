@@ -6,6 +6,7 @@ ONWARD = {
     "no_live_code": ("/staff", "Shop console"),
     "manager_needed": ("/staff", "Shop console"),
     "member_not_signed_in": ("/console/sign-in", "Sign in"),
+    **dict.fromkeys(("old_letter", "no_mail"), ("/me", "My page")),
     **dict.fromkeys(
         ("right_missing", "own_proposal", "decided_already", "changed_since"), ("/console", "To the console")
     ),
@@ -89,6 +90,35 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
     "comment_empty": ("It was not sent", "Write a few words first: the text is empty.", ""),
     "comment_too_long": ("It was not sent", "A comment has at most 500 characters; shorten it a little.", ""),
     "one_link": ("It was not sent", "A text has at most one link.", "Take the others out and send it again."),
+    "edit_closed": (
+        "It is too late to change it",
+        "This idea can no longer be changed: its time is over, or somebody has answered it.",
+        "Write a comment under it to add something.",
+    ),
+    "too_many_follows": ("That did not work", "You follow a hundred ideas already.", "Leave one of them first."),
+    "has_merged": (
+        "That did not work",
+        "Others were merged into this idea, so it cannot be merged itself.",
+        "Merge those one by one.",
+    ),
+    "merge_itself": ("That did not work", "An idea cannot be merged into itself.", "Choose another one."),
+    "old_letter": (
+        "This link is not good any more",
+        "Its day is over, or its address was erased.",
+        "Leave your address again on your page.",
+    ),
+    "no_mail": ("That did not work", "No mail leaves this installation.", "Come back to your page instead."),
+    "no_address": ("It was not sent", "This is not an e-mail address.", "Look whether a sign is missing."),
+    "under_age_mail": (
+        "From 15 years on",
+        "An address can be left from 15 years on.",
+        "If this is a mistake, ask us to mend it.",
+    ),
+    "too_many_letters": (
+        "Enough letters for today",
+        "Enough letters were asked for today.",
+        "Look into your mailbox, or come back tomorrow.",
+    ),
     "own_comment": ("That did not work", "Whether your comment was useful others say.", ""),
     "too_many_texts": (
         "That is enough for now",

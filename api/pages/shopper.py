@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api import problems, schemas
 from api.dependencies import Core, Now, ReadSession, Services
 from api.forms import read_fields, require_same_site, wants_json
-from api.pages import ballot_views, step_views, views
+from api.pages import ballot_views, open_graph, step_views, views
 from api.pages.ages import UNDER_15, Age, note_young, of_age
 from api.pages.phone import (
     ClientId,
@@ -259,6 +259,7 @@ def _mission_page(
         language,
         **views.house(session, mission.organisation_id),
         rules_url=f"/m/{mission.slug}/rules",
+        og=open_graph.of_mission(core, mission, language),
         js=core.renderer.script("shopper.js"),
         mission=views.mission_view(session, mission, phase=phase, ideas=views.IDEAS_SHOWN),
         campaign_state=campaign.state_at(now).value,

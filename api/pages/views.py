@@ -51,6 +51,9 @@ class IdeaView:
     pseudonym: str
     hidden_rule: str | None = None
     comments: int = 0
+    state: str = "published"
+    is_edited: bool = False
+    followers: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,16 @@ def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) 
 def idea_view(idea: community.Idea, pseudonym: str) -> IdeaView:
     """An idea as everybody may see it: of a hidden one not the words, and the rule in their place."""
     words = "" if idea.hidden_rule else idea.text
-    return IdeaView(ids.show("ide", idea.id), words, pseudonym, idea.hidden_rule, idea.comments)
+    return IdeaView(
+        id=ids.show("ide", idea.id),
+        text=words,
+        pseudonym=pseudonym,
+        hidden_rule=idea.hidden_rule,
+        comments=idea.comments,
+        state=idea.state,
+        is_edited=idea.edited_at is not None,
+        followers=idea.followers,
+    )
 
 
 def _step_view(session: Session, step: Step) -> StepView:

@@ -21,10 +21,10 @@ from sqlmodel import select as rows
 from campaigns import missions, scans
 from campaigns.clock import hour_of
 from campaigns.community.models import (
+    VOTABLE,
     Ballot,
     Electorate,
     Idea,
-    IdeaState,
     Round,
     TurnOut,
     Vote,
@@ -48,7 +48,6 @@ from campaigns.storage import changed, columns_of, insert_into, insert_once, is_
 UNDER_AGE = "Votes can be cast from 15 years on. You can go on checking in. If this is a mistake, ask us to mend it."
 SPENT = "This proof of presence opened a ballot already. Check in again."
 PROOFS_READ = 10  # of one person's check-ins, the best first: more are no better
-VOTABLE = (IdeaState.PUBLISHED.value,)  # erased and merged ideas take no votes
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,7 @@ def recount(session: Session) -> list[str]:
 def tidy(text: str) -> str:
     """The text with its white space folded. Invalid when it is empty, longer than 500 characters, or has two links."""
     words = "\n".join(" ".join(line.split()) for line in text.strip().splitlines()).strip()
-    if not words:
+    if not limits.is_visible(words):
         raise Invalid("Write a few words first: the text is empty.", pointer="/text", code="comment_empty")
     if len(words) > TEXT_LIMIT:
         raise Invalid(

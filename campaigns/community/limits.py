@@ -1,6 +1,7 @@
 """What keeps floods out: how many texts a person may write, and how many links a text may have."""
 
 import re
+import unicodedata
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, col
@@ -19,6 +20,7 @@ LINKS = 1  # in one text
 _LINK = re.compile(
     r"(?:https?://|www\.)\S+|\b[\w-]{2,}\.(?:com|net|org|fr|eu|io|info|biz|shop|xyz|ru|cn|be|ch)\b", re.I
 )
+_FILLERS = "\u115f\u1160\u3164\uffa0\u2800"  # letters and signs by their class that draw nothing
 
 
 def take_turn(session: Session, person: Participant, *, now: datetime) -> None:
@@ -31,6 +33,11 @@ def take_turn(session: Session, person: Participant, *, now: datetime) -> None:
         _count(session, person, "first", ends_first, IN_FIRST_HOUR, now)
     day = clock.day_of(now)
     _count(session, person, str(day), clock.EPOCH + timedelta(days=day + 1), A_DAY, now)
+
+
+def is_visible(text: str) -> bool:
+    """Whether there is anything to read: zero-width characters and fillers alone are an empty text."""
+    return any(unicodedata.category(one)[0] in "LNPS" and one not in _FILLERS for one in text)
 
 
 def check_links(text: str) -> None:

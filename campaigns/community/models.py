@@ -12,12 +12,21 @@ from campaigns.storage import Row, json_column
 
 
 class IdeaState(StrEnum):
-    """Published at once; shortlists, selections and hiding join with the ballots."""
+    """Submitted and published at once; what becomes of it is decided by members, with a public reason."""
 
     PUBLISHED = "published"
+    SHORTLISTED = "shortlisted"
+    SELECTED = "selected"
+    NOT_SELECTED = "not_selected"
+    FUNDED = "funded"
+    DELIVERED = "delivered"
+    MERGED = "merged"  # into another: its page leads there, its votes stay with it
     HIDDEN = "hidden"  # by a moderator: its words are withheld, its totals stay
     RESTORED = "restored"  # shown again
     ERASED = "erased"  # taken back by its author: counted, never shown
+
+
+VOTABLE = (IdeaState.PUBLISHED.value, IdeaState.RESTORED.value, IdeaState.SHORTLISTED.value)
 
 
 class Idea(Row, table=True):
@@ -40,6 +49,46 @@ class Idea(Row, table=True):
     phase: str
     created_at: datetime
     rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
+    edited_at: datetime | None = None
+    merged_into_id: UUID | None = Field(default=None, foreign_key="ideas.id", index=True)
+    followers: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+
+    @property
+    def is_votable(self) -> bool:
+        return self.state in VOTABLE
+
+
+class Decision(Row, table=True):
+    """What a member or a key made of an idea, and the reason everybody reads. The table only grows."""
+
+    __tablename__ = "idea_decisions"
+    __audit__ = Audit("idea_decision", hidden=frozenset({"reason"}))
+    __table_args__ = (
+        CheckConstraint("(member_id IS NULL) <> (key_id IS NULL)", name="decider"),
+        CheckConstraint("merged_into_id IS NULL OR state = 'merged'", name="merged"),
+        Index("ix_idea_decisions_idea_id_id", "idea_id", "id"),
+    )
+
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    mission_id: UUID = Field(foreign_key="missions.id")
+    idea_id: UUID = Field(foreign_key="ideas.id")
+    state: str
+    state_before: str
+    merged_into_id: UUID | None = Field(default=None, foreign_key="ideas.id")
+    reason: str
+    member_id: UUID | None = Field(default=None, foreign_key="members.id")
+    key_id: UUID | None = Field(default=None, foreign_key="api_keys.id")
+    decided_at: datetime
+
+
+class Follow(SQLModel, table=True):
+    """That a person follows an idea: their page shows what became of it since."""
+
+    __tablename__ = "idea_follows"
+
+    idea_id: UUID = Field(foreign_key="ideas.id", primary_key=True)
+    participant_id: UUID = Field(foreign_key="participants.id", primary_key=True, index=True)
+    followed_at: datetime
 
 
 class Electorate(StrEnum):
@@ -84,6 +133,7 @@ class Round(Row, table=True):
     created_at: datetime
     changed_at: datetime
     first_vote_at: datetime | None = None
+    told_at: datetime | None = Field(default=None, description="when its voters with an address were written to")
 
     def is_open(self, now: datetime) -> bool:
         """Whether it takes votes."""

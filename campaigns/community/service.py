@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Text, cast, func, literal, update
@@ -10,9 +10,9 @@ from sqlmodel import Session, col, select
 
 from campaigns import missions
 from campaigns.announcements import announce
-from campaigns.community import comments, limits, moderation, tally
-from campaigns.community.models import Flag, Idea, IdeaState
-from campaigns.errors import Conflict, Forbidden, Invalid
+from campaigns.community import comments, decisions, following, limits, moderation, tally
+from campaigns.community.models import Comment, Flag, Idea, IdeaState, Round, VoteCounter
+from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
 from campaigns.missions import Mission, Step, StepKind
@@ -22,9 +22,10 @@ from campaigns.planning import Campaign
 from campaigns.storage import hand_over, insert_once
 
 TEXT_LIMIT = 500  # characters of an idea
+EDIT_WINDOW = timedelta(minutes=30)  # long enough to see one's slip, over before many have read it
 _OWN = (col(Idea.participant_id), col(Flag.participant_id))
-PERSON_COLUMNS = (*_OWN, *comments.PERSON_COLUMNS)
-_SHOWN = (IdeaState.PUBLISHED, IdeaState.RESTORED, IdeaState.HIDDEN, IdeaState.ERASED)
+PERSON_COLUMNS = (*_OWN, *comments.PERSON_COLUMNS, *following.PERSON_COLUMNS)
+_EDITABLE = (IdeaState.PUBLISHED.value, IdeaState.RESTORED.value)
 
 
 UNDER_AGE = "Ideas can be given from 15 years on. You can go on checking in. If this is a mistake, ask us to mend it."
@@ -80,6 +81,7 @@ def post_idea(
         state=IdeaState.PUBLISHED.value,
         phase=phase,
         comments=0,
+        followers=0,
         created_at=now,
         rules_version_id=rules_version_id,
     )
@@ -103,10 +105,71 @@ def post_idea(
     return Posted(session.get_one(Idea, id), False)
 
 
+def may_edit(session: Session, idea: Idea, person: Participant | None, *, now: datetime) -> bool:
+    """Whether this person may still change the words of this idea."""
+    if person is None or idea.participant_id != person.id or idea.state not in _EDITABLE:
+        return False
+    return now < idea.created_at + EDIT_WINDOW and not _is_answered(session, idea)
+
+
+def edit_idea(
+    session: Session,
+    mission: Mission,
+    campaign: Campaign,
+    person: Participant,
+    idea_id: UUID,
+    *,
+    text: str,
+    now: datetime,
+) -> Idea:
+    """Change the words of one's own idea, which is marked as edited; the words before are not kept.
+
+    Within 30 minutes, and until somebody votes for it, another person comments on it or a member decides about it:
+    nobody's vote or comment comes to stand under other words. Conflict (`edit_closed`) afterwards, NotFound for
+    somebody else's, Invalid as for a new one.
+    """
+    missions.require_open(campaign, now=now)
+    mine = select(Idea).where(Idea.id == idea_id, Idea.mission_id == mission.id, Idea.participant_id == person.id)
+    # A vote or comment on its way holds the row by its reference: we wait for it here, and see it below.
+    idea = session.exec(mine.with_for_update().execution_options(populate_existing=True)).first()
+    if idea is None or idea.state in (IdeaState.HIDDEN, IdeaState.ERASED):
+        raise NotFound("There is no such idea of yours.")
+    words = tidy(text)
+    if words == idea.text:
+        return idea
+    if not may_edit(session, idea, person, now=now):
+        raise Conflict(
+            "This idea can no longer be changed: time is up, or somebody has answered it.", code="edit_closed"
+        )
+    session.execute(
+        update(Idea)
+        .where(col(Idea.id) == idea.id)
+        .values(text=words, edited_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    record_event(session, "idea.edited", now=now, idea_id=idea.id, mission_id=mission.id)
+    announce(session, "campaign", mission.campaign_id)
+    session.refresh(idea)
+    return idea
+
+
+def _is_answered(session: Session, idea: Idea) -> bool:
+    """Whether somebody's vote stands for it, or another person's comment."""
+    votes = (
+        select(VoteCounter.votes)
+        .join(Round, col(Round.id) == VoteCounter.round_id)
+        .where(Round.mission_id == idea.mission_id, VoteCounter.idea_id == idea.id, VoteCounter.votes > 0)
+    )
+    said = select(Comment.id).where(
+        Comment.idea_id == idea.id, col(Comment.participant_id).is_distinct_from(idea.participant_id)
+    )
+    return any(session.exec(query.limit(1)).first() is not None for query in (votes, said))
+
+
 def tidy(text: str) -> str:
     """The text with its white space folded. Invalid when nothing is left or it is longer than 500 characters."""
     words = "\n".join(" ".join(line.split()) for line in text.strip().splitlines()).strip()
-    if not words:
+    if not limits.is_visible(words):
         raise Invalid("Write your idea first: the text is empty.", pointer="/text", code="idea_empty")
     if len(words) > TEXT_LIMIT:
         raise Invalid(
@@ -120,7 +183,13 @@ def tidy(text: str) -> str:
 
 
 def list_ideas(
-    session: Session, mission_id: UUID, *, phase: str = "live", before: UUID | None = None, limit: int
+    session: Session,
+    mission_id: UUID,
+    *,
+    phase: str = "live",
+    state: str | None = None,
+    before: UUID | None = None,
+    limit: int,
 ) -> Sequence[tuple[Idea, str]]:
     """Ideas with their author's pseudonym, newest first. Both are empty where the author took theirs back.
 
@@ -129,8 +198,10 @@ def list_ideas(
     query = (
         select(Idea, Participant.pseudonym)
         .join(Participant, col(Participant.id) == Idea.participant_id)
-        .where(Idea.mission_id == mission_id, Idea.phase == phase, col(Idea.state).in_(_SHOWN))
+        .where(Idea.mission_id == mission_id, Idea.phase == phase)
     )
+    if state is not None:
+        query = query.where(Idea.state == state)
     if before is not None:
         query = query.where(Idea.id < before)
     return [(idea, name) for idea, name in session.exec(query.order_by(col(Idea.id).desc()).limit(limit)).all()]
@@ -165,6 +236,7 @@ def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
     session.execute(update(Flag).where(mine).values(text="").execution_options(synchronize_session=False))
     hand_over(session, _OWN, participant_id, surrogate)
     comments.forget(session, participant_id, surrogate=surrogate)
+    following.forget(session, participant_id, surrogate=surrogate)
 
 
 def recount(session: Session) -> list[str]:
@@ -180,6 +252,8 @@ def recount(session: Session) -> list[str]:
         *tally.recount(session),
         *moderation.recount(session),
         *comments.recount(session),
+        *following.recount(session),
+        *decisions.recount(session),
     ]
 
 

@@ -26,13 +26,20 @@ LINES_A_PAGE = 2000  # of the tally
 
 @dataclass(frozen=True)
 class Ranked:
-    """An idea's place in the result. Text and pseudonym are empty where its author took it back."""
+    """An idea's place in the result. Text and pseudonym are empty where its author took it back.
+
+    `beside` are the votes of ideas that were merged into it, which stand in places of their own: no vote moves.
+    """
 
     rank: int
     idea_id: UUID
     text: str
     pseudonym: str
     votes: int
+    state: str
+    hidden_rule: str | None
+    merged_into_id: UUID | None
+    beside: int
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,17 @@ def votes_of_ideas(session: Session, round_id: UUID, idea_ids: Sequence[UUID], *
     return {idea_id: votes for idea_id, votes in session.execute(query) if votes}
 
 
+def votes_by_round(session: Session, idea: Idea) -> list[tuple[Round, int]]:
+    """The votes of an idea that stand, in each round that has any, the first round first."""
+    query = (
+        select(Round, col(VoteCounter.votes))
+        .join(VoteCounter, col(VoteCounter.round_id) == col(Round.id))
+        .where(col(Round.mission_id) == idea.mission_id, col(VoteCounter.idea_id) == idea.id)
+        .where(col(VoteCounter.phase) == idea.phase, col(VoteCounter.votes) > 0)
+    )
+    return [(round, votes) for round, votes in session.execute(query.order_by(col(Round.opens_at)))]
+
+
 def votes_of(session: Session, voter: str) -> list[tuple[Vote, str]]:
     """A voter's votes with the words of their ideas, those taken back too; for the voter alone."""
     query = select(Vote, col(Idea.text)).join(Idea, col(Idea.id) == Vote.idea_id).where(col(Vote.voter) == voter)
@@ -106,7 +124,10 @@ def result_of(session: Session, round: Round, *, phase: str, limit: int) -> Resu
         votes=int(votes or 0),
         mix={level: groups[level] for level in shown},
         hidden_groups=len(shown) < len(groups),
-        ranking=_ranked([(counter.votes, idea, name) for counter, idea, name in found]),
+        ranking=_ranked(
+            [(counter.votes, idea, name) for counter, idea, name in found],
+            _beside(session, round, [idea.id for _, idea, _ in found], phase=phase),
+        ),
         further_ideas=number - len(found),
         voided=voided_votes(session, round.id, phase=phase),
     )
@@ -164,11 +185,35 @@ def recount(session: Session) -> list[str]:
     ]
 
 
-def _ranked(found: Sequence[tuple[int, Idea, str]]) -> list[Ranked]:
+def _beside(session: Session, round: Round, idea_ids: Sequence[UUID], *, phase: str) -> dict[UUID, int]:
+    """The votes in a round of the ideas that were merged into each of these."""
+    query = (
+        select(col(Idea.merged_into_id), func.sum(col(VoteCounter.votes)))
+        .join(VoteCounter, col(VoteCounter.idea_id) == col(Idea.id))
+        .where(col(Idea.merged_into_id).in_(idea_ids), col(VoteCounter.round_id) == round.id)
+        .where(col(VoteCounter.phase) == phase)
+        .group_by(col(Idea.merged_into_id))
+    )
+    return {into: int(votes) for into, votes in session.execute(query) if into is not None}
+
+
+def _ranked(found: Sequence[tuple[int, Idea, str]], beside: dict[UUID, int]) -> list[Ranked]:
     ranking: list[Ranked] = []
     for place, (votes, idea, name) in enumerate(found, 1):
         rank = ranking[-1].rank if ranking and ranking[-1].votes == votes else place
-        ranking.append(Ranked(rank, idea.id, idea.text, name, votes))
+        ranking.append(
+            Ranked(
+                rank=rank,
+                idea_id=idea.id,
+                text="" if idea.hidden_rule else idea.text,
+                pseudonym=name,
+                votes=votes,
+                state=idea.state,
+                hidden_rule=idea.hidden_rule,
+                merged_into_id=idea.merged_into_id,
+                beside=beside.get(idea.id, 0),
+            )
+        )
     return ranking
 
 

@@ -48,6 +48,7 @@ class Right(StrEnum):
     CARE_READ = "care.read"
     CARE_WRITE = "care.write"
     MODERATION_WRITE = "moderation.write"
+    IDEAS_WRITE = "ideas.write"
 
 
 MEANING: dict[Right, str] = {
@@ -78,6 +79,7 @@ MEANING: dict[Right, str] = {
     Right.FIGURES_READ: "read figures",
     Right.CARE_READ: "read what people report, and alerts",
     Right.CARE_WRITE: "handle what people report",
+    Right.IDEAS_WRITE: "decide what becomes of ideas and merge them, for a public reason",
     Right.MODERATION_WRITE: "hide and restore what people wrote, by a rule, with a reason; members only, never a key",
 }
 
@@ -109,8 +111,9 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         Right.MISSIONS_ACT,
         Right.SCANS_CONFIRM,
         Right.CARE_WRITE,
+        Right.IDEAS_WRITE,
     },
-    Role.MODERATOR: _READS | {Right.CARE_WRITE, Right.MODERATION_WRITE, Right.SCANS_VOID},
+    Role.MODERATOR: _READS | {Right.CARE_WRITE, Right.MODERATION_WRITE, Right.SCANS_VOID, Right.IDEAS_WRITE},
     Role.APPROVER: _READS | {Right.APPROVALS_DECIDE, Right.MEMBERS_READ, Right.AUDIT_READ},
     Role.ANALYST: _READS,
     Role.STAFF: frozenset({Right.PLACES_READ, Right.SCANS_READ, Right.CARE_READ, Right.CARE_WRITE}),

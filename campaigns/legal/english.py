@@ -150,6 +150,10 @@ def _participation() -> Body:
         "Why: to run the mission you chose to take part in, by its rules. Legal basis: performing that agreement (GDPR "
         "article 6(1)(b)).",
         f"How long: until the campaign ends, and {terms.PARTICIPANT_DAYS} days.",
+        "If you choose to leave an e-mail address, where that is offered: we keep it encrypted and apart, write to it "
+        "for three reasons only (an answer to you, the result of your vote, your mission done), and erase it by the "
+        "link in each letter, on your page, or after a day when it was not confirmed. Legal basis: your consent (GDPR "
+        "article 6(1)(a)).",
     )
 
 

@@ -149,6 +149,10 @@ def _participation() -> Body:
         "Pourquoi : tenir la mission à laquelle vous avez choisi de participer, selon ses règles. Base légale : "
         "l’exécution de cet engagement (article 6.1.b du RGPD).",
         f"Combien de temps : jusqu’à la fin de la campagne et {terms.PARTICIPANT_DAYS} jours.",
+        "Si vous choisissez de laisser une adresse e-mail, là où c’est proposé : nous la gardons chiffrée et à part, "
+        "nous n’y écrivons que pour trois raisons (une réponse à vous, le résultat de votre vote, votre mission "
+        "accomplie), et nous l’effaçons par le lien de chaque message, sur votre page, ou au bout d’un jour si elle "
+        "n’a pas été confirmée. Base légale : votre consentement (article 6.1.a du RGPD).",
     )
 
 

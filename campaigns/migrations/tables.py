@@ -9,6 +9,7 @@ import campaigns.idempotency
 import campaigns.identity.models
 import campaigns.jobs
 import campaigns.legal.models
+import campaigns.letters.models
 import campaigns.missions.models
 import campaigns.participants.models
 import campaigns.places.models

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlmodel import Session, SQLModel, col, select
 
-from campaigns import care, clock, community, identity, ids, scans
+from campaigns import care, clock, community, identity, ids, letters, scans
 from campaigns.missions import Membership, Mission, Step
 from campaigns.missions.models import (
     ActCode,
@@ -33,11 +33,12 @@ from campaigns.tokens.models import SerialUse
 
 Record = dict[str, Any]
 BallotSecret = Callable[[UUID], bytes]  # a campaign -> the key of its secret ballots
+OpenAddress = Callable[[bytes], bytes]  # a sealed address -> the address, for whom it is
 OpenFix = Callable[[bytes], tuple[float, float]]  # a sealed position -> degrees, for whom they are
 
 
 def holdings(
-    session: Session, person: Participant, *, open_fix: OpenFix, ballot_secret: BallotSecret
+    session: Session, person: Participant, *, open_fix: OpenFix, open_address: OpenAddress, ballot_secret: BallotSecret
 ) -> dict[str, Any]:
     """What is held of a participant: `participant`, then lists of records, newest first; votes in no order."""
     return {
@@ -49,11 +50,13 @@ def holdings(
         "serials": _serials(session, person.id),
         "steps": _steps(session, person.id),
         "ideas": _ideas(session, person.id),
+        "follows": list(_follows(session, person.id)),
         **{name: _rows(session, table, person.id) for name, table in _FURTHER.items()},
         "votes": list(_votes(session, person, ballot_secret)),
         "comments": _comments(session, person.id),
         "flags": _flags(session, person.id),
         "cases": _cases(session, person.id),
+        "contact": _contact(session, person.id, open_address),
     }
 
 
@@ -65,6 +68,17 @@ def _keys(session: Session, participant_id: UUID) -> list[Record]:
         "merged_name": MergedPerson,
     }
     return [{"kind": kind, **row} for kind, table in tables.items() for row in _rows(session, table, participant_id)]
+
+
+def _contact(session: Session, participant_id: UUID, open_address: OpenAddress) -> list[Record]:
+    """The e-mail address they left, if any, with the letters that were written to it."""
+    found = letters.contact_of(session, participant_id)
+    if found is None:
+        return []
+    written = session.exec(select(letters.Letter).where(letters.Letter.participant_id == participant_id)).all()
+    sent = [{name: getattr(one, name) for name in ("kind", "made_at", "sent_at")} for one in written]
+    address = open_address(found.sealed).decode()
+    return [{"address": address, "asked_at": found.asked_at, "confirmed_at": found.confirmed_at, "letters": sent}]
 
 
 # What else a mission keeps of a person, as it is stored.
@@ -243,10 +257,31 @@ def _ideas(session: Session, participant_id: UUID) -> list[Record]:
             "phase": idea.phase,
             "client_id": idea.client_id,
             "created_at": idea.created_at,
+            "edited_at": idea.edited_at,
             **_hidden(session, idea),
         }
         for idea in community.ideas_of(session, participant_id)
     ]
+
+
+def _follows(session: Session, participant_id: UUID) -> Iterator[Record]:
+    """The ideas a person follows, with what was decided about each since; of a hidden one the words are withheld."""
+    followed = community.followed_by(session, participant_id)
+    decided = community.decisions_of(session, [idea.id for idea, *_ in followed])
+    for idea, mission, since in followed:
+        yield {
+            "idea_id": ids.show("ide", idea.id),
+            "mission_id": ids.show("mis", mission.id),
+            "slug": mission.slug,
+            "text": "" if idea.hidden_rule else idea.text,
+            "hidden_rule": idea.hidden_rule,
+            "followed_at": since,
+            "changes": [
+                one.model_dump(include={"state", "state_before", "reason", "decided_at"})
+                for one in decided.get(idea.id, [])
+                if one.decided_at >= since
+            ],
+        }
 
 
 def _votes(session: Session, person: Participant, ballot_secret: BallotSecret) -> Iterator[Record]:

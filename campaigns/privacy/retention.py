@@ -17,9 +17,11 @@ import campaigns.events
 import campaigns.idempotency
 import campaigns.identity.models
 import campaigns.jobs
-import campaigns.legal.models  # noqa: F401  # the register names their tables
+import campaigns.legal.models
+import campaigns.letters.models  # noqa: F401  # the register names their tables
 from campaigns import audit, clock
 from campaigns.care import cases as care_cases
+from campaigns.letters.contacts import CONFIRM_WITHIN
 from campaigns.participants.models import ERASED
 from campaigns.privacy.rules import Cutoff, Kind, Rule, Unit, months_before
 from campaigns.privacy.service import PERSON_LIFE
@@ -30,6 +32,7 @@ from campaigns.tokens.service import TAPS_KEPT
 POSITION_LIFE = timedelta(hours=72)
 ANSWER_LIFE = timedelta(hours=24)
 STAFF_LIFE = timedelta(days=30)  # after the end of a link or a session
+LETTER_LIFE = timedelta(days=30)
 JOB_LIFE = timedelta(days=30)  # after its end
 AGGREGATES_KEPT = 25  # months
 
@@ -79,6 +82,11 @@ def _session_end(c: Any) -> ColumnElement[Any]:
 
 
 _NAMELESS = "with the mission: it names nobody, erased or not"
+
+
+def _has_letters(c: Any) -> ColumnElement[bool]:
+    letters = SQLModel.metadata.tables["letters"]
+    return exists().where(letters.c.contact_id == c.id)
 
 
 def _closing_of(case_id: Any) -> Any:
@@ -181,6 +189,50 @@ RULES: tuple[Rule, ...] = (
     _act("shares", "that a mission was shared on a day", "shared_at"),
     _act("external_acts", "an act another system told of, by its id", "acted_at"),
     _act("ideas", "an idea; its words go with its participant", "created_at"),
+    Rule(
+        "letters",
+        Kind.CONTACT,
+        "that a letter was sent, of which kind",
+        "30 days",
+        _of("made_at"),
+        before=_ago(LETTER_LIFE),
+    ),
+    Rule(
+        "letters",
+        Kind.CONTACT,
+        "that an address was to be confirmed",
+        "24 hours",
+        _of("made_at"),
+        before=_ago(CONFIRM_WITHIN),
+        only=lambda c: c.kind == "confirm",
+    ),
+    Rule(
+        "contacts",
+        Kind.CONTACT,
+        "an e-mail address that was not confirmed, encrypted",
+        "24 hours",
+        _of("asked_at"),
+        before=_ago(CONFIRM_WITHIN),
+        only=lambda c: and_(c.confirmed_at.is_(None), not_(_has_letters(c))),
+    ),
+    Rule(
+        "contacts",
+        Kind.CONTACT,
+        "an e-mail address that was confirmed, encrypted",
+        "until its person takes it away, or with them",
+        _of("asked_at"),
+        only=lambda c: c.confirmed_at.is_not(None),
+    ),
+    Rule(
+        "letter_turns",
+        Kind.OPERATIONS,
+        "how many confirming letters an address, a person or a phone asked for on a day, by a keyed hash",
+        "3 days",
+        _of("day"),
+        Unit.DAY,
+        _ago(care_cases.DAYS_KEPT),
+    ),
+    _act("idea_follows", "that a person follows an idea", "followed_at"),
     Rule("ballots", Kind.ACT, "keyed hashes of a voter and of the proof that opened their ballot", _NAMELESS),
     Rule("votes", Kind.ACT, "a vote, its hour and a keyed hash of its voter", _NAMELESS),
     _act("comments", "a comment on an idea; its words go with its participant", "created_at"),
@@ -318,6 +370,13 @@ RULES: tuple[Rule, ...] = (
         "which member hid or restored what, by which rule and why",
         "with the organisation",
         _of("acted_at"),
+    ),
+    Rule(
+        "idea_decisions",
+        Kind.AUDIT,
+        "which member or key decided about an idea, and the public reason",
+        "with the organisation",
+        _of("decided_at"),
     ),
     Rule(
         "idempotent_answers",

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     AGGREGATE = "aggregate"
     PARTICIPANT = "participant"
     ACT = "act"
+    CONTACT = "contact"
     STAFF = "staff"
     REPORT = "report"
     MEMBER = "member"

@@ -182,6 +182,9 @@ BODIES: dict[str, Any] = {
     "POST /v1/missions/{mission_id}/external-acts": lambda peer: {"participant": peer.ids["public_code"], "id": "o-1"},
     "POST /v1/scans/{scan_id}/void": lambda peer: {"reason": "scanned from home"},
     "POST /v1/missions/{mission_id}/rounds": lambda peer: a_window() | visitors_of(peer),
+    "POST /v1/ideas/{idea_id}/decisions": lambda peer: {"state": "shortlisted", "reason": "It fits the place"},
+    "POST /v1/ideas/{idea_id}/merger": lambda peer: {"into": peer.ids["further_idea"], "reason": "It says the same"},
+    "POST /v1/ideas/{idea_id}/separation": lambda peer: {"reason": "It does not say the same"},
     "PATCH /v1/rounds/{round_id}": lambda peer: {"quota": 2} | visitors_of(peer),
     "POST /v1/campaigns/{campaign_id}/tokens": lambda peer: {"medium": "qr", "place_id": peer.ids["place_id"]},
     "POST /v1/campaigns/{campaign_id}/token-batches": lambda peer: {
@@ -304,10 +307,18 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
     )
     said = {"text": f"{peer.mark} idea", "client_id": "phone-1", "language": "fr", "now": now}
     idea = community.post_idea(session, mission, campaign, person, **said).idea  # type: ignore[arg-type]  # as it is named
+    said |= {"client_id": "phone-2"}
+    further = community.post_idea(session, mission, campaign, person, **said).idea  # type: ignore[arg-type]  # likewise
+    merged = community.post_idea(session, mission, campaign, person, **said | {"client_id": "phone-3"}).idea  # type: ignore[arg-type]  # likewise
+    by = community.By(key_id=ids.parse("key", peer.ids["key_id"]))
+    community.merge_idea(session, mission, merged, further.id, reason=f"{peer.mark} reason", by=by, now=now)
+    separation = "/v1/ideas/{idea_id}/separation idea_id"
     for parameter, prefix, row in (
         ("campaign_id", "cmp", campaign),
         ("mission_id", "mis", mission),
         ("idea_id", "ide", idea),
+        ("further_idea", "ide", further),
+        (separation, "ide", merged),
         ("round_id", "rnd", round),
         ("token_id", "tok", token),
         ("batch_id", "tbt", batch),

@@ -56,6 +56,9 @@ NOTED = {
     "POST /v1/scans/{scan_id}/void": "scan.voided",
     "POST /v1/missions/{mission_id}/rounds": "round.created",
     "PATCH /v1/rounds/{round_id}": "round.changed",
+    "POST /v1/ideas/{idea_id}/decisions": "idea_decision.created",
+    "POST /v1/ideas/{idea_id}/merger": "idea_decision.created",
+    "POST /v1/ideas/{idea_id}/separation": "idea_decision.created",
     "POST /v1/jobs/{job_id}/cancellation": "job.changed",
     "POST /v1/code-reports/{report_id}/handling": "code_report.changed",
 }

@@ -5,15 +5,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.message import EmailMessage
 
+import httpx2
 import pytest
 
 from api.mail import Postman
 from campaigns.errors import Invalid
-from tests.api.helpers import made
+from campaigns.letters.smtp import Smtp
+from tests.api.helpers import BELLECOUR, Shop, made, make_shop, problem
 from tests.conftest import Server, client, free_port, running_server, wait_until
 from tests.mail_sink import MailSink, mail_sink
 
+JSON = {"Accept": "application/json"}
 ADDRESS = "camille@lahalle.example"
 
 
@@ -78,7 +82,79 @@ def test_invitation_and_links_go_by_mail_and_nowhere_else(posting: Posting) -> N
             }
             assert "email" in stranger.get("/console/sign-in").text
             assert stranger.post(posting.link(4)).status_code == 303
-        assert len(sink.letters) == 4
+        assert len([one for one in sink.letters if one["To"] == ADDRESS]) == 4
+
+
+def letters_to(posting: Posting, address: str, number: int) -> list[EmailMessage]:
+    """The letters to an address, once there are so many."""
+
+    def found() -> list[EmailMessage]:
+        return [one for one in list(posting.sink.letters) if one["To"] == address]
+
+    wait_until(lambda: len(found()) >= number)
+    return found()
+
+
+def link_in(letter: EmailMessage, purpose: str) -> str:
+    return str(re.findall(rf"http://\S+/letters/ctc_[0-9a-f]+/{purpose}/[0-9a-f]+", letter.get_content())[0])
+
+
+def complete(shop: Shop, phone: httpx2.Client) -> None:
+    """Check in at the place: with the idea given before, the mission is done."""
+    receipt = shop.scan()["receipt"]
+    where = {**BELLECOUR, "accuracy_m": 10}
+    answer = phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **where}, headers=JSON)
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_person_leaves_an_address_confirms_it_is_written_to_and_stops_it(posting: Posting) -> None:
+    server, address = posting.server, "noe@verger.example"
+    shop = make_shop(server)
+    with server.phone(Accept="text/html", **{"Accept-Language": "fr"}) as it, server.api() as api:
+        assert it.get("/me/address").status_code == 404
+        assert it.post(f"/m/{shop.slug}/ideas", json={"text": "Des poiriers"}, headers=JSON).status_code == 201
+        assert "/me/address?lang=fr&amp;participant=par_" in it.get("/me").text
+        for bad in ("x", "a@b", "x" * 300 + "@b.fr", "a@b.fr<i>"):
+            refused = it.post("/me/address", data={"address": bad})
+            assert refused.status_code == 422
+            assert f'value="{bad.replace("<", "&lt;").replace(">", "&gt;")}"' in refused.text
+        assert it.post("/me/address", data={"address": address}).headers["location"].startswith("/me?just=mail_asked")
+        confirming = link_in(letters_to(posting, address, 1)[0], "confirm")
+        for _ in range(2):
+            assert address in it.get(confirming).text, "GET changes nothing"
+        assert "Pas encore confirmée" in it.get("/me").text
+        assert it.get(confirming[:-12] + "0" * 12).status_code == 404
+        assert it.post(confirming, headers={"Origin": "https://evil.example"}).status_code == 403
+        assert it.post(confirming).status_code == 200
+        assert "Confirmée." in it.get("/me").text
+        assert it.get("/me/export").json()["people"][0]["contact"][0]["address"] == address
+        complete(shop, it)
+        letter = letters_to(posting, address, 2)[1]
+        assert letter["Subject"] == "Mission accomplie : Un verger pour l’école"
+        stop = link_in(letter, "stop")
+        assert letter["List-Unsubscribe"] == f"<{stop}>"
+        assert "Ne plus recevoir" in it.get(stop).text
+        assert "Confirmée." in it.get("/me").text, "GET changes nothing"
+        with client(server.url) as mailbox:  # RFC 8058: no cookie, no origin, this body
+            assert mailbox.post(stop, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+            assert mailbox.post(stop, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+        assert address not in it.get("/me").text
+        assert it.get("/me/export").json()["people"][0]["contact"] == []
+        assert it.post("/me/address/removal", json={}, headers=JSON).json() == {"erased": False}
+        assert address not in str(api.get("/v1/audit?limit=200").json())
+
+
+def test_under_fifteen_no_address_is_taken_and_a_form_asks_the_age_once(posting: Posting) -> None:
+    shop = make_shop(posting.server)
+    with posting.server.phone(Accept="text/html") as it:
+        assert it.post(f"/m/{shop.slug}/join", json={}, headers=JSON).status_code == 200
+        asked = it.post("/me/address", data={"address": "young@verger.example"})
+        assert (asked.status_code, "young@verger.example" in asked.text) == (422, True)
+        young = it.post("/me/address", data={"address": "young@verger.example", "age": "under_15"})
+        assert young.status_code == 403
+        again = {"address": "young@verger.example", "age": "15_or_older"}
+        problem(it.post("/me/address", json=again, headers=JSON), 403, "under_age_mail")
+    assert [one for one in posting.sink.letters if one["To"] == "young@verger.example"] == []
 
 
 def test_a_mail_server_that_hangs_keeps_no_request_waiting(posting: Posting) -> None:
@@ -96,7 +172,7 @@ def test_a_mail_server_that_hangs_keeps_no_request_waiting(posting: Posting) -> 
 
 
 def test_a_letter_that_cannot_be_sent_is_logged_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
-    postman = Postman(f"smtp+plain://127.0.0.1:{free_port()}", "passerelle@lahalle.example")
+    postman = Postman(Smtp(f"smtp+plain://127.0.0.1:{free_port()}", "passerelle@lahalle.example"))
     with caplog.at_level(logging.ERROR, "passerelle.mail"):
         postman.post_sign_in_link(ADDRESS, "La Halle", "https://shop.example/console/sign-in/secret", datetime.now(UTC))
         wait_until(lambda: bool(caplog.records))
@@ -109,6 +185,6 @@ def test_a_letter_that_cannot_be_sent_is_logged_without_its_address(caplog: pyte
 @pytest.mark.parametrize("url", ["http://mail.example", "smtp://", "mail.example:25", "smtps:///x"])
 def test_a_mail_server_is_named_in_full(url: str) -> None:
     with pytest.raises(Invalid, match="PASSERELLE_SMTP_URL"):
-        Postman(url, "passerelle@lahalle.example")
+        Smtp(url, "passerelle@lahalle.example")
     with pytest.raises(Invalid):
-        Postman("smtp://mail.example", "")
+        Smtp("smtp://mail.example", "")
