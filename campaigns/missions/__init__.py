@@ -13,10 +13,32 @@ from campaigns.missions.acts import (
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
 from campaigns.missions.kinds import checked_params, repeat_of
-from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, Step, StepKind
+from campaigns.missions.models import (
+    MODES,
+    GoalMetric,
+    Membership,
+    Mission,
+    Mode,
+    Referral,
+    ReferralState,
+    Repeat,
+    Step,
+    StepKind,
+)
 from campaigns.missions.online import find_public_code, public_code, require_presence, require_step, share, tell
 from campaigns.missions.people import PERSON_COLUMNS, forget, recognise, recognise_or_join
 from campaigns.missions.recount import differences, recount
+from campaigns.missions.referrals import (
+    Link,
+    Phone,
+    blocked_by,
+    came_by,
+    claim,
+    find_inviter,
+    invite,
+    note_phone,
+    word_of_mouth,
+)
 from campaigns.missions.reversal import least_presence, reverse
 from campaigns.missions.service import (
     Standing,
@@ -40,9 +62,13 @@ __all__ = [
     "CheckedIn",
     "GoalMetric",
     "Ground",
+    "Link",
     "Membership",
     "Mission",
     "Mode",
+    "Phone",
+    "Referral",
+    "ReferralState",
     "Repeat",
     "Standing",
     "Step",
@@ -50,9 +76,12 @@ __all__ = [
     "StepOutcome",
     "StepPlan",
     "Witnessed",
+    "blocked_by",
+    "came_by",
     "change_mission",
     "check_in",
     "checked_params",
+    "claim",
     "code_of",
     "complete",
     "count",
@@ -60,16 +89,19 @@ __all__ = [
     "count_votes",
     "counters",
     "differences",
+    "find_inviter",
     "find_mission",
     "find_public_code",
     "forget",
     "ground_of",
+    "invite",
     "least_presence",
     "list_missions",
     "mission_by_id",
     "mission_by_name",
     "mission_of",
     "name_friend",
+    "note_phone",
     "period_of",
     "public_code",
     "recognise",
@@ -89,4 +121,5 @@ __all__ = [
     "take_part",
     "tell",
     "validate",
+    "word_of_mouth",
 ]

@@ -202,9 +202,9 @@ def count_idea(session: Session, mission: Mission, *, phase: str) -> None:
     count(session, mission, "ideas", phase=phase)
 
 
-def count(session: Session, mission: Mission, metric: str, *, phase: str) -> None:
-    """One more of a metric in the mission's totals."""
-    add_up(session, MissionCounter, counter(mission, phase, metric), total=1)
+def count(session: Session, mission: Mission, metric: str, *, phase: str, number: int = 1) -> None:
+    """One more of a metric in the mission's totals, or so many, or fewer."""
+    add_up(session, MissionCounter, counter(mission, phase, metric), total=number)
 
 
 def count_votes(session: Session, mission: Mission, number: int, *, phase: str) -> None:

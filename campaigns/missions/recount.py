@@ -7,6 +7,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from campaigns.ids import show
+from campaigns.missions import referrals
 from campaigns.missions.models import CompletionState, Membership, Mission, MissionCounter, StepCompletion
 from campaigns.scans import CheckIn
 
@@ -41,7 +42,8 @@ def recount(session: Session) -> list[str]:
     ):
         if first[campaign_id] == mission_id:
             counted[(mission_id, phase, "check_ins")] = number
-    return differences(session, counted, ("participants", "completions", "check_ins"))
+    counted |= referrals.recount(session)
+    return differences(session, counted, ("participants", "completions", "check_ins", "referrals"))
 
 
 def differences(session: Session, counted: dict[tuple[UUID, str, str], int], metrics: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import func, or_
 from sqlmodel import Session, SQLModel, col, select
 
 from campaigns import care, clock, community, identity, ids, scans
@@ -16,6 +16,7 @@ from campaigns.missions.models import (
     FriendNaming,
     MissionPlace,
     PublicCode,
+    Referral,
     Share,
     StepCompletion,
     Validation,
@@ -48,6 +49,7 @@ def holdings(
         "steps": _steps(session, person.id),
         "ideas": _ideas(session, person.id),
         **{name: _rows(session, table, person.id) for name, table in _FURTHER.items()},
+        "referrals": _referrals(session, person.id),
         "votes": list(_votes(session, person, ballot_secret)),
         "comments": _comments(session, person.id),
         "flags": _flags(session, person.id),
@@ -72,6 +74,20 @@ def _rows(session: Session, table: type[SQLModel], participant_id: UUID) -> list
     mine = table.__table__.c.participant_id == participant_id  # type: ignore[attr-defined]  # SQLModel does not type it
     hidden = {"participant_id", "friend_id", "staff_session_id", "organisation_id"}
     return [row.model_dump(mode="json", exclude=hidden) for row in session.exec(select(table).where(mine)).all()]
+
+
+def _referrals(session: Session, participant_id: UUID) -> list[Record]:
+    """Whom a person brought and by whom they came: of the other it says only that there was one."""
+    either = or_(col(Referral.referrer_id) == participant_id, col(Referral.newcomer_id) == participant_id)
+    rows = session.exec(select(Referral).where(either).order_by(col(Referral.id).desc())).all()
+    return [
+        {
+            "mission_id": ids.show("mis", row.mission_id),
+            "role": "referrer" if row.referrer_id == participant_id else "newcomer",
+            **row.model_dump(mode="json", include={"phase", "state", "reason", "claimed_at", "qualified_at"}),
+        }
+        for row in rows
+    ]
 
 
 def kept_until(session: Session, person: Participant) -> datetime | None:

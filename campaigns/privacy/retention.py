@@ -165,7 +165,12 @@ RULES: tuple[Rule, ...] = (
     _act("act_codes", "a code shown for ten minutes; the next one drawn clears it away", "issued_at"),
     _act("validations", "that a shop witnessed an act", "validated_at"),
     _act("friend_namings", "that two friends named one another", "named_at"),
-    _act("public_codes", "the code in a person's link; gone with them", "issued_at"),
+    _act(
+        "public_codes",
+        "the code in a person's link, and a keyed hash of their phone of a day; gone with them",
+        "issued_at",
+    ),
+    _act("referrals", "who brought whom to a mission, and that they came to a place", "claimed_at"),
     _act("shares", "that a mission was shared on a day", "shared_at"),
     _act("external_acts", "an act another system told of, by its id", "acted_at"),
     _act("ideas", "an idea; its words go with its participant", "created_at"),

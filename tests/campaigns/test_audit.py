@@ -23,6 +23,7 @@ NOT_AUDITED = {
     "friend_namings": "an act of a shopper",
     "mission_places": "an act of a shopper",
     "public_codes": "an act of a shopper",
+    "referrals": "an act of a shopper",
     "scan_voids": "append-only by itself; noted by hand",
     "shares": "an act of a shopper",
     "step_answers": "an act of a shopper",
