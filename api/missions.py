@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
@@ -17,6 +17,7 @@ from campaigns.identity import Right
 from campaigns.missions import GoalMetric, Mission, Mode, Repeat, StepKind, StepPlan
 
 router = APIRouter(prefix="/v1", tags=["missions"])
+TOTALS = ("check_ins", "participants", "completions", "ideas", "votes", "referrals")
 
 
 class GoalCreate(schemas.Request):
@@ -29,11 +30,13 @@ class GoalCreate(schemas.Request):
 class StepCreate(schemas.Request):
     """An act. Offline: `scan`, `visit_places`, `trail`, `staff_validated`, `bring_friend`; online: the others.
 
+    `min_presence` is that of the person's own visits; of `referral` that of the newcomer's, 1 at least.
+
     `params`: of visit_places `n` and perhaps `places`, of trail `places` in their order, of staff_validated perhaps
     `places`; places by id or as `ext_...`. `repeat`: once, daily, weekly, or a number of times.
     """
 
-    kind: StepKind
+    kind: Annotated[StepKind, BeforeValidator(missions.not_later)]
     mode: Mode | None = None
     min_presence: schemas.Whole = Field(0, ge=0, le=3)
     repeat: Repeat | Annotated[schemas.Whole, Field(ge=2, le=100)] = Repeat.ONCE
@@ -89,7 +92,7 @@ def show(session: DbSession, mission: Mission, base_url: str) -> MissionRead:
         id=ids.show("mis", mission.id),
         url=f"{base_url}/m/{mission.slug}",
         goal=GoalCreate(metric=GoalMetric(mission.goal_metric), value=mission.goal_value),
-        totals={name: totals.get(name, 0) for name in ("check_ins", "participants", "completions", "ideas", "votes")},
+        totals={name: totals.get(name, 0) for name in TOTALS},
         steps=[
             StepRead(
                 id=ids.show("stp", step.id),
@@ -150,6 +153,44 @@ def list_ideas(mission_id: str, actor: Actor, session: ReadSession, limit: Limit
         return {"id": ids.show("ide", idea.id), "pseudonym": pseudonym, **kept}
 
     return page(rows, limit, shown, lambda row: row[0].id)
+
+
+class ReferralsRead(BaseModel):
+    """How a mission spreads by word of mouth; `k_factor` is `brought` / `people` by `formula`.
+
+    `brought` are new people who came to a place after taking part by somebody's link: `qualified` and, where it did the
+    referrer's step, `rewarded`. `claimed` have not come yet, `blocked` count for nobody, by reason. All is null below
+    five people.
+    """
+
+    formula: str
+    people: int | None
+    brought: int | None
+    k_factor: float | None
+    claimed: int | None
+    qualified: int | None
+    rewarded: int | None
+    blocked: dict[str, int] | None
+
+
+@router.get("/missions/{mission_id}/referrals", dependencies=[may(Right.MISSIONS_READ)])
+def read_referrals(mission_id: str, actor: Actor, session: ReadSession) -> ReferralsRead:
+    """Word of mouth of a mission: its K-factor and its referrals by state. Nobody is named, and no group below five."""
+    mission = _mission(session, actor.organisation_id, mission_id)
+    told = missions.word_of_mouth(session, mission.id)
+    if told.k_factor is None:
+        hidden = dict.fromkeys(ReferralsRead.model_fields.keys() - {"formula"})
+        return ReferralsRead(formula=told.formula, **hidden)
+    return ReferralsRead(
+        formula=told.formula,
+        people=told.people,
+        brought=told.brought,
+        k_factor=told.k_factor,
+        claimed=told.states["claimed"],
+        qualified=told.states["qualified"],
+        rewarded=told.states["rewarded"],
+        blocked=missions.blocked_by(session, mission.id, phase="live"),
+    )
 
 
 class ExternalActCreate(schemas.Request):

@@ -25,6 +25,7 @@ from api.pages.phone import (
     keep_cookie,
     keep_young,
     language_for,
+    link_of,
     mission_named,
     moved,
     objected,
@@ -147,6 +148,7 @@ def _cast(
 ) -> tuple[Mission, Participant, str | None, Cast]:
     with core.database.snapshot() as session:
         rules = core.rules.version_id(core.database, mission_named(session, mission), now=core.clock())
+    link = link_of(request, core.clock())
     with core.database.transaction() as session:
         session.connection()
         now = core.clock()  # after the wait for our turn: who waited past the close is too late
@@ -162,6 +164,7 @@ def _cast(
         )
         round_id = _round_asked(session, found, asked, now)
         person = of_age(request, session, person, asked.age, now)
+        missions.claim(session, found, campaign, person, link, now=now)
         cast = community.cast_vote(
             session,
             round_id,

@@ -18,15 +18,16 @@ from api.pages import views
 from api.pages.ages import UNDER_15, Age, note_young, of_age
 from api.pages.phone import (
     Tongue,
+    acting,
     cookie_of,
     is_young,
     keep_cookie,
     keep_young,
     language_for,
+    link_of,
     mission_named,
     moved,
     objected,
-    onward,
     participant_shown,
 )
 from api.policies import PUBLIC
@@ -132,7 +133,7 @@ def _post(request: Request, core: Services, mission: str, asked: CommentCreate, 
         raise Forbidden(UNDER_AGE, code="under_age_text")
     with core.database.snapshot() as session:
         found = mission_named(session, mission)
-    rules = core.rules.version_id(core.database, found, now=now)
+    rules, link = core.rules.version_id(core.database, found, now=now), link_of(request, now)
     with core.database.transaction() as session:
         campaign = session.get_one(Campaign, found.campaign_id)
         tidy(asked.text)  # what is wrong with the words comes first: it is what the person looks at
@@ -140,6 +141,7 @@ def _post(request: Request, core: Services, mission: str, asked: CommentCreate, 
             session, campaign, cookie_of(request, campaign), language=language, objected=objected(request), now=now
         )
         person = of_age(request, session, person, asked.age, now)
+        missions.claim(session, found, campaign, person, link, now=now)
         said = community.post_comment(
             session,
             found,
@@ -220,7 +222,7 @@ def _page(
         can_write=state in ("live", "draft") and not idea.hidden_rule and not young,
         asks_age=person is None or person.age_declared_at is None,
         age=str(typed.get("age", "")),
-        action=onward(request, f"/m/{found.slug}/comments"),
+        action=acting(request, f"/m/{found.slug}/comments"),
         flag_url=f"/m/{found.slug}/flags/new?lang={language}&",
         problem=problem,
         text=str(typed.get("text", "")),

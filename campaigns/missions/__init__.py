@@ -12,7 +12,7 @@ from campaigns.missions.acts import (
 )
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
-from campaigns.missions.kinds import checked_params, repeat_of
+from campaigns.missions.kinds import checked_params, not_later, repeat_of
 from campaigns.missions.models import (
     MODES,
     GoalMetric,
@@ -101,6 +101,7 @@ __all__ = [
     "mission_by_name",
     "mission_of",
     "name_friend",
+    "not_later",
     "note_phone",
     "period_of",
     "public_code",
