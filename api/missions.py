@@ -14,7 +14,8 @@ from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import blueprint, community, ids, missions, planning
 from campaigns.identity import Right
-from campaigns.missions import GoalMetric, Mission, Mode, Repeat, StepKind, StepPlan
+from campaigns.missions import GoalMetric, Mission, Mode, Repeat, Step, StepKind, StepPlan
+from campaigns.missions.kinds import QUESTIONS
 
 router = APIRouter(prefix="/v1", tags=["missions"])
 TOTALS = ("check_ins", "participants", "completions", "ideas", "votes", "referrals")
@@ -33,7 +34,9 @@ class StepCreate(schemas.Request):
     `min_presence` is that of the person's own visits; of `referral` that of the newcomer's, 1 at least.
 
     `params`: of visit_places `n` and perhaps `places`, of trail `places` in their order, of staff_validated perhaps
-    `places`; places by id or as `ext_...`. `repeat`: once, daily, weekly, or a number of times.
+    `places`; places by id or as `ext_...`. Of answer, whose title is the question, perhaps `choices` (2 to 12, else
+    people write), of it and of rate perhaps `editable_h`, the hours in which a reply may be changed (24).
+    `repeat`: once, daily, weekly, or a number of times.
     """
 
     kind: Annotated[StepKind, BeforeValidator(missions.not_later)]
@@ -42,7 +45,7 @@ class StepCreate(schemas.Request):
     repeat: Repeat | Annotated[schemas.Whole, Field(ge=2, le=100)] = Repeat.ONCE
     points: schemas.Whole = Field(0, ge=0, le=1_000_000)
     title: schemas.LocalText | None = None
-    params: dict[schemas.Name, schemas.Whole | schemas.Name | list[schemas.Name]] = Field(
+    params: dict[schemas.Name, schemas.Whole | schemas.Name | list[schemas.LocalText]] = Field(
         default_factory=dict, max_length=20
     )
 
@@ -153,6 +156,65 @@ def list_ideas(mission_id: str, actor: Actor, session: ReadSession, limit: Limit
         return {"id": ids.show("ide", idea.id), "pseudonym": pseudonym, **kept}
 
     return page(rows, limit, shown, lambda row: row[0].id)
+
+
+class GroupRead(BaseModel):
+    """How many replied with a choice or mark; null where the group is kept back."""
+
+    value: int
+    text: dict[str, str] | None
+    people: int | None
+
+
+class QuestionRead(BaseModel):
+    """A question and what people replied, as the public sees it: groups below ten are kept back."""
+
+    id: str
+    kind: str
+    question: dict[str, str] | None
+    people: int | None
+    average: float | None
+    groups: list[GroupRead]
+
+
+@router.get("/missions/{mission_id}/questions", dependencies=[may(Right.MISSIONS_READ)])
+def list_questions(mission_id: str, actor: Actor, session: ReadSession) -> Page:
+    """The questions of a mission, in its order, with what people replied."""
+    mission = _mission(session, actor.organisation_id, mission_id)
+    asked = [step for step in missions.steps_of(session, mission.id) if step.kind in QUESTIONS]
+    return Page(data=[_question(session, step) for step in asked], next_cursor=None)
+
+
+@router.get("/missions/{mission_id}/replies", dependencies=[may(Right.MISSIONS_READ)])
+def list_replies(mission_id: str, actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
+    """What people wrote in reply to the questions of a mission, newest first; without who chose what."""
+    mission = _mission(session, actor.organisation_id, mission_id)
+    asked = [step.id for step in missions.steps_of(session, mission.id) if step.kind in QUESTIONS]
+    rows = community.words_on(session, asked, phase="live", before=before(cursor), limit=limit + 1)
+
+    def shown(row: Any) -> dict[str, Any]:
+        reply, pseudonym = row
+        kept = reply.model_dump(include={"text", "language", "state", "created_at"})
+        step = ids.show("stp", reply.step_id)
+        return {"id": ids.show("rpl", reply.id), "question": step, "pseudonym": pseudonym, **kept}
+
+    return page(rows, limit, shown, lambda row: row[0].id)
+
+
+def _question(session: DbSession, step: Step) -> QuestionRead:
+    found = community.results(session, step, phase="live")
+    named: list[Any] = step.choices if step.kind == StepKind.ANSWER else [None] * community.BEST_MARK
+    return QuestionRead(
+        id=ids.show("stp", step.id),
+        kind=step.kind,
+        question=step.title,
+        people=found.people,
+        average=found.average,
+        groups=[
+            GroupRead(value=value, text=text, people=found.groups.get(value) if found.people else None)
+            for value, text in enumerate(named, 1)
+        ],
+    )
 
 
 class ReferralsRead(BaseModel):

@@ -202,6 +202,7 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "ideas": [one | {"when": _day(one["created_at"], language)} for one in held["ideas"]],
         "votes": [one["idea"] for one in held["votes"] if one["state"] == "cast"],
         "comments": [one | {"when": _day(one["created_at"], language)} for one in held["comments"]],
+        "replies": [one | {"when": _day(one["created_at"], language)} for one in held["replies"] if one["text"]],
         "cases": [
             {"reference": one.reference, "state": one.state, "url": case_link(core, one)}
             for one in care.cases_of(session, person.id)

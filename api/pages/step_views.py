@@ -71,6 +71,8 @@ def acts(
                         language, "A friend: check in at one place within ten minutes, then name one another."
                     )
                 )
+        elif step.kind in (StepKind.ANSWER, StepKind.RATE):
+            found.missing.append(_question(core.renderer, step, standing, language))
         elif step.kind == StepKind.REFERRAL and not person.is_under_15:
             link = _link(session, core, mission, person)[1]
             found.shown.append(ActView(ids.show("stp", step.id), step.kind, step.title, link=link))
@@ -84,6 +86,12 @@ def _link(session: Session, core: Services, mission: Mission, person: Participan
     """A person's public code and the link it is in; empty before there is one."""
     code = missions.find_public_code(session, mission, person) or ""
     return code, f"{core.settings.base_url}/m/{mission.slug}?s={code}" if code else ""
+
+
+def _question(renderer: Renderer, step: Step, standing: Standing, language: str) -> str:
+    if step.min_presence > (standing.presence or 0):
+        return renderer.word(language, "A visit with proof opens the question: come to a shop first.")
+    return renderer.word(language, "A question waits for your reply.")
 
 
 def _tour(

@@ -31,6 +31,7 @@ from campaigns.community.models import (
     Idea,
     IdeaState,
     ModerationAct,
+    Reply,
     Round,
     Rule,
     SubjectKind,
@@ -39,6 +40,7 @@ from campaigns.community.models import (
     VoteState,
 )
 from campaigns.community.moderation import (
+    PREFIXES,
     Flagged,
     Subject,
     Waiting,
@@ -54,6 +56,17 @@ from campaigns.community.moderation import (
     removals,
     restore,
     subject_in,
+)
+from campaigns.community.replies import (
+    BEST_MARK,
+    Given,
+    Results,
+    find_reply,
+    give_reply,
+    question_of,
+    replies_of,
+    results,
+    words_on,
 )
 from campaigns.community.rounds import (
     QUOTAS,
@@ -83,8 +96,10 @@ from campaigns.community.service import (
 from campaigns.community.tally import LEAST_GROUP, Line, Ranked, Result, result_of, tally, votes_of, votes_of_ideas
 
 __all__ = [
+    "BEST_MARK",
     "LEAST_GROUP",
     "PERSON_COLUMNS",
+    "PREFIXES",
     "QUOTAS",
     "UNDER_AGE",
     "VOTES_UNDER_AGE",
@@ -95,6 +110,7 @@ __all__ = [
     "Electorate",
     "FlagKind",
     "Flagged",
+    "Given",
     "Idea",
     "IdeaState",
     "Line",
@@ -102,7 +118,9 @@ __all__ = [
     "Posted",
     "Proof",
     "Ranked",
+    "Reply",
     "Result",
+    "Results",
     "Round",
     "RoundPlan",
     "Rule",
@@ -119,9 +137,11 @@ __all__ = [
     "comments_of",
     "comments_on",
     "find_ballot",
+    "find_reply",
     "flag",
     "flags_of",
     "forget",
+    "give_reply",
     "has_opened",
     "hide",
     "idea_shown",
@@ -143,12 +163,15 @@ __all__ = [
     "post_idea",
     "proof_of",
     "proofs_of",
+    "question_of",
     "queue",
     "recount",
     "removals",
+    "replies_of",
     "require_round",
     "restore",
     "result_of",
+    "results",
     "round_by_id",
     "round_of",
     "subject_in",
@@ -160,4 +183,5 @@ __all__ = [
     "votes_of",
     "votes_of_ideas",
     "withdraw_vote",
+    "words_on",
 ]

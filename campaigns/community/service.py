@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from campaigns import missions
 from campaigns.announcements import announce
-from campaigns.community import comments, limits, moderation, tally
+from campaigns.community import comments, limits, moderation, replies, tally
 from campaigns.community.models import Flag, Idea, IdeaState
 from campaigns.errors import Conflict, Forbidden, Invalid
 from campaigns.events import record_event
@@ -23,7 +23,7 @@ from campaigns.storage import hand_over, insert_once
 
 TEXT_LIMIT = 500  # characters of an idea
 _OWN = (col(Idea.participant_id), col(Flag.participant_id))
-PERSON_COLUMNS = (*_OWN, *comments.PERSON_COLUMNS)
+PERSON_COLUMNS = (*_OWN, *comments.PERSON_COLUMNS, *replies.PERSON_COLUMNS)
 _SHOWN = (IdeaState.PUBLISHED, IdeaState.RESTORED, IdeaState.HIDDEN, IdeaState.ERASED)
 
 
@@ -165,6 +165,7 @@ def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
     session.execute(update(Flag).where(mine).values(text="").execution_options(synchronize_session=False))
     hand_over(session, _OWN, participant_id, surrogate)
     comments.forget(session, participant_id, surrogate=surrogate)
+    replies.forget(session, participant_id)
 
 
 def recount(session: Session) -> list[str]:
@@ -180,6 +181,7 @@ def recount(session: Session) -> list[str]:
         *tally.recount(session),
         *moderation.recount(session),
         *comments.recount(session),
+        *replies.recount(session),
     ]
 
 

@@ -138,6 +138,16 @@ class Step(Row, table=True):
         """The places it names, in their order; none where any place counts."""
         return [UUID(name.partition("_")[2]) for name in self.params.get("places", [])]
 
+    @property
+    def choices(self) -> list[LocalText]:
+        """The choices of a question, in their order; none where people reply in words."""
+        return list(self.params.get("choices") or [])
+
+    @property
+    def editable_h(self) -> int:
+        """For how many hours a reply to it may be changed."""
+        return int(self.params.get("editable_h", 24))
+
 
 class StepCompletion(Row, table=True):
     """A person did a step in a period (I10). `source_id`: the check-in, idea, round of votes or act it rests on.

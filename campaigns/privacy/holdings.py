@@ -52,6 +52,7 @@ def holdings(
         "referrals": _referrals(session, person.id),
         "votes": list(_votes(session, person, ballot_secret)),
         "comments": _comments(session, person.id),
+        "replies": _replies(session, person.id),
         "flags": _flags(session, person.id),
         "cases": _cases(session, person.id),
     }
@@ -294,8 +295,7 @@ def _flags(session: Session, participant_id: UUID) -> list[Record]:
 
 
 def _flagged(session: Session, subject_id: UUID) -> str:
-    is_idea = community.kind_of(session, subject_id) is community.SubjectKind.IDEA
-    return ids.show("ide" if is_idea else "cmt", subject_id)
+    return ids.show(community.PREFIXES[community.kind_of(session, subject_id)], subject_id)
 
 
 def _comments(session: Session, participant_id: UUID) -> list[Record]:
@@ -307,6 +307,20 @@ def _comments(session: Session, participant_id: UUID) -> list[Record]:
             **_hidden(session, one),
         }
         for one in community.comments_of(session, participant_id)
+    ]
+
+
+def _replies(session: Session, participant_id: UUID) -> list[Record]:
+    """Replies to questions, those they changed too (`erased`)."""
+    kept = ("value", "text", "language", "period", "state", "phase", "client_id", "created_at")
+    return [
+        {
+            "id": ids.show("rpl", one.id),
+            "question": session.get_one(Step, one.step_id).title,
+            **{name: getattr(one, name) for name in kept},
+            **_hidden(session, one),
+        }
+        for one in community.replies_of(session, participant_id)
     ]
 
 

@@ -53,6 +53,8 @@ NOT_AUDITED = {
     "mirror_counters": "taps",
     "mission_counters": "figures",
     "participants": "shoppers",
+    "replies": "an act of a shopper",
+    "reply_counters": "figures",
     "receipt_tries": "a count, to keep a most",
     "scan_confirmations": "the scan log",
     "scan_counters": "figures",
