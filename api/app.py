@@ -66,6 +66,7 @@ from api.pages import (
     staff_acts,
     staff_cases,
     staff_phones,
+    trail_map,
 )
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
@@ -126,6 +127,7 @@ _ROUTERS = (
     ballots,
     invitations,
     replies,
+    trail_map,
     legal,
     me,
     staff,
