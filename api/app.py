@@ -59,11 +59,13 @@ from api.pages import (
     feeds,
     flags,
     front,
+    invitations,
     legal,
     me,
     previews,
     recovery,
     reference,
+    replies,
     report,
     screen,
     shopper,
@@ -71,6 +73,7 @@ from api.pages import (
     staff_acts,
     staff_cases,
     staff_phones,
+    trail_map,
 )
 from api.pages import ideas as idea_pages
 from api.pages import tags as tag_pages
@@ -136,6 +139,10 @@ _ROUTERS = (
     front,
     report,
     acts,
+    ballots,
+    invitations,
+    replies,
+    trail_map,
     legal,
     me,
     recovery,

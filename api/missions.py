@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
@@ -14,9 +14,11 @@ from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import blueprint, community, ids, missions, planning
 from campaigns.identity import Right
-from campaigns.missions import GoalMetric, Mission, Mode, Repeat, StepKind, StepPlan
+from campaigns.missions import GoalMetric, Mission, Mode, Repeat, Step, StepKind, StepPlan
+from campaigns.missions.kinds import QUESTIONS
 
 router = APIRouter(prefix="/v1", tags=["missions"])
+TOTALS = ("check_ins", "participants", "completions", "ideas", "votes", "referrals")
 
 
 class GoalCreate(schemas.Request):
@@ -29,17 +31,21 @@ class GoalCreate(schemas.Request):
 class StepCreate(schemas.Request):
     """An act. Offline: `scan`, `visit_places`, `trail`, `staff_validated`, `bring_friend`; online: the others.
 
+    `min_presence` is that of the person's own visits; of `referral` that of the newcomer's, 1 at least.
+
     `params`: of visit_places `n` and perhaps `places`, of trail `places` in their order, of staff_validated perhaps
-    `places`; places by id or as `ext_...`. `repeat`: once, daily, weekly, or a number of times.
+    `places`; places by id or as `ext_...`. Of answer, whose title is the question, perhaps `choices` (2 to 12, else
+    people write), of it and of rate perhaps `editable_h`, the hours in which a reply may be changed (24).
+    `repeat`: once, daily, weekly, or a number of times.
     """
 
-    kind: StepKind
+    kind: Annotated[StepKind, BeforeValidator(missions.not_later)]
     mode: Mode | None = None
     min_presence: schemas.Whole = Field(0, ge=0, le=3)
     repeat: Repeat | Annotated[schemas.Whole, Field(ge=2, le=100)] = Repeat.ONCE
     points: schemas.Whole = Field(0, ge=0, le=1_000_000)
     title: schemas.LocalText | None = None
-    params: dict[schemas.Name, schemas.Whole | schemas.Name | list[schemas.Name]] = Field(
+    params: dict[schemas.Name, schemas.Whole | schemas.Name | list[schemas.LocalText]] = Field(
         default_factory=dict, max_length=20
     )
 
@@ -89,7 +95,7 @@ def show(session: DbSession, mission: Mission, base_url: str) -> MissionRead:
         id=ids.show("mis", mission.id),
         url=f"{base_url}/m/{mission.slug}",
         goal=GoalCreate(metric=GoalMetric(mission.goal_metric), value=mission.goal_value),
-        totals={name: totals.get(name, 0) for name in ("check_ins", "participants", "completions", "ideas", "votes")},
+        totals={name: totals.get(name, 0) for name in TOTALS},
         steps=[
             StepRead(
                 id=ids.show("stp", step.id),
@@ -159,6 +165,103 @@ def list_ideas(
         return {"id": ids.show("ide", idea.id), "pseudonym": pseudonym, **kept, "merged_into": into}
 
     return page(rows, limit, shown, lambda row: row[0].id)
+
+
+class GroupRead(BaseModel):
+    """How many replied with a choice or mark; null where the group is kept back."""
+
+    value: int
+    text: dict[str, str] | None
+    people: int | None
+
+
+class QuestionRead(BaseModel):
+    """A question and what people replied, as the public sees it: groups below ten are kept back."""
+
+    id: str
+    kind: str
+    question: dict[str, str] | None
+    people: int | None
+    average: float | None
+    groups: list[GroupRead]
+
+
+@router.get("/missions/{mission_id}/questions", dependencies=[may(Right.MISSIONS_READ)])
+def list_questions(mission_id: str, actor: Actor, session: ReadSession) -> Page:
+    """The questions of a mission, in its order, with what people replied."""
+    mission = _mission(session, actor.organisation_id, mission_id)
+    asked = [step for step in missions.steps_of(session, mission.id) if step.kind in QUESTIONS]
+    return Page(data=[_question(session, step) for step in asked], next_cursor=None)
+
+
+@router.get("/missions/{mission_id}/replies", dependencies=[may(Right.MISSIONS_READ)])
+def list_replies(mission_id: str, actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
+    """What people wrote in reply to the questions of a mission, newest first; without who chose what."""
+    mission = _mission(session, actor.organisation_id, mission_id)
+    asked = [step.id for step in missions.steps_of(session, mission.id) if step.kind in QUESTIONS]
+    rows = community.words_on(session, asked, phase="live", before=before(cursor), limit=limit + 1)
+
+    def shown(row: Any) -> dict[str, Any]:
+        reply, pseudonym = row
+        kept = reply.model_dump(include={"text", "language", "state", "created_at"})
+        step = ids.show("stp", reply.step_id)
+        return {"id": ids.show("rpl", reply.id), "question": step, "pseudonym": pseudonym, **kept}
+
+    return page(rows, limit, shown, lambda row: row[0].id)
+
+
+def _question(session: DbSession, step: Step) -> QuestionRead:
+    found = community.results(session, step, phase="live")
+    named: list[Any] = step.choices if step.kind == StepKind.ANSWER else [None] * community.BEST_MARK
+    return QuestionRead(
+        id=ids.show("stp", step.id),
+        kind=step.kind,
+        question=step.title,
+        people=found.people,
+        average=found.average,
+        groups=[
+            GroupRead(value=value, text=text, people=found.groups.get(value) if found.people else None)
+            for value, text in enumerate(named, 1)
+        ],
+    )
+
+
+class ReferralsRead(BaseModel):
+    """How a mission spreads by word of mouth; `k_factor` is `brought` / `people` by `formula`.
+
+    `brought` are new people who came to a place after taking part by somebody's link: `qualified` and, where it did the
+    referrer's step, `rewarded`. `claimed` have not come yet, `blocked` count for nobody, by reason. All is null below
+    five people.
+    """
+
+    formula: str
+    people: int | None
+    brought: int | None
+    k_factor: float | None
+    claimed: int | None
+    qualified: int | None
+    rewarded: int | None
+    blocked: dict[str, int] | None
+
+
+@router.get("/missions/{mission_id}/referrals", dependencies=[may(Right.MISSIONS_READ)])
+def read_referrals(mission_id: str, actor: Actor, session: ReadSession) -> ReferralsRead:
+    """Word of mouth of a mission: its K-factor and its referrals by state. Nobody is named, and no group below five."""
+    mission = _mission(session, actor.organisation_id, mission_id)
+    told = missions.word_of_mouth(session, mission.id)
+    if told.k_factor is None:
+        hidden = dict.fromkeys(ReferralsRead.model_fields.keys() - {"formula"})
+        return ReferralsRead(formula=told.formula, **hidden)
+    return ReferralsRead(
+        formula=told.formula,
+        people=told.people,
+        brought=told.brought,
+        k_factor=told.k_factor,
+        claimed=told.states["claimed"],
+        qualified=told.states["qualified"],
+        rewarded=told.states["rewarded"],
+        blocked=missions.blocked_by(session, mission.id, phase="live"),
+    )
 
 
 class ExternalActCreate(schemas.Request):

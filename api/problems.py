@@ -118,6 +118,8 @@ STATUS_OF_NAMED = {
     **dict.fromkeys(("recovery_code_used", "recovery_code_replaced", "merge_needed", "other_scope"), 409),
     "recovery_tries": 429,
     "already_told": 409,
+    "reply_fixed": 409,
+    "reply_hidden": 409,
     "not_flagged": 409,
     "serial_used": 409,
     "job_running": 409,
@@ -134,6 +136,7 @@ STATUS_OF_NAMED = {
     "flagged": 429,
     "too_many_cases": 429,
     "too_many_texts": 429,
+    "reply_changes": 429,
 }
 
 # code -> (title, what it means and what to do): the pages under /problems/
@@ -287,6 +290,12 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "own_code": ("Own code", "Type the code on your friend's phone, and they type yours."),
     "other_place": ("Another place", "This step is done in other places than this one."),
     "already_told": ("Told already", "This act arrived a moment ago. Ask again for the answer it got."),
+    "reply_missing": ("No reply", "Choose one of the answers, or a mark from 1 to 5."),
+    "reply_empty": ("No reply", "The text is empty."),
+    "reply_too_long": ("Reply too long", "The words of a reply have at most 500 characters."),
+    "reply_fixed": ("Reply fixed", "The time in which this reply could be changed is over."),
+    "reply_changes": ("Reply changed often", "A reply is changed at most twenty times; it stands as it is."),
+    "reply_hidden": ("Reply hidden", "A moderator hid this reply: it cannot be changed."),
     "serial_used": ("Code used already", "Each of these codes is good once, and this one was used."),
     "job_running": ("Not done yet", "A job is still making this. `job` names it: ask again when it is done."),
     "tag_taken": ("Tag taken", "The NFC tag belongs to another code, which `label` names. Say `replace` to move it."),

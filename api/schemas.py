@@ -92,6 +92,7 @@ Instant = Annotated[AwareDatetime, AfterValidator(in_our_time)]
 Number = Annotated[float, BeforeValidator(_a_number)]
 Whole = Annotated[int, BeforeValidator(_a_number)]
 FormNumber = Annotated[float, BeforeValidator(_no_truth)]  # forms know text only
+FormWhole = Annotated[int, BeforeValidator(_no_truth)]
 Kept = AfterValidator(_keep)  # for a field of a merge patch that may be left out but not be null
 WRITE_ONLY: Any = {"writeOnly": True}
 TagKey = Annotated[

@@ -12,6 +12,7 @@ from sqlmodel import Session
 from campaigns import letters, scans, tokens
 from campaigns.events import Event
 from campaigns.jobs import Job
+from campaigns.missions import referrals
 
 Effect = Callable[[Session], None]  # writes
 Reaction = Callable[[Session, Sequence[Event], datetime], Effect]  # reads, and returns what to write
@@ -19,8 +20,30 @@ Chunk = Callable[[Session, Job, datetime], int]  # does at most `jobs.CHUNK` ite
 
 
 def judge(session: Session, events: Sequence[Event], now: datetime) -> Effect:
-    """Look again at scans that were confirmed, located or checked in on."""
-    return scans.judge(session, scans_of(events), now=now).write
+    """Look again at scans that were confirmed, located or checked in on; then at referrals that wait for these acts."""
+    write = scans.judge(session, scans_of(events), now=now).write
+    qualify = _referrals(session, [event.facts.get("check_in_id") for event in events], now)
+
+    def carry_out(session: Session) -> None:
+        write(session)
+        qualify(session)
+
+    return carry_out
+
+
+def witness(session: Session, events: Sequence[Event], now: datetime) -> Effect:
+    """Look at referrals that wait for an act that a shop witnessed."""
+    return _referrals(session, [event.facts["validation_id"] for event in events], now)
+
+
+def _referrals(session: Session, act_ids: Sequence[str | None], now: datetime) -> Effect:
+    waiting = referrals.due(session, [UUID(id) for id in act_ids if id])
+
+    def qualify(session: Session) -> None:
+        for id in waiting:
+            referrals.qualify(session, id, now=now)
+
+    return qualify
 
 
 def scans_of(events: Sequence[Event]) -> list[UUID]:
@@ -59,6 +82,7 @@ REACTIONS: dict[str, Reaction] = {
     "comment.published": tell_of_answers,
     "case.answered": tell_of_answers,
     "mission.completed": tell_of_missions,
+    "act.witnessed": witness,
 }
 
 JOBS: dict[str, Chunk] = {

@@ -14,29 +14,18 @@ from api import problems, schemas
 from api.dependencies import Core, Now, Services
 from api.forms import read_fields, require_same_site, wants_json
 from api.pages import views
-from api.pages.ages import UNDER_15, Age, note_young, of_age
-from api.pages.phone import (
-    cookie_of,
-    is_young,
-    keep_cookie,
-    keep_young,
-    language_for,
-    mission_named,
-    moved,
-    objected,
-    onward,
-)
+from api.pages.ages import Age
+from api.pages.one_act import StepName, act_once, adult, step_named
+from api.pages.phone import language_for, mission_named, onward, phone_of
 from api.policies import PUBLIC
-from campaigns import ids, missions
-from campaigns.errors import CampaignError, Conflict, Forbidden, NotFound
-from campaigns.missions import Mission, Step, StepKind
-from campaigns.missions.online import TOO_YOUNG
+from campaigns import missions
+from campaigns.errors import CampaignError
+from campaigns.missions import Mission, StepKind
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 
 router = APIRouter(prefix="/m", tags=["phones"], dependencies=[PUBLIC])
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
-StepName = Annotated[str | None, Field(max_length=60, description="`stp_...`; without it the first step of the kind")]
 ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -79,15 +68,15 @@ def _show_code(request: Request, core: Services, mission: str, asked: CodeCreate
     kinds = (StepKind.STAFF_VALIDATED, StepKind.BRING_FRIEND, StepKind.EXTERNAL)
 
     def act(session: DbSession, found: Mission, campaign: Campaign, person: Participant) -> dict[str, Any]:
-        step = _step(session, found, asked.step, kinds)
+        step = step_named(session, found, asked.step, kinds)
         if step.kind == StepKind.EXTERNAL:
-            _of_age(request, session, person, asked.age, now)
+            adult(request, session, person, asked.age, now)
             missions.require_open(campaign, now=now)
             return {"code": missions.public_code(session, found, person, now=now), "expires_at": None}
         shown = missions.show_code(session, found, campaign, step, person, now=now)
         return {"code": shown.code, "expires_at": shown.expires_at.isoformat()}
 
-    return _acted(request, core, mission, act, lambda _: "code", age=asked.age, status=201, now=now)
+    return act_once(request, core, mission, act, _just("code"), age=asked.age, status=201, now=now)
 
 
 @router.post("/{mission}/friends")
@@ -103,14 +92,14 @@ async def name_friend(request: Request, core: Core, mission: MissionName, now: N
 
 def _name_friend(request: Request, core: Services, mission: str, asked: FriendCreate, now: datetime) -> Response:
     def act(session: DbSession, found: Mission, campaign: Campaign, person: Participant) -> dict[str, Any]:
-        step = _step(session, found, asked.step, (StepKind.BRING_FRIEND,))
+        step = step_named(session, found, asked.step, (StepKind.BRING_FRIEND,))
         return {"outcome": missions.name_friend(session, found, campaign, step, person, asked.code, now=now).outcome}
 
-    def just(done: dict[str, Any]) -> str:
-        return "friend" if done["outcome"] == "progress" else "friends"
+    def onto(found: Mission, done: dict[str, Any]) -> str:
+        return _just("friend" if done["outcome"] == "progress" else "friends")(found, done)
 
     try:
-        return _acted(request, core, mission, act, just, now=now)
+        return act_once(request, core, mission, act, onto, now=now)
     except CampaignError as error:
         if wants_json(request) or error.code not in ("unknown_act_code", "own_code"):
             raise
@@ -129,73 +118,21 @@ async def share(request: Request, core: Core, mission: MissionName, now: Now) ->
 
 
 def _share(request: Request, core: Services, mission: str, asked: ShareCreate, now: datetime) -> Response:
+    phone = phone_of(request, now)
+
     def act(session: DbSession, found: Mission, campaign: Campaign, person: Participant) -> dict[str, Any]:
-        person = _of_age(request, session, person, asked.age, now)
+        person = adult(request, session, person, asked.age, now)
         done = missions.share(session, found, campaign, person, now=now)
+        missions.note_phone(session, found, person, phone)
         url = f"{core.settings.base_url}/m/{found.slug}?s={done.code}"
         return {"url": url, "outcome": done.outcome.outcome}
 
-    return _acted(request, core, mission, act, lambda _: "shared", age=asked.age, now=now)
+    return act_once(request, core, mission, act, _just("shared"), age=asked.age, now=now)
 
 
-Act = Callable[[DbSession, Mission, Campaign, Participant], dict[str, Any]]
-
-
-def _acted(
-    request: Request,
-    core: Services,
-    mission: str,
-    act: Act,
-    just: Callable[[dict[str, Any]], str],
-    *,
-    age: str | None = None,
-    status: int = 200,
-    now: datetime,
-) -> Response:
-    """Act as the person of this phone, in one transaction; the page it leads to says what was `just` done."""
-    if age == UNDER_15:
-        note_young(request, core, mission, now)
-        answer = problems.refuse(request, Forbidden(TOO_YOUNG, code="under_age"))
-        keep_young(answer, core)
-        return answer
-    with core.database.transaction() as session:
-        found = mission_named(session, mission)
-        campaign = session.get_one(Campaign, found.campaign_id)
-        missions.require_open(campaign, now=now)
-        person, secret = missions.recognise_or_join(
-            session,
-            campaign,
-            cookie_of(request, campaign),
-            language=language_for(request, None),
-            objected=objected(request),
-            is_young=is_young(request),
-            now=now,
-        )
-        done = act(session, found, campaign, person)
-    answer = moved(request, f"/m/{found.slug}?just={just(done)}", done, status=status)
-    if secret:
-        keep_cookie(answer, core, person, secret)
-    return answer
-
-
-def _of_age(request: Request, session: DbSession, person: Participant, age: str | None, now: datetime) -> Participant:
-    if person.is_under_15:
-        raise Forbidden(TOO_YOUNG, code="under_age")
-    return of_age(request, session, person, age, now)
-
-
-def _step(session: DbSession, mission: Mission, name: str | None, kinds: tuple[StepKind, ...]) -> Step:
-    """The step that was asked for, or the first of these kinds."""
-    fitting = [step for step in missions.steps_of(session, mission.id) if step.kind in kinds]
-    if name is None:
-        if not fitting:
-            raise Conflict("This mission does not ask for this act.", code="no_such_step")
-        return fitting[0]
-    id = ids.parse("stp", name)
-    for step in fitting:
-        if step.id == id:
-            return step
-    raise NotFound("There is no such step.")
+def _just(word: str) -> Callable[[Mission, dict[str, Any]], str]:
+    """On to the mission page, which says what was just done."""
+    return lambda found, _: f"/m/{found.slug}?just={word}"
 
 
 def _ask_again(

@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from api.dependencies import Services
 from api.pages import views
-from api.pages.phone import is_young, onward
+from api.pages.phone import acting, is_young, onward
 from api.pages.render import Renderer
 from campaigns import clock, community, ids, missions, places
 from campaigns.community import Electorate, Idea, Ranked, Result, Round
@@ -112,7 +112,7 @@ def form_of(request: Request, mission: Mission, round: Round, person: Participan
     """The form of a round's ballot before this person."""
     too_young = is_young(request) or (person is not None and bool(person.is_under_15))
     return VoteForm(
-        votes_url=onward(request, f"/m/{mission.slug}/votes"),
+        votes_url=acting(request, f"/m/{mission.slug}/votes"),
         withdrawal_url=onward(request, f"/m/{mission.slug}/votes/withdrawal"),
         round_id=ids.show("rnd", round.id),
         asks_age=not too_young and (person is None or person.age_declared_at is None),

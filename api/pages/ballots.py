@@ -25,6 +25,7 @@ from api.pages.phone import (
     keep_cookie,
     keep_young,
     language_for,
+    link_of,
     mission_named,
     moved,
     objected,
@@ -150,6 +151,7 @@ def _cast(
     with core.database.snapshot() as session:
         found = mission_named(session, mission)
     rules = core.rules.version_id(core.database, found, now=core.clock())
+    link = link_of(request, core.clock())
     with core.database.transaction() as session:
         session.connection()
         now = core.clock()  # after the wait for our turn: who waited past the close is too late
@@ -164,6 +166,7 @@ def _cast(
         )
         round_id = _round_asked(session, found, asked, now)
         person = of_age(request, session, person, asked.age, now)
+        missions.claim(session, found, campaign, person, link, now=now)
         cast = community.cast_vote(
             session,
             round_id,

@@ -22,6 +22,7 @@ from api.pages.phone import (
     keep_cookie,
     keep_young,
     language_for,
+    link_of,
     mission_named,
     moved,
     objected,
@@ -116,7 +117,7 @@ def _post(request: Request, core: Services, mission: str, asked: CommentCreate, 
         raise Forbidden(UNDER_AGE, code="under_age_text")
     with core.database.snapshot() as session:
         found = mission_named(session, mission)
-    rules = core.rules.version_id(core.database, found, now=now)
+    rules, link = core.rules.version_id(core.database, found, now=now), link_of(request, now)
     with core.database.transaction() as session:
         campaign = session.get_one(Campaign, found.campaign_id)
         tidy(asked.text)  # what is wrong with the words comes first: it is what the person looks at
@@ -124,6 +125,7 @@ def _post(request: Request, core: Services, mission: str, asked: CommentCreate, 
             session, campaign, cookie_of(request, campaign), language=language, objected=objected(request), now=now
         )
         person = of_age(request, session, person, asked.age, now)
+        missions.claim(session, found, campaign, person, link, now=now)
         said = community.post_comment(
             session,
             found,

@@ -19,6 +19,8 @@ from campaigns import approvals, care, identity, ids, missions, planning
 from campaigns.approvals import Approval, ApprovalState
 from campaigns.errors import CampaignError, Invalid
 from campaigns.identity import Right
+from campaigns.missions import StepKind
+from campaigns.missions.models import LocalText
 from campaigns.planning import Campaign, State, Target
 
 router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[MEMBER])
@@ -45,6 +47,17 @@ class TargetView:
 
 
 @dataclass(frozen=True)
+class SpreadView:
+    """Word of mouth of a mission: `k` is None below five people."""
+
+    mission: LocalText
+    brought: int
+    people: int
+    k: float | None
+    formula: str
+
+
+@dataclass(frozen=True)
 class CampaignView:
     """A campaign as the overview shows it."""
 
@@ -56,6 +69,7 @@ class CampaignView:
     starts_at: datetime | None
     ends_at: datetime | None
     targets: list[TargetView]
+    spread: list[SpreadView]
     waits: bool
 
 
@@ -256,9 +270,13 @@ def _campaign(session: DbSession, seat: Seat, campaign_id: str, *, lock: bool = 
 
 def _view(session: DbSession, campaign: Campaign, waits: set[UUID], now: datetime) -> CampaignView:
     done: dict[str, int] = {}
+    spread: list[SpreadView] = []
     for mission in missions.list_missions(session, campaign.id):
         for metric, total in missions.counters(session, mission.id).items():
             done[metric] = done.get(metric, 0) + total
+        if any(step.kind == StepKind.REFERRAL for step in missions.steps_of(session, mission.id)):
+            told = missions.word_of_mouth(session, mission.id)
+            spread.append(SpreadView(mission.title, told.brought, told.people, told.k_factor, told.formula))
     return CampaignView(
         id=ids.show("cmp", campaign.id),
         name=campaign.name,
@@ -268,11 +286,12 @@ def _view(session: DbSession, campaign: Campaign, waits: set[UUID], now: datetim
         starts_at=campaign.starts_at,
         ends_at=campaign.ends_at,
         targets=[_target(one, done) for one in planning.list_targets(session, campaign.id)],
+        spread=spread,
         waits=campaign.id in waits,
     )
 
 
-_COUNTED = ("check_ins", "participants", "completions", "ideas")  # by missions, as they happen
+_COUNTED = ("check_ins", "participants", "completions", "ideas", "votes", "referrals")  # by missions, as they happen
 
 
 def _target(target: Target, done: dict[str, int]) -> TargetView:

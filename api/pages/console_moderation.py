@@ -14,7 +14,7 @@ from api import schemas
 from api.pages.console_session import Form, Posted, Seat, member_may
 from api.policies import MEMBER
 from campaigns import community, ids, missions
-from campaigns.community import Act, Rule, Subject, SubjectKind, Waiting
+from campaigns.community import Act, Rule, Subject, Waiting
 from campaigns.errors import CampaignError, Invalid, NotFound
 from campaigns.identity import Right
 from campaigns.missions import Mission
@@ -22,7 +22,6 @@ from campaigns.missions.models import text_in
 
 router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[MEMBER])
 SHOWN = 50
-PREFIXES = {SubjectKind.IDEA: "ide", SubjectKind.COMMENT: "cmt"}
 Reader = Annotated[Seat, member_may(Right.CARE_READ)]
 Answerer = Annotated[Seat, member_may(Right.CARE_WRITE)]
 Moderator = Annotated[Seat, member_may(Right.MODERATION_WRITE)]
@@ -120,7 +119,7 @@ def _reason(form: Posted) -> str:
 
 
 def _subject(session: DbSession, mission: Mission, name: str) -> Subject:
-    for kind, prefix in PREFIXES.items():
+    for kind, prefix in community.PREFIXES.items():
         if name.startswith(f"{prefix}_"):
             return community.subject_in(session, mission, kind, ids.parse(prefix, name))
     raise NotFound("There is no such contribution.")
@@ -151,7 +150,7 @@ def _view(session: DbSession, seat: Seat, one: Waiting) -> ContributionView:
     row = one.subject.row
     last = community.last_act(session, row.id) if row.hidden_rule else None
     return ContributionView(
-        id=ids.show(PREFIXES[one.subject.kind], row.id),
+        id=ids.show(community.PREFIXES[one.subject.kind], row.id),
         mission=text_in(one.mission.title, seat.language),
         mission_id=ids.show("mis", one.mission.id),
         url=f"/m/{one.mission.slug}",

@@ -19,7 +19,7 @@ from api.pages.phone import Tongue, cookie_of, language_for, mission_named, move
 from api.policies import PUBLIC
 from api.problems import status_of
 from campaigns import clock, community, ids, missions
-from campaigns.community import FlagKind, Subject, SubjectKind
+from campaigns.community import FlagKind, Subject
 from campaigns.community.moderation import TEXT_LIMIT
 from campaigns.errors import CampaignError, Invalid, NotFound
 from campaigns.missions import Mission
@@ -27,13 +27,13 @@ from campaigns.planning import Campaign
 
 router = APIRouter(prefix="/m", tags=["phones"], dependencies=[PUBLIC])
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
-PREFIXES = {"ide": SubjectKind.IDEA, "cmt": SubjectKind.COMMENT}
+PREFIXES = {prefix: kind for kind, prefix in community.PREFIXES.items()}
 
 
 class FlagCreate(schemas.Request):
     """What is wrong with a contribution, and, for who likes, more in words of their own."""
 
-    subject: str = Field(max_length=60, description="`ide_...` or `cmt_...`")
+    subject: str = Field(max_length=60, description="`ide_...`, `cmt_...` or `rpl_...`")
     kind: FlagKind
     text: schemas.Text = Field("", max_length=20_000)
 

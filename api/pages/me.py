@@ -216,6 +216,7 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "comments": [one | {"when": _day(one["created_at"], language)} for one in held["comments"]],
         "address": held["contact"][0]["address"] if held["contact"] else "",
         "is_confirmed": bool(held["contact"] and held["contact"][0]["confirmed_at"]),
+        "replies": [one | {"when": _day(one["created_at"], language)} for one in held["replies"] if one["text"]],
         "cases": [
             {"reference": one.reference, "state": one.state, "url": case_link(core, one)}
             for one in care.cases_of(session, person.id)

@@ -1,5 +1,6 @@
 """What the shopper's pages know of a phone: its language, its participant's cookie, the code or mission it asks for."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -27,6 +28,7 @@ from campaigns.tokens.directory import Entry
 Answer = TypeVar("Answer")
 PERSON_COOKIES = "passerelle_p_"
 COOKIE_LIFE_S = 400 * 86_400  # what browsers allow at most
+_PUBLIC_CODE = re.compile(r"[0-9A-Z]{1,20}")
 ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
 Tongue = Annotated[str | None, Query(description="fr or en")]
@@ -161,6 +163,32 @@ def _sender_key(request: Request, agent: str, now: datetime, purpose: str) -> in
     visitors.prepare(clock.day_of(now))
     key: int = visitors.key(request.client.host if request.client else "", agent, purpose)
     return key
+
+
+def link_of(request: Request, now: datetime) -> missions.Link | None:
+    """The link this act's person came by: the form or the address carried its code (`s`); None without one.
+
+    To be asked before the transaction of the act: the visitor key may need one of its own.
+    """
+    code = came_by(request)
+    return missions.Link(code, phone_of(request, now), objected(request)) if code else None
+
+
+def phone_of(request: Request, now: datetime) -> missions.Phone:
+    """This phone, today, for whoever comes by its person's link: not to be joined to a visit."""
+    return missions.Phone(clock.day_of(now), visitor_key(request, now, "referral"))
+
+
+def came_by(request: Request) -> str:
+    """The code of the link a page was opened by; empty for none and for what cannot be one."""
+    code = request.query_params.get("s", "").upper()
+    return code if _PUBLIC_CODE.fullmatch(code) else ""
+
+
+def acting(request: Request, url: str) -> str:
+    """A form's action: in the language of the page, and with the code of the link it was opened by."""
+    code, action = came_by(request), onward(request, url)
+    return f"{action}{'&' if '?' in action else '?'}s={code}" if code else action
 
 
 def case_link(core: Services, case: Case) -> str:

@@ -144,6 +144,24 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Without a flag from a reader only personal attacks and private data may be hidden.",
         "Criticism stays where it is.",
     ),
+    "reply_missing": ("It was not sent", "Choose one of the answers first.", ""),
+    "reply_empty": ("It was not sent", "Write a few words first: the text is empty.", ""),
+    "reply_too_long": ("It was not sent", "At most 500 characters; shorten it a little.", ""),
+    "reply_fixed": (
+        "You replied already",
+        "You replied already, and the time to change it is over.",
+        "Your reply stands as it was.",
+    ),
+    "reply_changes": (
+        "That is enough",
+        "You changed your reply many times.",
+        "Your reply stands as it was.",
+    ),
+    "reply_hidden": (
+        "This reply is hidden",
+        "A moderator hid your reply: it cannot be changed.",
+        "Your own page says why, and how to appeal.",
+    ),
     "idea_empty": ("Your idea was not sent", "Write your idea first: the text is empty.", ""),
     "idea_too_long": ("Your idea was not sent", "An idea has at most 500 characters; shorten it a little.", ""),
     "under_age": (

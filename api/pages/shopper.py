@@ -19,12 +19,15 @@ from api.pages.phone import (
     ClientId,
     MissionName,
     Tongue,
+    acting,
     after_its_twin,
+    came_by,
     cookie_of,
     is_young,
     keep_cookie,
     keep_young,
     language_for,
+    link_of,
     mission_named,
     moved,
     objected,
@@ -42,6 +45,7 @@ from campaigns.planning import Campaign
 from campaigns.scans.service import phase_of
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
+_ACTS = ("codes", "friends", "shares", "invitations")
 _JUST = "^(checked_in|joined|idea|already|waiting|noted|code|friend|friends|shared|flagged|)$"
 
 
@@ -87,7 +91,7 @@ async def join(request: Request, core: Core, mission: MissionName, now: Now) -> 
 
 
 def _join(request: Request, core: Services, mission: str, asked: JoinCreate, now: datetime) -> Response:
-    rules = _rules_of(core, mission, now)
+    rules, link = _rules_of(core, mission, now), link_of(request, now)
     young = asked.age == UNDER_15 or is_young(request)
     with core.database.transaction() as session:
         found = mission_named(session, mission)
@@ -104,6 +108,7 @@ def _join(request: Request, core: Services, mission: str, asked: JoinCreate, now
         )
         if asked.age is not None and not young:
             person = participants.declare_age(session, person, is_under_15=False, now=now)
+        missions.claim(session, found, campaign, person, link, now=now)
         missions.take_part(session, found, person, phase=phase, rules_version_id=rules, now=now)
     body = {"participant": participant_shown(person)}
     answer = moved(request, f"/m/{found.slug}?just=joined", body)
@@ -137,7 +142,7 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
     client_id = asked.client_id or str(uuid4())
     language = language_for(request, None)
 
-    rules = _rules_of(core, mission, now)
+    rules, link = _rules_of(core, mission, now), link_of(request, now)
 
     def act() -> tuple[Mission, Participant, str | None, community.Posted]:
         with core.database.transaction() as session:
@@ -154,6 +159,7 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
             if person.age_declared_at is None:
                 community.tidy(asked.text)  # what is wrong with the words comes first: it is what the person looks at
             person = of_age(request, session, person, asked.age, now)
+            missions.claim(session, found, campaign, person, link, now=now)
             posted = community.post_idea(
                 session,
                 found,
@@ -252,6 +258,7 @@ def _mission_page(
     view, standing = views.person_view(session, mission, person, phase=phase) if person else (None, None)
     missing, ways = views.still_missing(core.renderer, language, steps, standing) if standing else ([], [])
     presence = standing.presence if standing else None
+    other = "en" if language == "fr" else "fr"
     acts = step_views.acts(session, core, mission, person, standing, language=language, phase=phase, now=now)
     missing += acts.missing
     page = core.renderer.page(
@@ -270,24 +277,43 @@ def _mission_page(
         keep=place_to_keep(request, session, person) if just else None,
         just=just,
         acts=acts.shown,
-        acts_urls={name: onward(request, f"/m/{mission.slug}/{name}") for name in ("codes", "friends", "shares")},
+        acts_urls={
+            name: acting(request, f"/m/{mission.slug}/{name}") for name in ("codes", "friends", "shares", "invitations")
+        },
         presence_words=views.presence_words(core.renderer, language, presence),
         missing=missing,
         ways=ways,
         idea_text=idea_text,
         idea_error=idea_error,
         client_id=client_id or str(uuid4()),
-        join_url=onward(request, f"/m/{mission.slug}/join"),
-        ideas_url=onward(request, f"/m/{mission.slug}/ideas"),
+        join_url=acting(request, f"/m/{mission.slug}/join"),
+        ideas_url=acting(request, f"/m/{mission.slug}/ideas"),
         say_url=onward(request, f"/m/{mission.slug}/cases/new"),
         flag_url=f"/m/{mission.slug}/flags/new?lang={language}&",
         can_write=bool(idea_error) or (_can_write(steps, presence) and not _is_under_15(request, person)),
         asks_age=not _is_under_15(request, person) and (person is None or person.age_declared_at is None),
         age=age,
         age_error=age_error,
-        other_lang_url=f"/m/{mission.slug}?lang={'en' if language == 'fr' else 'fr'}",
+        share_url=next((act.link for act in acts.shown if act.link), ""),
+        invited=_is_invited(request, session, mission, person, standing),
+        other_lang_url=f"/m/{mission.slug}?lang={other}" + (f"&s={came_by(request)}" if came_by(request) else ""),
     )
     return HTMLResponse(page, headers={"Cache-Control": "no-store"})
+
+
+def _is_invited(
+    request: Request,
+    session: DbSession,
+    mission: Mission,
+    person: Participant | None,
+    standing: missions.Standing | None,
+) -> bool:
+    """Whether this person came by somebody's link, and their first act here would be noted with it."""
+    code = came_by(request)
+    if not code or objected(request) or (standing is not None and standing.member) or _is_under_15(request, person):
+        return False
+    inviter = missions.find_inviter(session, mission, code)
+    return inviter is not None and (person is None or inviter != person.id)
 
 
 def _is_under_15(request: Request, person: Participant | None) -> bool:

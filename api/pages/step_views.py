@@ -16,6 +16,8 @@ from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.tokens import qr
 
+_ALWAYS = (StepKind.SHARE, StepKind.REFERRAL)  # shown once done too
+
 
 @dataclass(frozen=True)
 class ActView:
@@ -55,7 +57,7 @@ def acts(
         return found
     campaign = session.get_one(Campaign, mission.campaign_id)
     for step in missions.steps_of(session, mission.id):
-        if step.position in standing.done and step.kind != StepKind.SHARE:
+        if step.position in standing.done and step.kind not in _ALWAYS:
             continue
         if step.kind in (StepKind.VISIT_PLACES, StepKind.TRAIL):
             found.missing.append(_tour(session, core.renderer, mission, step, person, language=language, phase=phase))
@@ -69,11 +71,27 @@ def acts(
                         language, "A friend: check in at one place within ten minutes, then name one another."
                     )
                 )
+        elif step.kind in (StepKind.ANSWER, StepKind.RATE):
+            found.missing.append(_question(core.renderer, step, standing, language))
+        elif step.kind == StepKind.REFERRAL and not person.is_under_15:
+            link = _link(session, core, mission, person)[1]
+            found.shown.append(ActView(ids.show("stp", step.id), step.kind, step.title, link=link))
         elif step.kind in (StepKind.SHARE, StepKind.EXTERNAL) and not person.is_under_15:
-            code = missions.find_public_code(session, mission, person) or ""
-            link = f"{core.settings.base_url}/m/{mission.slug}?s={code}" if code else ""
+            code, link = _link(session, core, mission, person)
             found.shown.append(ActView(ids.show("stp", step.id), step.kind, step.title, code=code, link=link))
     return found
+
+
+def _link(session: Session, core: Services, mission: Mission, person: Participant) -> tuple[str, str]:
+    """A person's public code and the link it is in; empty before there is one."""
+    code = missions.find_public_code(session, mission, person) or ""
+    return code, f"{core.settings.base_url}/m/{mission.slug}?s={code}" if code else ""
+
+
+def _question(renderer: Renderer, step: Step, standing: Standing, language: str) -> str:
+    if step.min_presence > (standing.presence or 0):
+        return renderer.word(language, "A visit with proof opens the question: come to a shop first.")
+    return renderer.word(language, "A question waits for your reply.")
 
 
 def _tour(

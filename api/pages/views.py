@@ -32,6 +32,7 @@ SILENT_AFTER = timedelta(hours=24)
 class StepView:
     """A step as a page shows it."""
 
+    id: str
     position: int
     kind: str
     mode: str
@@ -140,6 +141,7 @@ def idea_view(idea: community.Idea, pseudonym: str) -> IdeaView:
 def _step_view(session: Session, step: Step) -> StepView:
     names = names_of(session, step.places) if step.places else {}
     return StepView(
+        ids.show("stp", step.id),
         step.position,
         step.kind,
         step.mode,

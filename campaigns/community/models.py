@@ -299,6 +299,61 @@ class CommentMark(SQLModel, table=True):
     marked_at: datetime
 
 
+_NOT_REPLACED = text("state <> 'erased'")
+
+
+class Reply(Row, table=True):
+    """What a person replied to a question of a mission, which is a step of kind answer or rate.
+
+    `value` is the number of the choice or the mark, from 1, and 0 for words alone. A change is a row of its own; the
+    one before it is `erased`, so that one stands a person and period.
+    """
+
+    __tablename__ = "replies"
+    __table_args__ = (
+        UniqueConstraint("participant_id", "client_id"),
+        CheckConstraint("value BETWEEN 0 AND 12", name="value"),
+        Index("ix_replies_step_id_id", "step_id", "id"),
+        Index("ix_replies_mission_id_id", "mission_id", "id"),
+        Index(
+            "uq_replies_standing",
+            "step_id",
+            "participant_id",
+            "period",
+            "phase",
+            unique=True,
+            sqlite_where=_NOT_REPLACED,
+            postgresql_where=_NOT_REPLACED,
+        ),
+    )
+
+    mission_id: UUID = Field(foreign_key="missions.id")
+    step_id: UUID = Field(foreign_key="steps.id")
+    participant_id: UUID = Field(foreign_key="participants.id")
+    period: str
+    phase: str
+    client_id: str
+    value: int
+    text: str
+    language: str
+    state: str = IdeaState.PUBLISHED
+    hidden_rule: str | None = Field(default=None, description="while it is hidden, by which rule")
+    created_at: datetime
+    rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
+
+
+class ReplyCounter(SQLModel, table=True):
+    """How many replies to a question stand with a value, of a phase; `erased` of them were of people who are gone."""
+
+    __tablename__ = "reply_counters"
+
+    step_id: UUID = Field(foreign_key="steps.id", primary_key=True)
+    phase: str = Field(primary_key=True)
+    value: int = Field(primary_key=True)
+    total: int = Field(default=0, sa_type=BigInteger)
+    erased: int = Field(default=0, sa_type=BigInteger)
+
+
 class TextCount(SQLModel, table=True):
     """How many texts a person wrote in their first hour (`first`) or on a UTC day (its number): there is a most."""
 
@@ -315,6 +370,7 @@ class SubjectKind(StrEnum):
 
     IDEA = "idea"
     COMMENT = "comment"
+    REPLY = "reply"
 
 
 class FlagKind(StrEnum):

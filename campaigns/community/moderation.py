@@ -26,6 +26,7 @@ from campaigns.community.models import (
     Idea,
     IdeaState,
     ModerationAct,
+    Reply,
     Rule,
     SubjectKind,
 )
@@ -38,7 +39,8 @@ from campaigns.storage import changed, insert_once, upsert
 
 TEXT_LIMIT = 500  # characters of a flag's text, and of a reason
 FLAGS_AT_MOST = 500  # that wait at one contribution: by then it is first in the queue anyway
-TABLES: dict[SubjectKind, Any] = {SubjectKind.IDEA: Idea, SubjectKind.COMMENT: Comment}
+TABLES: dict[SubjectKind, Any] = {SubjectKind.IDEA: Idea, SubjectKind.COMMENT: Comment, SubjectKind.REPLY: Reply}
+PREFIXES = {SubjectKind.IDEA: "ide", SubjectKind.COMMENT: "cmt", SubjectKind.REPLY: "rpl"}  # of their ids
 _SHOWN = (IdeaState.PUBLISHED, IdeaState.RESTORED)
 
 

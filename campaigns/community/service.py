@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from campaigns import missions
 from campaigns.announcements import announce
-from campaigns.community import comments, decisions, following, limits, moderation, tally
+from campaigns.community import comments, decisions, following, limits, moderation, replies, tally
 from campaigns.community.models import Comment, Flag, Idea, IdeaState, Round, VoteCounter
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.events import record_event
@@ -24,7 +24,7 @@ from campaigns.storage import hand_over, insert_once
 TEXT_LIMIT = 500  # characters of an idea
 EDIT_WINDOW = timedelta(minutes=30)  # long enough to see one's slip, over before many have read it
 _OWN = (col(Idea.participant_id), col(Flag.participant_id))
-PERSON_COLUMNS = (*_OWN, *comments.PERSON_COLUMNS, *following.PERSON_COLUMNS)
+PERSON_COLUMNS = (*_OWN, *comments.PERSON_COLUMNS, *following.PERSON_COLUMNS, *replies.PERSON_COLUMNS)
 _EDITABLE = (IdeaState.PUBLISHED.value, IdeaState.RESTORED.value)
 
 
@@ -237,6 +237,7 @@ def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
     hand_over(session, _OWN, participant_id, surrogate)
     comments.forget(session, participant_id, surrogate=surrogate)
     following.forget(session, participant_id, surrogate=surrogate)
+    replies.forget(session, participant_id)
 
 
 def recount(session: Session) -> list[str]:
@@ -254,6 +255,7 @@ def recount(session: Session) -> list[str]:
         *comments.recount(session),
         *following.recount(session),
         *decisions.recount(session),
+        *replies.recount(session),
     ]
 
 

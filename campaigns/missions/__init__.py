@@ -12,13 +12,35 @@ from campaigns.missions.acts import (
 )
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
-from campaigns.missions.kinds import checked_params, repeat_of
+from campaigns.missions.kinds import checked_params, not_later, repeat_of
 from campaigns.missions.merging import hold as hold_for_merge
 from campaigns.missions.merging import merge
-from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, Step, StepKind
+from campaigns.missions.models import (
+    MODES,
+    GoalMetric,
+    Membership,
+    Mission,
+    Mode,
+    Referral,
+    ReferralState,
+    Repeat,
+    Step,
+    StepKind,
+)
 from campaigns.missions.online import find_public_code, public_code, require_presence, require_step, share, tell
 from campaigns.missions.people import PERSON_COLUMNS, forget, recognise, recognise_or_join
 from campaigns.missions.recount import differences, recount
+from campaigns.missions.referrals import (
+    Link,
+    Phone,
+    blocked_by,
+    came_by,
+    claim,
+    find_inviter,
+    invite,
+    note_phone,
+    word_of_mouth,
+)
 from campaigns.missions.reversal import (
     hold_people,
     least_presence,
@@ -52,9 +74,13 @@ __all__ = [
     "GoalMetric",
     "Ground",
     "Led",
+    "Link",
     "Membership",
     "Mission",
     "Mode",
+    "Phone",
+    "Referral",
+    "ReferralState",
     "Repeat",
     "Standing",
     "Step",
@@ -62,14 +88,18 @@ __all__ = [
     "StepOutcome",
     "StepPlan",
     "Witnessed",
+    "blocked_by",
+    "came_by",
     "change_mission",
     "check_in",
     "checked_params",
+    "claim",
     "code_of",
     "complete",
     "count",
     "counters",
     "differences",
+    "find_inviter",
     "find_mission",
     "find_public_code",
     "fold_counters",
@@ -78,6 +108,7 @@ __all__ = [
     "hold_for_merge",
     "hold_membership",
     "hold_people",
+    "invite",
     "least_presence",
     "led_to",
     "list_missions",
@@ -86,7 +117,9 @@ __all__ = [
     "mission_by_name",
     "mission_of",
     "name_friend",
+    "not_later",
     "note_completed",
+    "note_phone",
     "period_of",
     "public_code",
     "recognise",
@@ -108,4 +141,5 @@ __all__ = [
     "tell",
     "validate",
     "verified_of",
+    "word_of_mouth",
 ]

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from campaigns import ids
 from campaigns.errors import Conflict, Invalid, NotFound
+from campaigns.events import record_event
 from campaigns.missions.acts import StepOutcome, complete, hold_membership, period_of, require_open, take_part
 from campaigns.missions.models import (
     ActCode,
@@ -135,6 +136,7 @@ def validate(session: Session, place: Place, staff_session_id: UUID, typed: str,
         state=CompletionState.VERIFIED,
         now=now,
     )
+    record_event(session, "act.witnessed", now=now, validation_id=id)
     return Witnessed(outcome, mission, person)
 
 

@@ -13,10 +13,21 @@ from campaigns.places import Place
 
 PLACES_MOST = 50
 TIMES_MOST = 100
+CHOICES_MOST = 12
+CHOICE_LENGTH = 80  # characters
+EDITABLE_MOST_H = 168  # hours in which a reply may be changed; a day where the step does not say
+QUESTIONS = (StepKind.ANSWER, StepKind.RATE)
 _KNOWN: dict[StepKind, tuple[str, ...]] = {
     StepKind.VISIT_PLACES: ("n", "places"),
     StepKind.TRAIL: ("places",),
     StepKind.STAFF_VALIDATED: ("places",),
+    StepKind.ANSWER: ("choices", "editable_h"),
+    StepKind.RATE: ("editable_h",),
+}
+# The one kind of the contract that is still to come, and what stands in its place until then.
+_LATER = {
+    "redeem": "A redeem step rests on coupons, which are not there yet: nothing could be redeemed. Until they are, let "
+    "the shop confirm it by a step of kind staff_validated."
 }
 _ONCE_ONLY = (StepKind.VISIT_PLACES, StepKind.TRAIL)  # a place counts once in a mission (I11)
 
@@ -27,6 +38,13 @@ def repeat_of(value: Repeat | str | int, *, pointer: str = "/repeat") -> str:
     if text in set(Repeat) or (text.isascii() and text.isdigit() and 2 <= int(text) <= TIMES_MOST):
         return text
     raise Invalid(f"A step repeats once, daily, weekly, or 2 to {TIMES_MOST} times.", pointer=pointer)
+
+
+def not_later(kind: Any) -> Any:
+    """The kind as it was given. ValueError for one of the contract that joins later, saying what it waits for."""
+    if isinstance(kind, str) and kind in _LATER:
+        raise ValueError(_LATER[kind])
+    return kind
 
 
 def checked_params(
@@ -43,6 +61,8 @@ def checked_params(
             raise Invalid(f"A step of kind {kind} {takes}.", pointer=f"{pointer}/params/{name[:60]}")
     if kind in _ONCE_ONLY and repeat != Repeat.ONCE:
         raise Invalid(f"A step of kind {kind} counts once: a place counts once.", pointer=f"{pointer}/repeat")
+    if kind in QUESTIONS:
+        return _question(params, repeat, pointer=pointer)
     stored: dict[str, Any] = {}
     where = f"{pointer}/params/places"
     if params.get("places") is not None:
@@ -52,6 +72,33 @@ def checked_params(
     if kind is StepKind.VISIT_PLACES:
         stored["n"] = _number(params.get("n"), len(stored.get("places", ())) or PLACES_MOST, pointer=pointer)
     return stored
+
+
+def _question(params: dict[str, Any], repeat: str, *, pointer: str) -> dict[str, Any]:
+    """A question's choices, each in its languages, and for how many hours a reply may be changed."""
+    if repeat.isdigit():
+        raise Invalid("A question is replied to once, daily or weekly.", pointer=f"{pointer}/repeat")
+    stored = dict(params)
+    if params.get("choices") is not None:
+        stored["choices"] = _choices(params["choices"], pointer=f"{pointer}/params/choices")
+    hours = params.get("editable_h", 0)
+    if not isinstance(hours, int) or isinstance(hours, bool) or not 0 <= hours <= EDITABLE_MOST_H:
+        where = f"{pointer}/params/editable_h"
+        raise Invalid(f"`editable_h` is a number of hours, 0 to {EDITABLE_MOST_H}.", pointer=where)
+    return stored
+
+
+def _choices(given: Any, *, pointer: str) -> list[dict[str, str]]:
+    if not isinstance(given, list) or not 2 <= len(given) <= CHOICES_MOST:
+        raise Invalid(f"`choices` is a list of 2 to {CHOICES_MOST} texts.", pointer=pointer)
+    found = [{"": one} if isinstance(one, str) else one for one in given]
+    for at, one in enumerate(found):
+        texts = list(one.values()) if isinstance(one, dict) else []
+        if not texts or not all(isinstance(text, str) and 0 < len(text) <= CHOICE_LENGTH for text in texts):
+            raise Invalid(f"A choice is a text of at most {CHOICE_LENGTH} characters.", pointer=f"{pointer}/{at}")
+    if len({tuple(sorted(one.items())) for one in found}) != len(found):
+        raise Invalid("A choice is named twice.", pointer=pointer)
+    return found
 
 
 def _number(value: Any, most: int, *, pointer: str) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger
-from sqlmodel import Field, SQLModel, UniqueConstraint
+from sqlmodel import CheckConstraint, Field, Index, SQLModel, UniqueConstraint
 
 from campaigns.audit import Audit
 from campaigns.storage import Row, json_column
@@ -33,7 +33,7 @@ class GoalMetric(StrEnum):
 
 
 class StepKind(StrEnum):
-    """The acts this version knows; the others of the contract join with their capability."""
+    """The acts this version knows; `redeem` joins with the coupons it rests on."""
 
     SCAN = "scan"
     VISIT_PLACES = "visit_places"
@@ -45,6 +45,9 @@ class StepKind(StrEnum):
     EXTERNAL = "external"
     VOTE = "vote"
     COMMENT = "comment"
+    ANSWER = "answer"
+    RATE = "rate"
+    REFERRAL = "referral"
 
 
 class Mode(StrEnum):
@@ -73,6 +76,9 @@ MODES = {
     StepKind.COMMENT: Mode.ONLINE,
     StepKind.SHARE: Mode.ONLINE,
     StepKind.EXTERNAL: Mode.ONLINE,
+    StepKind.ANSWER: Mode.ONLINE,
+    StepKind.RATE: Mode.ONLINE,
+    StepKind.REFERRAL: Mode.ONLINE,
 }
 # What a check-in may complete by itself.
 ON_CHECK_IN = (StepKind.SCAN, StepKind.VISIT_PLACES, StepKind.TRAIL)
@@ -131,6 +137,16 @@ class Step(Row, table=True):
     def places(self) -> list[UUID]:
         """The places it names, in their order; none where any place counts."""
         return [UUID(name.partition("_")[2]) for name in self.params.get("places", [])]
+
+    @property
+    def choices(self) -> list[LocalText]:
+        """The choices of a question, in their order; none where people reply in words."""
+        return list(self.params.get("choices") or [])
+
+    @property
+    def editable_h(self) -> int:
+        """For how many hours a reply to it may be changed."""
+        return int(self.params.get("editable_h", 24))
 
 
 class StepCompletion(Row, table=True):
@@ -239,7 +255,11 @@ class FriendNaming(Row, table=True):
 
 
 class PublicCode(SQLModel, table=True):
-    """A person's public code in a mission: in the link they share, and for another system to tell of an act."""
+    """A person's public code in a mission: in the link they share, and for another system to tell of an act.
+
+    `phone_key` is the key of the phone that last asked for the link, on the UTC day `phone_day`: who comes by the link
+    on that phone is nobody new.
+    """
 
     __tablename__ = "public_codes"
 
@@ -247,6 +267,48 @@ class PublicCode(SQLModel, table=True):
     participant_id: UUID = Field(foreign_key="participants.id", primary_key=True)
     code: str = Field(unique=True)
     issued_at: datetime
+    phone_day: int | None = None
+    phone_key: int | None = Field(
+        default=None, sa_type=BigInteger, description="keyed hash under the salt of that day, which is gone"
+    )
+
+
+class ReferralState(StrEnum):
+    """A newcomer came by a link; came to a place; and it did the referrer's step. Or it counts for nobody, and why."""
+
+    CLAIMED = "claimed"
+    QUALIFIED = "qualified"
+    REWARDED = "rewarded"
+    BLOCKED = "blocked"
+
+
+class Referral(Row, table=True):
+    """Who brought whom to a mission. `act_id`: the newcomer's check-in or validation at a place that qualified it.
+
+    `pair` is the same whoever of two brought the other, so that two never bring one another (I18).
+    """
+
+    __tablename__ = "referrals"
+    __table_args__ = (
+        UniqueConstraint("newcomer_id", "phase"),
+        UniqueConstraint("pair", "phase"),
+        CheckConstraint("referrer_id <> newcomer_id", name="oneself"),
+        CheckConstraint("(reason IS NOT NULL) = (state = 'blocked')", name="reason"),
+        CheckConstraint("(act_id IS NOT NULL) = (state IN ('qualified', 'rewarded'))", name="act"),
+        Index("ix_referrals_mission_id_referrer_id", "mission_id", "referrer_id"),
+    )
+
+    mission_id: UUID = Field(foreign_key="missions.id")
+    step_id: UUID = Field(foreign_key="steps.id")
+    referrer_id: UUID = Field(foreign_key="participants.id", index=True)
+    newcomer_id: UUID = Field(foreign_key="participants.id")
+    pair: str
+    phase: str
+    state: str
+    reason: str | None = None
+    claimed_at: datetime
+    qualified_at: datetime | None = None
+    act_id: UUID | None = Field(default=None, index=True)
 
 
 class Share(Row, table=True):
@@ -278,7 +340,7 @@ class ExternalAct(Row, table=True):
 
 
 class MissionCounter(SQLModel, table=True):
-    """A mission's running totals of a phase: `participants`, `check_ins`, `completions`, `ideas`, `votes`.
+    """A mission's running totals of a phase: `participants`, `check_ins`, `completions`, `ideas`, `referrals`, ...
 
     Split by writer, as the scan's: acts of two processes never wait for one row. A total is the sum over writers.
     """

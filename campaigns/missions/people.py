@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 
 from campaigns import participants
 from campaigns.errors import Gone
+from campaigns.missions import referrals
 from campaigns.missions.models import (
     ActCode,
     ExternalAct,
@@ -16,6 +17,7 @@ from campaigns.missions.models import (
     Mission,
     MissionPlace,
     PublicCode,
+    Referral,
     Share,
     StepCompletion,
     Validation,
@@ -36,6 +38,8 @@ PERSON_COLUMNS = (
     col(PublicCode.participant_id),
     col(Share.participant_id),
     col(ExternalAct.participant_id),
+    col(Referral.referrer_id),
+    col(Referral.newcomer_id),
 )
 
 
@@ -106,4 +110,5 @@ def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
     for table in (ActCode, PublicCode):
         gone = delete(table).where(col(table.participant_id) == participant_id)
         session.execute(gone.execution_options(synchronize_session=False))
+    referrals.forget(session, participant_id)
     hand_over(session, PERSON_COLUMNS, participant_id, surrogate)

@@ -8,6 +8,7 @@ from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns.ids import show
+from campaigns.missions import referrals
 from campaigns.missions.models import CompletionState, Membership, Mission, MissionCounter, StepCompletion
 from campaigns.scans import CheckIn
 
@@ -28,7 +29,8 @@ def recount(session: Session) -> list[str]:
     ):
         counted[(mission_id, phase, "completions")] = number
     counted |= {(mission_id, phase, "check_ins"): number for (mission_id, phase), number in visits_of(session).items()}
-    return differences(session, counted, ("participants", "completions", "check_ins"))
+    counted |= referrals.recount(session)
+    return differences(session, counted, ("participants", "completions", "check_ins", "referrals"))
 
 
 def visits_of(session: Session, participant_ids: Sequence[UUID] | None = None) -> dict[tuple[UUID, str], int]:

@@ -12,6 +12,7 @@ from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
 from campaigns.ids import instant_of
+from campaigns.missions import referrals
 from campaigns.missions.acts import count, hold_membership, note_undone, period_of
 from campaigns.missions.codes import find_naming, together_at
 from campaigns.missions.models import (
@@ -21,6 +22,8 @@ from campaigns.missions.models import (
     Membership,
     Mission,
     MissionPlace,
+    Referral,
+    ReferralState,
     Step,
     StepCompletion,
     StepKind,
@@ -46,7 +49,7 @@ def reverse(session: Session, voided: Voided, now: datetime) -> list[Effect]:
     mission = mission_of(session, act.campaign_id) if act else None
     if act is None or mission is None:
         return []
-    meetings = _hold(session, mission, act)
+    meetings, brought = _hold(session, mission, act)
     _uncount_visit(session, mission, voided)
     effects = _scan_steps(session, mission, act, voided.reason)
     effects += _tours(session, mission, act, voided.reason)
@@ -54,6 +57,8 @@ def reverse(session: Session, voided: Voided, now: datetime) -> list[Effect]:
     for naming in meetings:
         effects += _meeting(session, mission, naming, voided.reason)
         people.add(naming.friend_id)
+    for referral in brought:
+        effects += _referral(session, referral, voided.reason, now=now)
     for person_id in sorted(people):
         if note_undone(session, mission.id, person_id, act.phase):
             effects.append(Effect("mission", mission.id))
@@ -88,13 +93,18 @@ def rest_on(
     return Effect("completion", completion.id, "kept")
 
 
-def _hold(session: Session, mission: Mission, act: CheckIn) -> list[FriendNaming]:
-    """Hold the memberships of everybody it touches, in one order; the meetings it was part of, as they stand then."""
+def _hold(session: Session, mission: Mission, act: CheckIn) -> tuple[list[FriendNaming], list[Referral]]:
+    """Hold the memberships of everybody it touches, in one order; meetings and referrals it bore, as they stand then.
+
+    A referral is of any mission of the campaign: each membership there is held as well.
+    """
     mine = select(FriendNaming).where(FriendNaming.check_in_id == act.id)
-    people = {act.participant_id, *(naming.friend_id for naming in session.exec(mine))}
-    for person_id in sorted(people):
-        hold_membership(session, mission.id, person_id, act.phase)
-    return list(session.exec(mine.execution_options(populate_existing=True)).all())
+    held = {(mission.id, id) for id in (act.participant_id, *(one.friend_id for one in session.exec(mine)))}
+    held |= {(one.mission_id, one.referrer_id) for one in referrals.resting_on(session, act.id)}
+    for mission_id, person_id in sorted(held):
+        hold_membership(session, mission_id, person_id, act.phase)
+    meetings = session.exec(mine.execution_options(populate_existing=True)).all()
+    return list(meetings), referrals.resting_on(session, act.id)
 
 
 def _uncount_visit(session: Session, mission: Mission, voided: Voided) -> None:
@@ -238,6 +248,38 @@ def _meeting(session: Session, mission: Mission, naming: FriendNaming, reason: s
     for one in both:
         session.delete(one)
     session.flush()
+    return effects
+
+
+def _referral(session: Session, referral: Referral, reason: str, *, now: datetime) -> list[Effect]:
+    """A referral that rested on it: another act of the newcomer keeps it, or it is only claimed again.
+
+    The step it did goes to another newcomer of the same referrer, where one did no step so far, or it goes.
+    """
+    mission, step = session.get_one(Mission, referral.mission_id), session.get_one(Step, referral.step_id)
+    other = referrals.on_site(session, mission, step, referral)
+    if other is not None:
+        referral.act_id = other.id
+        session.add(referral)
+        session.flush()
+        return [Effect("referral", referral.id, "kept")]
+    referral.state, referral.act_id, referral.qualified_at = ReferralState.CLAIMED.value, None, None
+    session.add(referral)
+    session.flush()
+    count(session, mission, "referrals", phase=referral.phase, number=-1)
+    effects = [Effect("referral", referral.id)]
+    zone = session.get_one(Campaign, mission.campaign_id).time_zone
+    for completion in _rest_on(session, [referral.id]):
+        spare = referrals.spare(session, referral, completion, step, zone)
+        if spare is None:
+            effects.append(reverse_completion(session, mission, completion, reason))
+            continue
+        completion.source_id, spare.state = spare.id, ReferralState.REWARDED.value
+        session.add_all([completion, spare])
+        session.flush()
+        effects.append(Effect("completion", completion.id, "kept"))
+    if note_undone(session, mission.id, referral.referrer_id, referral.phase):
+        effects.append(Effect("mission", mission.id))
     return effects
 
 

@@ -26,6 +26,7 @@ from campaigns.missions.models import (
     Membership,
     Mission,
     MissionCounter,
+    Referral,
     Repeat,
     Step,
     StepCompletion,
@@ -93,11 +94,14 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
     if not steps:
         raise Invalid("A mission needs at least one step.", pointer="/steps")
     acted = session.exec(select(StepCompletion.id).where(StepCompletion.mission_id == mission.id).limit(1)).first()
-    if acted is not None:
+    brought = session.exec(select(Referral.id).where(Referral.mission_id == mission.id).limit(1)).first()
+    if acted is not None or brought is not None:
         raise Conflict("People have completed steps of this mission: its steps are fixed.", code="rules_frozen")
     session.execute(delete(Step).where(col(Step.mission_id) == mission.id))
     for position, plan in enumerate(steps, 1):
         where = f"/steps/{position - 1}"
+        if plan.kind is StepKind.ANSWER and not plan.title:
+            raise Invalid("The title of such a step is its question.", pointer=f"{where}/title")
         repeat = repeat_of(plan.repeat, pointer=f"{where}/repeat")
         params = checked_params(session, mission.organisation_id, plan.kind, plan.params, repeat=repeat, pointer=where)
         session.add(

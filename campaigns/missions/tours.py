@@ -1,23 +1,28 @@
 """Steps that need several places: so many distinct ones, or a trail whose next place only counts in its order."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import func, update
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from campaigns import scans
 from campaigns.clock import civil_day
 from campaigns.ids import instant_of
 from campaigns.missions.acts import StepOutcome, complete
+from campaigns.missions.kinds import PLACES_MOST
 from campaigns.missions.models import CompletionState, Mission, MissionPlace, Repeat, Step, StepKind
 from campaigns.participants import Participant
 from campaigns.places import Place
 from campaigns.scans import CheckIn, Verdict
 from campaigns.scans.models import Visit
 from campaigns.storage import changed, insert_once
+from campaigns.tokens import Token
 
 COUNTING = (*scans.EARNING, Verdict.TEST)
 
@@ -151,6 +156,53 @@ def _visit(session: Session, mission: Mission, step: Step, done: CheckIn) -> Ste
     is_mine = columns(col(MissionPlace.phase)).where(*mine, col(MissionPlace.check_in_id) == done.id)
     is_news = bool(rises) or session.execute(is_mine).first() is not None
     return StepOutcome(step, "progress" if is_news else "already")
+
+
+class StopState(StrEnum):
+    """Of a stop before one person: done, the next one of a trail, or still to come in any order."""
+
+    DONE = "done"
+    NEXT = "next"
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A place of a tour, and where a person stands with it."""
+
+    place: Place
+    state: StopState
+
+
+def stops_of(session: Session, mission: Mission, step: Step, person: Participant | None, *, phase: str) -> list[Stop]:
+    """The places of a tour, a trail's in its order, others by name, and what a person has done of them.
+
+    Where a step names no places they are those where the campaign has codes, 50 at most.
+    """
+    found = {place.id: place for place in session.exec(_places_of(mission, step))}
+    if step.kind == StepKind.TRAIL:
+        acts = check_ins_of(session, step, person.id, mission.campaign_id, phase) if person else []
+        done = stops_done(step.places, [act.place_id for act in acts if act.place_id])
+        states = [StopState.DONE] * done + [StopState.NEXT] + [StopState.OPEN] * len(step.places)
+        return [Stop(found[id], state) for id, state in zip(step.places, states, strict=False) if id in found]
+    seen: set[UUID] = set()
+    if person is not None:
+        query = columns(col(MissionPlace.place_id)).where(
+            col(MissionPlace.mission_id) == mission.id,
+            col(MissionPlace.participant_id) == person.id,
+            col(MissionPlace.phase) == phase,
+            col(MissionPlace.presence) >= step.min_presence,
+        )
+        seen = set(session.execute(query).scalars())
+    named = sorted(found.values(), key=lambda place: (place.name, place.id))
+    return [Stop(one, StopState.DONE if one.id in seen else StopState.OPEN) for one in named]
+
+
+def _places_of(mission: Mission, step: Step) -> SelectOfScalar[Place]:
+    if step.places:
+        return select(Place).where(col(Place.id).in_(step.places))
+    codes = columns(col(Token.place_id)).where(col(Token.campaign_id) == mission.campaign_id)
+    return select(Place).where(col(Place.id).in_(codes)).order_by(col(Place.id)).limit(PLACES_MOST)
 
 
 def tours_of(session: Session, mission_id: UUID) -> Sequence[Step]:

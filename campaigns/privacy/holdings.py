@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import func, or_
 from sqlmodel import Session, SQLModel, col, select
 
 from campaigns import care, clock, community, identity, ids, letters, scans
@@ -16,6 +16,7 @@ from campaigns.missions.models import (
     FriendNaming,
     MissionPlace,
     PublicCode,
+    Referral,
     Share,
     StepCompletion,
     Validation,
@@ -52,8 +53,10 @@ def holdings(
         "ideas": _ideas(session, person.id),
         "follows": list(_follows(session, person.id)),
         **{name: _rows(session, table, person.id) for name, table in _FURTHER.items()},
+        "referrals": _referrals(session, person.id),
         "votes": list(_votes(session, person, ballot_secret)),
         "comments": _comments(session, person.id),
+        "replies": _replies(session, person.id),
         "flags": _flags(session, person.id),
         "cases": _cases(session, person.id),
         "contact": _contact(session, person.id, open_address),
@@ -98,6 +101,20 @@ def _rows(session: Session, table: type[SQLModel], participant_id: UUID) -> list
     mine = table.__table__.c.participant_id == participant_id  # type: ignore[attr-defined]  # SQLModel does not type it
     hidden = {"secret_hash", "code_hash", "participant_id", "friend_id", "staff_session_id", "organisation_id"}
     return [row.model_dump(mode="json", exclude=hidden) for row in session.exec(select(table).where(mine)).all()]
+
+
+def _referrals(session: Session, participant_id: UUID) -> list[Record]:
+    """Whom a person brought and by whom they came: of the other it says only that there was one."""
+    either = or_(col(Referral.referrer_id) == participant_id, col(Referral.newcomer_id) == participant_id)
+    rows = session.exec(select(Referral).where(either).order_by(col(Referral.id).desc())).all()
+    return [
+        {
+            "mission_id": ids.show("mis", row.mission_id),
+            "role": "referrer" if row.referrer_id == participant_id else "newcomer",
+            **row.model_dump(mode="json", include={"phase", "state", "reason", "claimed_at", "qualified_at"}),
+        }
+        for row in rows
+    ]
 
 
 def kept_until(session: Session, person: Participant) -> datetime | None:
@@ -325,8 +342,7 @@ def _flags(session: Session, participant_id: UUID) -> list[Record]:
 
 
 def _flagged(session: Session, subject_id: UUID) -> str:
-    is_idea = community.kind_of(session, subject_id) is community.SubjectKind.IDEA
-    return ids.show("ide" if is_idea else "cmt", subject_id)
+    return ids.show(community.PREFIXES[community.kind_of(session, subject_id)], subject_id)
 
 
 def _comments(session: Session, participant_id: UUID) -> list[Record]:
@@ -338,6 +354,20 @@ def _comments(session: Session, participant_id: UUID) -> list[Record]:
             **_hidden(session, one),
         }
         for one in community.comments_of(session, participant_id)
+    ]
+
+
+def _replies(session: Session, participant_id: UUID) -> list[Record]:
+    """Replies to questions, those they changed too (`erased`)."""
+    kept = ("value", "text", "language", "period", "state", "phase", "client_id", "created_at")
+    return [
+        {
+            "id": ids.show("rpl", one.id),
+            "question": session.get_one(Step, one.step_id).title,
+            **{name: getattr(one, name) for name in kept},
+            **_hidden(session, one),
+        }
+        for one in community.replies_of(session, participant_id)
     ]
 
 

@@ -81,6 +81,7 @@ def _session_end(c: Any) -> ColumnElement[Any]:
     return func.coalesce(c.revoked_at, c.expires_at, type_=c.expires_at.type)
 
 
+_TOGETHER = "with its participant"
 _NAMELESS = "with the mission: it names nobody, erased or not"
 
 
@@ -185,7 +186,12 @@ RULES: tuple[Rule, ...] = (
     _act("act_codes", "a code shown for ten minutes; the next one drawn clears it away", "issued_at"),
     _act("validations", "that a shop witnessed an act", "validated_at"),
     _act("friend_namings", "that two friends named one another", "named_at"),
-    _act("public_codes", "the code in a person's link; gone with them", "issued_at"),
+    _act(
+        "public_codes",
+        "the code in a person's link, and a keyed hash of their phone of a day; gone with them",
+        "issued_at",
+    ),
+    _act("referrals", "who brought whom to a mission, and that they came to a place", "claimed_at"),
     _act("shares", "that a mission was shared on a day", "shared_at"),
     _act("external_acts", "an act another system told of, by its id", "acted_at"),
     _act("ideas", "an idea; its words go with its participant", "created_at"),
@@ -236,6 +242,7 @@ RULES: tuple[Rule, ...] = (
     Rule("ballots", Kind.ACT, "keyed hashes of a voter and of the proof that opened their ballot", _NAMELESS),
     Rule("votes", Kind.ACT, "a vote, its hour and a keyed hash of its voter", _NAMELESS),
     _act("comments", "a comment on an idea; its words go with its participant", "created_at"),
+    Rule("replies", Kind.ACT, "a reply to a question: a choice, a mark, words", _TOGETHER, _of("created_at")),
     _act("comment_marks", "that a comment was useful to a person", "marked_at"),
     Rule(
         "text_counts",
@@ -429,6 +436,7 @@ RULES: tuple[Rule, ...] = (
     _nothing("void_effects", "what went with a voided scan; it names no person"),
     _nothing("rounds", "ballots of missions"),
     _nothing("vote_counters", "totals"),
+    _nothing("reply_counters", "totals"),
     _nothing("turn_outs", "totals"),
     _nothing("flagged_subjects", "how often a contribution was flagged"),
     _nothing("tokens", "codes"),

@@ -23,13 +23,14 @@ from campaigns.scans.service import (
     take_writer_number,
     to_store,
 )
-from campaigns.scans.verdict import EARNING, Judgement, Reason, Verdict
+from campaigns.scans.verdict import EARNING, STRONG, Judgement, Reason, Verdict
 from campaigns.scans.voiding import Effect, Voided, note_effects, void, void_of, voids_among
 
 __all__ = [
     "BETWEEN_PLACES",
     "EARNING",
     "PERSON_COLUMNS",
+    "STRONG",
     "CheckIn",
     "Effect",
     "Figures",

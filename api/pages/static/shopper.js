@@ -73,7 +73,7 @@ const share = $("share");
 if (share && (navigator.share || navigator.clipboard)) {
   share.hidden = false;
   share.addEventListener("click", () => {
-    const url = location.origin + location.pathname;
+    const url = share.dataset.url || location.origin + location.pathname;
     if (navigator.share) navigator.share({ title: share.dataset.title, url }).catch(() => {});
     else navigator.clipboard.writeText(url).then(() => say(share, "copied"), () => {});
   });

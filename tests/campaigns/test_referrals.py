@@ -1,0 +1,309 @@
+"""Word of mouth: who came by whose link, when it counts, once, and what undoes it. On both databases."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import select
+
+from campaigns import missions, participants, privacy
+from campaigns.errors import Conflict, Forbidden
+from campaigns.missions import Link, Mission, Phone, Referral, Repeat, StepKind, StepPlan
+from campaigns.missions.models import StepCompletion
+from campaigns.participants import Participant
+from campaigns.planning import Campaign
+from campaigns.storage import Database, store
+from tests.campaigns.test_reversal import void
+from tests.campaigns.test_steps import show, witness
+from tests.factories import NOON, make_mission
+from tests.racing import race
+from tests.scene import FAR, INSIDE, Scene, minutes, set_scene
+
+STEPS = [StepPlan(StepKind.SCAN, 1, Repeat.DAILY), StepPlan(StepKind.REFERRAL, 1, 2, points=5)]
+HERS, HIS = Phone(20_000, 1), Phone(20_000, 2)
+
+
+def someone(scene: Scene) -> Participant:
+    return newcomer(scene)[0]
+
+
+def newcomer(scene: Scene) -> tuple[Participant, str]:
+    with scene.database.transaction() as session:
+        return participants.join(session, scene.campaign.organisation_id, language="fr", now=NOON)
+
+
+def invite(scene: Scene, person: Participant, phone: Phone = HERS, mission: Mission | None = None) -> str:
+    with scene.database.transaction() as session:
+        campaign = session.get_one(Campaign, scene.campaign.id)
+        return missions.invite(session, mission or scene.mission, campaign, person, phone, now=NOON)
+
+
+def come(
+    scene: Scene,
+    person: Participant,
+    code: str,
+    phone: Phone = HIS,
+    mission: Mission | None = None,
+    *,
+    objected: bool = False,
+) -> Referral | None:
+    """A first act by a link: taking part."""
+    mission = mission or scene.mission
+    with scene.database.transaction() as session:
+        campaign = session.get_one(Campaign, scene.campaign.id)
+        found = missions.claim(session, mission, campaign, person, Link(code, phone, objected), now=NOON)
+        missions.take_part(session, mission, person, phase="live", now=NOON)
+        return found
+
+
+def visit(scene: Scene, cookie: str, at: float = 1, key: int = 7, *, far: bool = False) -> str:
+    row = scene.scan(at=minutes(at), visitor_key=key)
+    scene.check_in(row, cookie=cookie, position=FAR if far else INSIDE, now=minutes(at))
+    scene.drain(now=minutes(at))
+    return row.id
+
+
+def states(scene: Scene) -> list[str]:
+    with scene.database.snapshot() as session:
+        return sorted(session.exec(select(Referral.state)))
+
+
+def points(scene: Scene, person: Participant) -> int:
+    with scene.database.snapshot() as session:
+        rows = session.exec(select(StepCompletion).where(StepCompletion.participant_id == person.id)).all()
+    return sum(row.points for row in rows if row.state == "verified")
+
+
+def brought(scene: Scene, referrer: Participant, code: str, key: int = 7, at: float = 1) -> str:
+    """A newcomer by a link who visits the shop; the scan."""
+    person, cookie = newcomer(scene)
+    come(scene, person, code)
+    return visit(scene, cookie, at, key)
+
+
+def test_a_referral_counts_once_the_newcomer_came_to_the_shop(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    her, (him, cookie) = someone(scene), newcomer(scene)
+    code = invite(scene, her)
+    assert come(scene, him, code) is not None
+    assert (states(scene), points(scene, her)) == (["claimed"], 0)
+    visit(scene, cookie, far=True)
+    assert states(scene) == ["claimed"]
+    visit(scene, cookie, 90)
+    visit(scene, cookie, 180)
+    assert (states(scene), points(scene, her)) == (["rewarded"], 5)
+    with database.snapshot() as session:
+        told = missions.word_of_mouth(session, scene.mission.id)
+        assert missions.came_by(session, scene.mission, her.id, phase="live")["rewarded"] == 1
+    assert (told.people, told.brought, told.k_factor, told.formula) == (2, 1, None, "k_factor/1")
+    assert scene.problems() == []
+
+
+def test_the_k_factor_is_new_people_brought_a_person_and_hidden_below_five(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    code = invite(scene, someone(scene))
+    for number in range(3):
+        brought(scene, her := someone(scene), code, key=number + 10, at=number + 1)
+    with database.snapshot() as session:
+        assert missions.word_of_mouth(session, scene.mission.id).k_factor is None
+    come(scene, her, "NOBODY2345")
+    with database.snapshot() as session:
+        told = missions.word_of_mouth(session, scene.mission.id)
+    assert (told.people, told.brought, told.k_factor) == (5, 3, 0.6)
+    assert states(scene) == ["qualified", "rewarded", "rewarded"]  # the step counts twice
+
+
+def test_an_act_the_shop_witnessed_is_on_site_too(database: Database) -> None:
+    scene = set_scene(database, steps=[StepPlan(StepKind.STAFF_VALIDATED), StepPlan(StepKind.REFERRAL, 3)])
+    her, (him, cookie) = someone(scene), newcomer(scene)
+    come(scene, him, invite(scene, her))
+    visit(scene, cookie)
+    assert states(scene) == ["claimed"]
+    witness(scene, show(scene, him, step=0).code)
+    scene.drain()
+    assert states(scene) == ["rewarded"]
+    assert scene.problems() == []
+
+
+def test_of_racing_links_one_becomes_the_referrer(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    codes = [invite(scene, someone(scene)) for _ in range(6)]
+    him = someone(scene)
+    outcomes = race(6, lambda number: come(scene, him, codes[number]))
+    assert not [one for one in outcomes if isinstance(one, Exception)], outcomes
+    assert len([one for one in outcomes if one is not None]) == 1
+    assert states(scene) == ["claimed"]
+
+
+def test_of_two_who_bring_one_another_at_once_one_does(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    with database.transaction() as session:
+        other = make_mission(session, session.get_one(Campaign, scene.campaign.id), steps=STEPS)
+    her, him = someone(scene), someone(scene)
+    hers, his = invite(scene, her), invite(scene, him, mission=other)
+    acts = [lambda: come(scene, him, hers), lambda: come(scene, her, his, mission=other)]
+    outcomes = race(2, lambda number: acts[number]())
+    assert not [one for one in outcomes if isinstance(one, Exception)], outcomes
+    assert len([one for one in outcomes if one is not None]) == 1
+
+
+@pytest.mark.parametrize("same", ["referrer", "pair", "newcomer"])
+def test_the_database_refuses_oneself_a_loop_of_two_and_a_second_referrer(database: Database, same: str) -> None:
+    scene = set_scene(database, steps=STEPS)
+    her, him, third = (someone(scene).id for _ in range(3))
+    with database.snapshot() as session:
+        step = missions.steps_of(session, scene.mission.id)[1].id
+
+    def bring(referrer: UUID, who: UUID) -> None:
+        with database.transaction() as session:
+            store(
+                session,
+                Referral,
+                id=uuid4(),
+                mission_id=scene.mission.id,
+                step_id=step,
+                referrer_id=referrer,
+                newcomer_id=who,
+                pair="".join(sorted((referrer.hex, who.hex))),
+                phase="live",
+                state="claimed",
+                claimed_at=NOON,
+            )
+
+    bring(her, him)
+    with pytest.raises(IntegrityError):
+        bring(*{"referrer": (third, third), "pair": (him, her), "newcomer": (third, him)}[same])
+
+
+def test_nobody_is_brought_by_themselves_by_nobody_or_who_was_there_before(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    her = someone(scene)
+    code = invite(scene, her)
+    assert come(scene, her, code) is None
+    assert come(scene, someone(scene), "NOBODY2345") is None
+    member = someone(scene)
+    assert come(scene, member, "") is None
+    assert come(scene, member, code) is None
+    assert states(scene) == []
+
+
+def test_who_objects_or_is_under_15_is_linked_to_nobody(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    code = invite(scene, someone(scene))
+    assert come(scene, someone(scene), code, objected=True) is None
+    young = someone(scene)
+    with database.transaction() as session:
+        young = participants.declare_age(session, young, is_under_15=True, now=NOON)
+    assert come(scene, young, code) is None
+    with pytest.raises(Forbidden):
+        invite(scene, young)
+    assert states(scene) == []
+
+
+def test_a_mission_without_the_step_keeps_no_link(database: Database) -> None:
+    scene = set_scene(database)
+    with pytest.raises(Conflict):
+        invite(scene, someone(scene))
+
+
+def test_the_referrers_own_phone_of_the_day_brings_nobody(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    her, (him, cookie) = someone(scene), newcomer(scene)
+    code = invite(scene, her)
+    blocked = come(scene, him, code, HERS)
+    assert blocked is not None
+    assert (blocked.state, blocked.reason) == ("blocked", "same_phone")
+    visit(scene, cookie)
+    assert (states(scene), points(scene, her)) == (["blocked"], 0)
+    come(scene, someone(scene), code, Phone(HERS.day + 1, HERS.key))
+    assert states(scene) == ["blocked", "claimed"]
+
+
+def test_a_phone_that_checked_in_as_the_referrer_that_day_brings_nobody(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    her, hers = newcomer(scene)
+    visit(scene, hers, 0, key=5)
+    him, cookie = newcomer(scene)
+    come(scene, him, invite(scene, her))
+    visit(scene, cookie, 20, key=5)
+    assert (states(scene), points(scene, her)) == (["blocked"], 0)
+    with database.snapshot() as session:
+        assert missions.blocked_by(session, scene.mission.id, phase="live") == {"same_phone": 1}
+
+
+def test_a_voided_visit_undoes_the_referral_and_another_one_keeps_it(database: Database) -> None:
+    scene = set_scene(database, steps=[STEPS[0], StepPlan(StepKind.REFERRAL, 1, points=5)])
+    her, (him, cookie) = someone(scene), newcomer(scene)
+    come(scene, him, invite(scene, her))
+    first, second = visit(scene, cookie), visit(scene, cookie, 90)
+    assert ("referral", "kept") in effects(scene, first)
+    assert (states(scene), points(scene, her)) == (["rewarded"], 5)
+    assert {("referral", "reversed"), ("completion", "reversed")} <= effects(scene, second)
+    assert (states(scene), points(scene, her)) == (["claimed"], 0)
+    assert scene.counters()["referrals"] == 0
+    visit(scene, cookie, 200)
+    assert (states(scene), points(scene, her)) == (["rewarded"], 5)
+    assert scene.problems() == []
+
+
+def test_another_newcomer_of_theirs_keeps_the_step_of_a_referrer(database: Database) -> None:
+    scene = set_scene(database, steps=[STEPS[0], StepPlan(StepKind.REFERRAL, 1, points=5)])
+    her = someone(scene)
+    code = invite(scene, her)
+    first = brought(scene, her, code, key=21)
+    brought(scene, her, code, key=22, at=2)
+    assert states(scene) == ["qualified", "rewarded"]
+    assert {("referral", "reversed"), ("completion", "kept")} <= effects(scene, first)
+    assert (states(scene), points(scene, her)) == (["claimed", "rewarded"], 5)
+    assert scene.problems() == []
+
+
+def effects(scene: Scene, scan_id: str) -> set[tuple[str, str]]:
+    return set(void(scene, scan_id, now=minutes(300)))
+
+
+def test_of_racing_judges_one_qualifies_a_referral(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    her, (him, cookie) = someone(scene), newcomer(scene)
+    referral = come(scene, him, invite(scene, her))
+    assert referral is not None
+    scene.check_in(scene.scan(at=minutes(1), visitor_key=7), cookie=cookie, position=INSIDE, now=minutes(1))
+
+    def qualify(_: int) -> None:
+        with database.transaction() as session:
+            missions.referrals.qualify(session, referral.id, now=minutes(2))
+
+    assert race(8, qualify) == [None] * 8
+    assert scene.counters()["referrals"] == 1
+    assert points(scene, her) == 5
+
+
+def test_erasing_either_changes_no_total_and_a_late_visit_counts_for_nobody(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    her, (him, cookie), late = someone(scene), newcomer(scene), newcomer(scene)
+    code = invite(scene, her)
+    come(scene, him, code)
+    come(scene, late[0], code)
+    visit(scene, cookie)
+    before = scene.counters()
+    for person in (her, him):
+        with database.erasing() as session:
+            privacy.erase(session, person.id, note=lambda *_: None, now=minutes(5))
+    assert scene.counters() == before
+    visit(scene, late[1], 30, key=9)
+    assert states(scene) == ["qualified", "rewarded"]
+    assert scene.counters()["referrals"] == 2
+    with database.snapshot() as session:
+        rows = session.exec(select(Referral)).all()
+        assert not {her.id, him.id} & {id for row in rows for id in (row.referrer_id, row.newcomer_id)}
+        assert not [row.pair for row in rows if her.id.hex in row.pair or him.id.hex in row.pair]
+    assert scene.problems() == []
+
+
+def test_a_referral_of_the_past_is_not_qualified_by_a_visit_before_it(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS, campaign={"now": NOON - timedelta(days=1)})
+    her, (him, cookie) = someone(scene), newcomer(scene)
+    visit(scene, cookie, -60)
+    assert come(scene, him, invite(scene, her)) is None  # who visited is a member
+    assert states(scene) == []
