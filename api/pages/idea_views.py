@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from api.dependencies import Services
 from api.pages import ballot_views, open_graph, views
-from api.pages.phone import cookie_of, is_young, language_for, mission_named, objected, onward
+from api.pages.phone import acting, cookie_of, is_young, language_for, mission_named, objected
 from campaigns import clock, community, ids, missions
 from campaigns.community import EDIT_WINDOW, Decision, Idea
 from campaigns.community.comments import TEXT_LIMIT
@@ -96,7 +96,7 @@ def page(
         }
         state = campaign.state_at(now).value
     young = is_young(request) or (person is not None and bool(person.is_under_15))
-    urls = {name: onward(request, f"/m/{found.slug}/{path}") for name, path in _urls(idea_name).items()}
+    urls = {name: acting(request, f"/m/{found.slug}/{path}") for name, path in _urls(idea_name).items()}
     html = core.renderer.page(
         "idea.html",
         language,
