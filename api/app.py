@@ -51,6 +51,7 @@ from api.pages import (
     console_log,
     console_members,
     console_moderation,
+    console_rounds,
     console_sign_in,
     flags,
     front,
@@ -140,6 +141,7 @@ _ROUTERS = (
     console_log,
     console_moderation,
     console_cases,
+    console_rounds,
     reference,
 )
 

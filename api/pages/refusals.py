@@ -114,6 +114,11 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Without a flag from a reader only personal attacks and private data may be hidden.",
         "Criticism stays where it is.",
     ),
+    "rounds_overlap": (
+        "Two votes at once",
+        "Another vote of this mission is open at the same time.",
+        "Choose other hours, or close that one first.",
+    ),
     "idea_empty": ("Your idea was not sent", "Write your idea first: the text is empty.", ""),
     "idea_too_long": ("Your idea was not sent", "An idea has at most 500 characters; shorten it a little.", ""),
     "under_age": (
