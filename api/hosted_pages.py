@@ -15,7 +15,6 @@ from api.pages.refusals import MESSAGES
 from api.pages.render import Spliced
 from campaigns import missions
 from campaigns.planning import State
-from campaigns.scans.service import phase_of
 from campaigns.tokens.directory import Entry
 
 PAGE_LIFE_S = 1.0  # a hosted page is made again at most once a second
@@ -117,7 +116,7 @@ class HostedPages:
             if mission is not None:
                 self._keep_url(entry, mission.slug)
                 ideas = views.IDEAS_ON_SCAN_PAGE
-                view = views.mission_view(session, mission, phase=phase_of(state), ideas=ideas)
+                view = views.mission_view(session, mission, phase="draft" if state is State.DRAFT else "live", ideas=ideas)
             house = views.house(session, entry.campaign.organisation_id)
         return renderer.spliced(
             "scan.html",

@@ -75,8 +75,9 @@ class VoidRead(BaseModel):
 
 
 class StatsRead(BaseModel):
-    """The headline figures: raw beside human beside verified, always.
+    """The headline figures: raw beside human beside verified, always. What a pilot did is in none of them.
 
+    `insider_share` is employee acts / acts; null without one, and where a group of under five people would show.
     `verified` is null, "not measured", where every code leads elsewhere and nothing could confirm its scans.
     """
 
@@ -85,6 +86,7 @@ class StatsRead(BaseModel):
     participants: int
     check_ins: int
     bridge_rate: float | None
+    insider_share: float | None
     inflation: float | None
     complete_up_to: datetime
 
@@ -177,7 +179,7 @@ def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -
     figures = scans.totals(session, token_ids)
     acts = session.execute(
         select(func.count(), func.count(func.distinct(col(CheckIn.participant_id)))).where(
-            col(CheckIn.campaign_id) == campaign.id, col(CheckIn.counted)
+            col(CheckIn.campaign_id) == campaign.id, *_PUBLIC
         )
     ).one()
     mission = missions.mission_of(session, campaign.id)
@@ -193,9 +195,13 @@ def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -
         participants=totals.get("participants", 0),
         check_ins=acts[0],
         bridge_rate=_bridge_rate(session, campaign.id, acts[1]),
+        insider_share=missions.insider_share(session, campaign.id),
         inflation=figures.inflation,
         complete_up_to=now,
     )
+
+
+_PUBLIC = (col(CheckIn.counted), col(CheckIn.phase) == "live")  # what the pilot did is no public figure (I21)
 
 
 def _bridge_rate(session: DbSession, campaign_id: Any, offline: int) -> float | None:
@@ -204,7 +210,7 @@ def _bridge_rate(session: DbSession, campaign_id: Any, offline: int) -> float | 
         return None
     first = (
         select(col(CheckIn.participant_id), func.min(col(CheckIn.checked_in_at)).label("at"))
-        .where(col(CheckIn.campaign_id) == campaign_id, col(CheckIn.counted))
+        .where(col(CheckIn.campaign_id) == campaign_id, *_PUBLIC)
         .group_by(col(CheckIn.participant_id))
         .subquery()
     )

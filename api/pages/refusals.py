@@ -114,6 +114,31 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Without a flag from a reader only personal attacks and private data may be hidden.",
         "Criticism stays where it is.",
     ),
+    "no_pilot": ("There is no pilot", "This campaign declares no pilot.", ""),
+    "pilot_declared": ("It is declared already", "What a pilot must show is declared before it begins.", ""),
+    "pilot_unmet": (
+        "The pilot is not passed",
+        "It has not shown everything that was declared.",
+        "Go on with it, or let a threshold go below, with a reason.",
+    ),
+    "pilot_full": (
+        "The pilot is full",
+        "It has all the people it was meant for already.",
+        "Come back when it opens to everybody.",
+    ),
+    "pilot_only": (
+        "Soon, for everybody",
+        "The shop’s own team is trying this out first.",
+        "Come back soon and scan again. If you are of the team, ask for its link.",
+    ),
+    "pilot_elsewhere": ("Not in this shop", "The pilot is held in other shops.", "Your pilot page names them."),
+    "waived_already": ("That was done already", "This threshold was let go before.", ""),
+    "unknown_cohort_link": (
+        "We do not know this link",
+        "It was cut short, or is not one of ours.",
+        "Ask for a new one.",
+    ),
+    "cohort_link_over": ("This link is over", "It is used up, too old, or was taken back.", "Ask for a new one."),
     "rounds_overlap": (
         "Two votes at once",
         "Another vote of this mission is open at the same time.",

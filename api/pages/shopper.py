@@ -38,7 +38,6 @@ from campaigns.errors import CampaignError, Forbidden, NotFound
 from campaigns.missions import Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.scans.service import phase_of
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
 _JUST = "^(checked_in|joined|idea|already|waiting|noted|code|friend|friends|shared|flagged|)$"
@@ -245,8 +244,8 @@ def _mission_page(
 ) -> HTMLResponse:
     language = language_for(request, lang)
     campaign = session.get_one(Campaign, mission.campaign_id)
-    phase = phase_of(campaign.state)
     person = missions.recognise(session, campaign, cookie_of(request, campaign), objected=objected(request))
+    phase = missions.phase_shown(campaign, person)
     steps = list(missions.steps_of(session, mission.id))
     view, standing = views.person_view(session, mission, person, phase=phase) if person else (None, None)
     missing, ways = views.still_missing(core.renderer, language, steps, standing) if standing else ([], [])

@@ -12,10 +12,11 @@ from campaigns.missions.acts import (
 )
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
+from campaigns.missions.insiders import insider_share, verified_acts
 from campaigns.missions.kinds import checked_params, repeat_of
 from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, Step, StepKind
 from campaigns.missions.online import find_public_code, public_code, require_presence, require_step, share, tell
-from campaigns.missions.people import PERSON_COLUMNS, forget, recognise, recognise_or_join
+from campaigns.missions.people import PERSON_COLUMNS, forget, phase_shown, recognise, recognise_or_join
 from campaigns.missions.recount import differences, recount
 from campaigns.missions.reversal import least_presence, reverse
 from campaigns.missions.service import (
@@ -64,6 +65,7 @@ __all__ = [
     "find_public_code",
     "forget",
     "ground_of",
+    "insider_share",
     "least_presence",
     "list_missions",
     "mission_by_id",
@@ -71,6 +73,7 @@ __all__ = [
     "mission_of",
     "name_friend",
     "period_of",
+    "phase_shown",
     "public_code",
     "recognise",
     "recognise_or_join",
@@ -89,4 +92,5 @@ __all__ = [
     "take_part",
     "tell",
     "validate",
+    "verified_acts",
 ]

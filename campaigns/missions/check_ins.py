@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlmodel import Session, select
 
-from campaigns import scans
+from campaigns import planning, scans
 from campaigns.ids import instant_of
 from campaigns.missions import tours
 from campaigns.missions.acts import StepOutcome, complete, counter, period_of, take_part
@@ -24,6 +24,7 @@ from campaigns.missions.models import (
 from campaigns.missions.people import first_person, recognise_or_join
 from campaigns.missions.service import mission_of, steps_of
 from campaigns.participants import Participant
+from campaigns.planning import Phase
 from campaigns.scans import CheckIn, Position, Receipt, SealedFix
 from campaigns.storage import add_up, store
 from campaigns.tokens.directory import Entry
@@ -125,6 +126,8 @@ def _counted_for(
 ) -> list[StepOutcome]:
     """Make the person a member and complete the steps that the check-in is worth."""
     if done.verdict in _TAKING_PART:
+        if done.phase == Phase.PILOT:
+            planning.require_pilot_place(session, mission.campaign_id, done.place_id)
         take_part(session, mission, person, phase=done.phase, rules_version_id=done.rules_version_id, now=now)
         if done.counted:
             add_up(session, MissionCounter, counter(mission, done.phase, "check_ins"), total=1)
@@ -166,7 +169,7 @@ def _offline(
         found = tours.advance(session, mission, step, person, done, now=now)
         store(session, StepAnswer, check_in_id=done.id, step_id=step.id, outcome=found.outcome, reason=found.reason)
         return found
-    if step.repeat.isdigit() and not done.counted and done.phase == "live":
+    if step.repeat.isdigit() and not done.counted and done.phase != "draft":
         return StepOutcome(step, "already")  # each of so many times is a visit of its own
     zone = entry.place.time_zone if entry.place else entry.campaign.time_zone
     return complete(

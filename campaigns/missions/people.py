@@ -20,8 +20,8 @@ from campaigns.missions.models import (
     StepCompletion,
     Validation,
 )
-from campaigns.participants import Participant
-from campaigns.planning import Campaign
+from campaigns.participants import Cohort, Participant
+from campaigns.planning import Campaign, Phase, State
 from campaigns.scans import CheckIn, Receipt
 from campaigns.storage import hand_over
 
@@ -85,9 +85,19 @@ def recognise(
     person = participants.recognise(session, cookie, to_act=to_act)
     if person is None or person.organisation_id != campaign.organisation_id:
         return None
+    if person.cohort == Cohort.EMPLOYEE:
+        return person  # who entered the team by its link asked to be known in all of its missions
     if person.campaign_id is not None:
         return person if person.campaign_id == campaign.id else None
     return person if not objected or _has_acted(session, campaign, person) else None
+
+
+def phase_shown(campaign: Campaign, person: Participant | None) -> str:
+    """The phase whose ideas and totals a page shows: the pilot's to people of its team alone, a draft's as a preview."""
+    if campaign.state == State.PILOT:
+        is_insider = person is not None and person.cohort == Cohort.EMPLOYEE
+        return Phase.PILOT if is_insider else Phase.LIVE
+    return Phase.DRAFT if campaign.state == State.DRAFT else Phase.LIVE
 
 
 def _has_acted(session: Session, campaign: Campaign, person: Participant) -> bool:

@@ -87,7 +87,8 @@ def check_ins_of(
 ) -> Sequence[CheckIn]:
     """The check-ins of a person that a tour counts, in their order. None within three minutes of another place.
 
-    Such a one is no visit (DOMAIN section 4): of a live campaign only those on a day with a counted visit are taken.
+    Such a one is no visit (DOMAIN section 4): but for trials of a draft only those on a day with a counted
+    visit are taken.
     """
     rows = session.execute(
         select(CheckIn, Place.time_zone)
@@ -101,12 +102,14 @@ def check_ins_of(
         )
         .order_by(col(CheckIn.checked_in_at), col(CheckIn.id))
     ).all()
-    visits = columns(col(Visit.token_id), col(Visit.civil_day)).where(col(Visit.participant_id) == participant_id)
+    visits = columns(col(Visit.token_id), col(Visit.civil_day)).where(
+        col(Visit.participant_id) == participant_id, col(Visit.phase) == phase
+    )
     days = {(token_id, day) for token_id, day in session.execute(visits)}
     return [
         act
         for act, zone in rows
-        if phase != "live" or (act.token_id, civil_day(instant_of(act.scan_id), zone).isoformat()) in days
+        if phase == "draft" or (act.token_id, civil_day(instant_of(act.scan_id), zone).isoformat()) in days
     ]
 
 

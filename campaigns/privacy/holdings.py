@@ -23,6 +23,7 @@ from campaigns.missions.models import (
 from campaigns.participants import Participant
 from campaigns.places import Place
 from campaigns.planning import Campaign
+from campaigns.planning.models import PilotPerson
 from campaigns.privacy.retention import POSITION_LIFE
 from campaigns.privacy.service import PERSON_LIFE
 from campaigns.scans import CheckIn, Scan
@@ -64,6 +65,7 @@ _FURTHER: dict[str, type[SQLModel]] = {
     "public_codes": PublicCode,
     "shares": Share,
     "external_acts": ExternalAct,
+    "pilots": PilotPerson,
 }
 
 

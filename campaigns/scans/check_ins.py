@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 from campaigns import clock, ids, places, tokens
 from campaigns.errors import Conflict, Invalid, TooMany
 from campaigns.events import record_event
-from campaigns.participants import Participant
+from campaigns.participants import Cohort, Participant
 from campaigns.places import Place, till
 from campaigns.places.geofence import Geofence
 from campaigns.planning import State
@@ -109,7 +109,9 @@ def check_in(
     fence = Geofence(best.geofence) if best else Geofence.NONE
     claim = live_windows.claim(session, receipt, entry, person, till_window=till_window, now=now)
     presence = _presence(fence, entry.place, claim.presence, receipt)
-    closed = entry.closed_at(now) is not None or entry.state_at(now) not in (State.LIVE, State.DRAFT)
+    closed = entry.closed_at(now) is not None or entry.state_at(now) not in (State.LIVE, State.DRAFT, State.PILOT)
+    if person.cohort == Cohort.EMPLOYEE:
+        first_reasons = f"{first_reasons},{Reason.INSIDER}"
     if is_voided:
         first_reasons = f"{first_reasons},{Reason.VOIDED}"
     if entry.serial is not None and not (closed or is_voided) and receipt.verdict in _SPENDING:
@@ -117,12 +119,12 @@ def check_in(
     judgement = _judge_check_in(
         first_reasons, receipt, entry.place, best, presence, late=late, closed=closed, spent=claim.is_spent
     )
-    phase = "draft" if judgement.verdict is Verdict.TEST else "live"
+    phase = "draft" if judgement.verdict is Verdict.TEST else entry.campaign.phase_of(receipt.scanned_at)
     at = min(max(occurred_at or now, receipt.scanned_at), now)
     id = ids.uuid7_at(now)
-    earns = phase == "live" and judgement.verdict in EARNING and presence >= least_presence
+    earns = phase != "draft" and judgement.verdict in EARNING and presence >= least_presence
     in_time = is_newcomer or entry.place is None or may_be_here(session, person, entry.place, receipt.scanned_at)
-    counted = earns and in_time and _is_visit(session, person, entry, id, receipt.scanned_at)
+    counted = earns and in_time and _is_visit(session, person, entry, id, receipt.scanned_at, phase)
     values: dict[str, Any] = {
         "id": id,
         "scan_id": receipt.scan_id,
@@ -233,8 +235,8 @@ def _judge_check_in(
     )
 
 
-def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: UUID, at: datetime) -> bool:
-    """Whether a check-in is the first of this person, token and civil day of the place: the UNIQUE says so."""
+def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: UUID, at: datetime, phase: str) -> bool:
+    """Whether a check-in is the first of this person, token, civil day of the place and phase: the UNIQUE says so."""
     zone = entry.place.time_zone if entry.place else entry.campaign.time_zone
     return insert_once(
         session,
@@ -242,6 +244,7 @@ def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: 
         participant_id=person.id,
         token_id=entry.token_id,
         civil_day=clock.civil_day(at, zone).isoformat(),
+        phase=phase,
         check_in_id=check_in_id,
     )
 

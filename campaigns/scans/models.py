@@ -188,13 +188,14 @@ class VoidEffect(Row, table=True):
 
 
 class Visit(SQLModel, table=True):
-    """The one counted visit of a person, token and civil day of the place (DOMAIN section 4)."""
+    """The one counted visit of a person, token, civil day of the place and phase (DOMAIN section 4)."""
 
     __tablename__ = "visits"
 
     participant_id: UUID = Field(foreign_key="participants.id", primary_key=True)
     token_id: UUID = Field(primary_key=True)
     civil_day: str = Field(primary_key=True)
+    phase: str = Field(default="live", primary_key=True, sa_column_kwargs={"server_default": "live"})
     check_in_id: UUID
 
 

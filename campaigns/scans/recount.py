@@ -53,7 +53,7 @@ def recount(session: Session) -> list[str]:
         if id in confirmed:
             proven[key] += 1
             known.add(id)
-        if token_id is not None and was not in ("bot", "test"):
+        if token_id is not None and phase == "live" and was != "bot":
             keys[(token_id, at_ms // 86_400_000)].add(visitor_key)
     return [
         *_counter_problems(session, scans, proven, since),

@@ -52,6 +52,7 @@ NOT_AUDITED = {
     "mirror_counters": "taps",
     "mission_counters": "figures",
     "participants": "shoppers",
+    "pilot_people": "an act of a person of the team",
     "receipt_tries": "a count, to keep a most",
     "scan_confirmations": "the scan log",
     "scan_counters": "figures",
