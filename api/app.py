@@ -55,10 +55,12 @@ from api.pages import (
     console_moderation,
     console_rounds,
     console_sign_in,
+    console_team,
     flags,
     front,
     legal,
     me,
+    pilot,
     reference,
     report,
     screen,
@@ -129,6 +131,7 @@ _ROUTERS = (
     ballots,
     legal,
     me,
+    pilot,
     staff,
     staff_acts,
     flags,
@@ -146,6 +149,7 @@ _ROUTERS = (
     console_moderation,
     console_cases,
     console_rounds,
+    console_team,
     reference,
 )
 

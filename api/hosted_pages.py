@@ -116,7 +116,9 @@ class HostedPages:
             if mission is not None:
                 self._keep_url(entry, mission.slug)
                 ideas = views.IDEAS_ON_SCAN_PAGE
-                view = views.mission_view(session, mission, phase="draft" if state is State.DRAFT else "live", ideas=ideas)
+                view = views.mission_view(
+                    session, mission, phase="draft" if state is State.DRAFT else "live", ideas=ideas
+                )
             house = views.house(session, entry.campaign.organisation_id)
         return renderer.spliced(
             "scan.html",

@@ -8,7 +8,7 @@ from sqlmodel import Session as DbSession
 
 from api.dependencies import Now, ReadSession, Session
 from api.policies import Actor, may
-from campaigns import ids, pilots, planning
+from campaigns import ids, missions, pilots, planning
 from campaigns.identity import Member, Right
 from campaigns.planning import Campaign, Criterion, PilotWaiver, Threshold
 
@@ -25,7 +25,10 @@ class WaiverRead(BaseModel):
 
 
 class ThresholdRead(BaseModel):
-    """A declared threshold. `found` is what the pilot came to, null for a share of nothing; `open_cases` is a most."""
+    """A declared threshold; `open_cases` is a most.
+
+    `found` is what the pilot came to: null for a share of nothing, and while fewer than five people took part.
+    """
 
     criterion: Criterion
     wanted: float
@@ -35,13 +38,13 @@ class ThresholdRead(BaseModel):
 
 
 class PilotStandingRead(BaseModel):
-    """A pilot, and whether a launch would be let through (`is_passed`)."""
+    """A pilot, and whether a launch would be let through (`is_passed`). `people` is null below five."""
 
     campaign_id: str
     state: str
     place_ids: list[str]
     max_people: int
-    people: int
+    people: int | None
     started_at: datetime | None
     thresholds: list[ThresholdRead]
     is_passed: bool
@@ -56,7 +59,8 @@ def show(session: DbSession, campaign: Campaign, now: datetime) -> PilotStanding
         started_at=campaign.pilot_started_at,
         thresholds=[_threshold(session, one) for one in standing],
         is_passed=all(one.is_passed for one in standing),
-        **pilot.model_dump(include={"place_ids", "max_people", "people"}),
+        people=pilot.people if pilot.people >= missions.LEAST_GROUP else None,
+        **pilot.model_dump(include={"place_ids", "max_people"}),
     )
 
 
@@ -82,7 +86,7 @@ def _threshold(session: DbSession, one: Threshold) -> ThresholdRead:
     return ThresholdRead(
         criterion=Criterion(one.criterion),
         wanted=one.wanted,
-        found=one.found,
+        found=one.shown,
         is_met=one.is_met,
         waiver=_waiver(session, one.waiver) if one.waiver else None,
     )

@@ -19,7 +19,9 @@ def pilot_facts(session: Session, campaign: Campaign) -> PilotFacts | None:
     scans, None without a human one; `open_cases` are those of the campaign that wait for an answer.
     """
     pilot = planning.find_pilot(session, campaign.id)
-    return None if pilot is None else PilotFacts(_found(session, campaign, pilot))
+    if pilot is None:
+        return None
+    return PilotFacts(_found(session, campaign, pilot), is_small=pilot.people < missions.LEAST_GROUP)
 
 
 def pilot_standing(session: Session, campaign: Campaign) -> list[Threshold]:
@@ -29,10 +31,10 @@ def pilot_standing(session: Session, campaign: Campaign) -> list[Threshold]:
 
 
 def _found(session: Session, campaign: Campaign, pilot: Pilot) -> dict[str, float | None]:
-    figures = scans.totals(session, tokens.ids_of_campaign(campaign.id), phase=Phase.PILOT)
+    figures = scans.totals(session, tokens.ids_of_campaign(campaign.id), phase=Phase.PILOT.value)
     return {
         Criterion.PEOPLE: pilot.people,
-        Criterion.VERIFIED_ACTS: missions.verified_acts(session, campaign.id, phase=Phase.PILOT),
+        Criterion.VERIFIED_ACTS: missions.verified_acts(session, campaign.id, phase=Phase.PILOT.value),
         Criterion.PLACES: _count(session, func.count(func.distinct(col(CheckIn.place_id))), *_visits(campaign.id)),
         Criterion.VERIFIED_SHARE: round(figures.verified / figures.human, 4) if figures.human else None,
         Criterion.OPEN_CASES: _count(

@@ -299,7 +299,7 @@ def _round_page(
         rules_url=f"/m/{mission.slug}/rules",
         title=mission.title,
         mission_url=onward(request, f"/m/{mission.slug}"),
-        campaign_state=campaign.state_at(now).value,
+        campaign_state=missions.state_shown(campaign, person, now=now).value,
         ballot=ballot,
         result=result,
         mix=ballot_views.mix_of(core.renderer, result, language) if result else [],

@@ -35,7 +35,6 @@ from campaigns import community, ids, missions
 from campaigns.community.comments import TEXT_LIMIT, UNDER_AGE, tidy
 from campaigns.errors import CampaignError, Forbidden, Invalid, NotFound
 from campaigns.planning import Campaign
-from campaigns.scans.service import phase_of
 
 router = APIRouter(prefix="/m", tags=["phones"], dependencies=[PUBLIC])
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
@@ -193,10 +192,12 @@ def _page(
         found = mission_named(session, mission)
         campaign = session.get_one(Campaign, found.campaign_id)
         person = missions.recognise(session, campaign, cookie_of(request, campaign), objected=objected(request))
-        idea, name = community.idea_shown(session, found, ids.parse("ide", idea_name), phase=phase_of(campaign.state))
+        idea, name = community.idea_shown(
+            session, found, ids.parse("ide", idea_name), phase=missions.phase_shown(campaign, person)
+        )
         rows = community.comments_on(session, idea.id, limit=SHOWN)
         house = views.house(session, found.organisation_id)
-        state = campaign.state_at(now).value
+        state = missions.state_shown(campaign, person, now=now).value
     young = is_young(request) or (person is not None and bool(person.is_under_15))
     page = core.renderer.page(
         "idea.html",
@@ -217,7 +218,7 @@ def _page(
             )
             for one, author in rows
         ],
-        can_write=state in ("live", "draft") and not idea.hidden_rule and not young,
+        can_write=state in ("live", "draft", "pilot") and not idea.hidden_rule and not young,
         asks_age=person is None or person.age_declared_at is None,
         age=str(typed.get("age", "")),
         action=onward(request, f"/m/{found.slug}/comments"),

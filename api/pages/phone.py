@@ -80,6 +80,11 @@ def cookie_of(request: Request, campaign: Campaign) -> str | None:
     return alone or request.cookies.get(_cookie_name(campaign.organisation_id))
 
 
+def house_cookie(request: Request, organisation_id: UUID) -> str | None:
+    """The cookie of the organisation's participant, known in all of its campaigns."""
+    return request.cookies.get(_cookie_name(organisation_id))
+
+
 def cookies_of(request: Request) -> dict[str, str]:
     """Every participant's cookie of this phone, by name."""
     return {name: value for name, value in request.cookies.items() if name.startswith(PERSON_COOKIES)}

@@ -259,7 +259,7 @@ def _mission_page(
         rules_url=f"/m/{mission.slug}/rules",
         js=core.renderer.script("shopper.js"),
         mission=views.mission_view(session, mission, phase=phase, ideas=views.IDEAS_SHOWN),
-        campaign_state=campaign.state_at(now).value,
+        campaign_state=missions.state_shown(campaign, person, now=now).value,
         **ballot_views.of_mission(
             request, core, session, mission, campaign, person, language=language, phase=phase, now=now
         ),

@@ -12,11 +12,18 @@ from campaigns.missions.acts import (
 )
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
-from campaigns.missions.insiders import insider_share, verified_acts
+from campaigns.missions.insiders import LEAST_GROUP, insider_share, verified_acts
 from campaigns.missions.kinds import checked_params, repeat_of
 from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, Step, StepKind
 from campaigns.missions.online import find_public_code, public_code, require_presence, require_step, share, tell
-from campaigns.missions.people import PERSON_COLUMNS, forget, phase_shown, recognise, recognise_or_join
+from campaigns.missions.people import (
+    PERSON_COLUMNS,
+    forget,
+    phase_shown,
+    recognise,
+    recognise_or_join,
+    state_shown,
+)
 from campaigns.missions.recount import differences, recount
 from campaigns.missions.reversal import least_presence, reverse
 from campaigns.missions.service import (
@@ -36,6 +43,7 @@ from campaigns.missions.service import (
 )
 
 __all__ = [
+    "LEAST_GROUP",
     "MODES",
     "PERSON_COLUMNS",
     "CheckedIn",
@@ -88,6 +96,7 @@ __all__ = [
     "show_code",
     "standing",
     "start_mission",
+    "state_shown",
     "steps_of",
     "take_part",
     "tell",

@@ -93,11 +93,18 @@ def recognise(
 
 
 def phase_shown(campaign: Campaign, person: Participant | None) -> str:
-    """The phase whose ideas and totals a page shows: the pilot's to people of its team alone, a draft's as a preview."""
+    """The phase whose ideas and totals a page shows: the pilot's to its team alone, a draft's as a preview."""
     if campaign.state == State.PILOT:
         is_insider = person is not None and person.cohort == Cohort.EMPLOYEE
-        return Phase.PILOT if is_insider else Phase.LIVE
-    return Phase.DRAFT if campaign.state == State.DRAFT else Phase.LIVE
+        return Phase.PILOT.value if is_insider else Phase.LIVE.value
+    return Phase.DRAFT.value if campaign.state == State.DRAFT else Phase.LIVE.value
+
+
+def state_shown(campaign: Campaign, person: Participant | None, *, now: datetime) -> State:
+    """The state a page shows: a campaign in its pilot has not started for who is not of the team."""
+    state = campaign.state_at(now)
+    is_apart = state is State.PILOT and phase_shown(campaign, person) != Phase.PILOT
+    return State.SCHEDULED if is_apart else state
 
 
 def _has_acted(session: Session, campaign: Campaign, person: Participant) -> bool:

@@ -163,8 +163,9 @@ class Campaign(Row, table=True):
     def phase_of(self, scanned_at: datetime) -> str:
         """The phase of a scan that was no trial of a draft: the pilot's, from its start to the launch, else live."""
         started, launched = self.pilot_started_at, self.launched_at
-        is_pilot = started is not None and scanned_at >= started and (launched is None or scanned_at < launched)
-        return Phase.PILOT if is_pilot else Phase.LIVE
+        since = started.replace(microsecond=started.microsecond // 1000 * 1000) if started else None  # as scans have it
+        is_pilot = since is not None and scanned_at >= since and (launched is None or scanned_at < launched)
+        return Phase.PILOT.value if is_pilot else Phase.LIVE.value
 
     def require(self, *states: State) -> None:
         """Conflict when it is in another state than these."""

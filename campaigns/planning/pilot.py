@@ -34,9 +34,13 @@ class PilotPlan:
 
 @dataclass(frozen=True)
 class PilotFacts:
-    """What a pilot came to, by criterion: read by who sits above, and passed in. A share of nothing is None."""
+    """What a pilot came to, by criterion: read by who sits above, and passed in. A share of nothing is None.
+
+    `is_small`: fewer than five people took part, whose figures are not shown.
+    """
 
     found: dict[str, float | None] = field(default_factory=dict)
+    is_small: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Threshold:
     wanted: float
     found: float | None
     waiver: PilotWaiver | None
+    is_hidden: bool = False
 
     @property
     def is_met(self) -> bool:
@@ -54,6 +59,11 @@ class Threshold:
         if self.found is None:
             return False
         return self.found <= self.wanted if self.criterion == Criterion.OPEN_CASES else self.found >= self.wanted
+
+    @property
+    def shown(self) -> float | None:
+        """What was found, where it tells of no few people."""
+        return None if self.is_hidden else self.found
 
     @property
     def is_passed(self) -> bool:
@@ -134,7 +144,13 @@ def thresholds_of(session: Session, pilot: Pilot, facts: PilotFacts) -> list[Thr
     """Each threshold with what was found, in the order of the criteria."""
     waived = {one.criterion: one for one in waivers_of(session, pilot)}
     return [
-        Threshold(one, pilot.thresholds[one], facts.found.get(one), waived.get(one))
+        Threshold(
+            one,
+            pilot.thresholds[one],
+            facts.found.get(one),
+            waived.get(one),
+            facts.is_small and one is not Criterion.OPEN_CASES,
+        )
         for one in Criterion
         if one in pilot.thresholds
     ]
@@ -152,8 +168,8 @@ def require_passed(session: Session, campaign_id: UUID, facts: PilotFacts | None
         return
     open_ones = [one for one in thresholds_of(session, pilot, facts or PilotFacts()) if not one.is_passed]
     if open_ones:
-        listed = "; ".join(f"{one.criterion} {_number(one.found)} of {_number(one.wanted)}" for one in open_ones)
-        unmet = [{"criterion": one.criterion, "wanted": one.wanted, "found": one.found} for one in open_ones]
+        listed = "; ".join(f"{one.criterion} {_number(one.shown)} of {_number(one.wanted)}" for one in open_ones)
+        unmet = [{"criterion": one.criterion, "wanted": one.wanted, "found": one.shown} for one in open_ones]
         raise Conflict(f"The pilot has not shown what was declared: {listed}.", code="pilot_unmet", unmet=unmet)
 
 
@@ -196,7 +212,7 @@ def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:g}"
+    return "–" if value is None else f"{value:g}"
 
 
 def _checked(session: Session, campaign: Campaign, plan: PilotPlan) -> dict[str, Any]:
