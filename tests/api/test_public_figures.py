@@ -44,6 +44,7 @@ NO_FIGURES = {
     "GET /v1/campaigns/{campaign_id}/pilot": "the pilot's own page",
     "GET /v1/campaigns/{campaign_id}": "says when its pilot began",
     "GET /v1/campaigns": "says when their pilots began",
+    "GET /v1/api-keys": "when each key was last used",
     "GET /v1/cohort-links": "how many entered by each link",
     "GET /v1/campaigns/{campaign_id}/kits.zip": "each has sign-in links of its own",
     "GET /m/{mission}/rules": "a legal text, and its versions: one at each launch here",
