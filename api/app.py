@@ -67,6 +67,7 @@ from api.pages import (
     shopper,
     staff,
     staff_acts,
+    staff_cards,
     staff_cases,
     staff_phones,
 )
@@ -137,6 +138,7 @@ _ROUTERS = (
     flags,
     comments,
     cases,
+    staff_cards,
     staff_cases,
     staff_phones,
     screen,

@@ -77,6 +77,7 @@ class VoidRead(BaseModel):
 class StatsRead(BaseModel):
     """The headline figures: raw beside human beside verified, always. What a pilot did is in none of them.
 
+    `staff_recorded` acts were recorded by the staff of places, for people without a phone.
     `insider_share` is employee acts / acts; null without one, and where a group of under five people would show.
     `verified` is null, "not measured", where every code leads elsewhere and nothing could confirm its scans.
     """
@@ -87,6 +88,7 @@ class StatsRead(BaseModel):
     check_ins: int
     bridge_rate: float | None
     insider_share: float | None
+    staff_recorded: int
     inflation: float | None
     complete_up_to: datetime
 
@@ -195,6 +197,7 @@ def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -
         participants=totals.get("participants", 0),
         check_ins=acts[0],
         bridge_rate=_bridge_rate(session, campaign.id, acts[1]),
+        staff_recorded=sum(sum(one.acts.values()) for one in missions.recorded_by_place(session, campaign.id)),
         insider_share=missions.insider_share(session, campaign.id),
         inflation=figures.inflation,
         complete_up_to=now,
@@ -202,6 +205,18 @@ def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -
 
 
 _PUBLIC = (col(CheckIn.counted), col(CheckIn.phase) == "live")  # what the pilot did is no public figure (I21)
+
+
+@router.get("/campaigns/{campaign_id}/staff-records", dependencies=[may(Right.FIGURES_READ)])
+def list_staff_records(campaign_id: str, actor: Actor, session: ReadSession) -> Page:
+    """What the staff recorded for people without a phone, by place and kind of act: never by who of the staff.
+
+    `people` is null below five.
+    """
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
+    found = missions.recorded_by_place(session, campaign.id)
+    shown = [{"place_id": ids.show("plc", one.place_id), "acts": one.acts, "people": one.people} for one in found]
+    return Page(data=shown, next_cursor=None)
 
 
 def _bridge_rate(session: DbSession, campaign_id: Any, offline: int) -> float | None:

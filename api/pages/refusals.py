@@ -139,6 +139,19 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Ask for a new one.",
     ),
     "cohort_link_over": ("This link is over", "It is used up, too old, or was taken back.", "Ask for a new one."),
+    "unknown_card": (
+        "We do not know this card",
+        "This is not the code of a card.",
+        "Read it again, character by character.",
+    ),
+    "card_closed": ("This card is over", "It was withdrawn.", "Give the person another one."),
+    "place_apart": ("Not in this shop", "This shop takes no part in the card’s mission.", ""),
+    "already_recorded": ("It was done already.", "This was recorded a moment ago.", ""),
+    "staff_limit": (
+        "That is enough for now",
+        "A phone records 40 acts and 15 votes an hour at most.",
+        "Go on in the next hour, or with another phone of the shop.",
+    ),
     "rounds_overlap": (
         "Two votes at once",
         "Another vote of this mission is open at the same time.",

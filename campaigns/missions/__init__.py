@@ -10,11 +10,23 @@ from campaigns.missions.acts import (
     require_open,
     take_part,
 )
+from campaigns.missions.cards import (
+    Presented,
+    check_in_card,
+    confirm_step,
+    find_record,
+    hold_card,
+    holder_of,
+    present,
+    record,
+    recorded_by_place,
+    take_staff_turn,
+)
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
 from campaigns.missions.insiders import LEAST_GROUP, insider_share, verified_acts
 from campaigns.missions.kinds import checked_params, repeat_of
-from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, Step, StepKind
+from campaigns.missions.models import MODES, GoalMetric, Membership, Mission, Mode, Repeat, StaffAct, Step, StepKind
 from campaigns.missions.online import find_public_code, public_code, require_presence, require_step, share, tell
 from campaigns.missions.people import (
     PERSON_COLUMNS,
@@ -52,7 +64,9 @@ __all__ = [
     "Membership",
     "Mission",
     "Mode",
+    "Presented",
     "Repeat",
+    "StaffAct",
     "Standing",
     "Step",
     "StepKind",
@@ -61,9 +75,11 @@ __all__ = [
     "Witnessed",
     "change_mission",
     "check_in",
+    "check_in_card",
     "checked_params",
     "code_of",
     "complete",
+    "confirm_step",
     "count",
     "count_idea",
     "count_votes",
@@ -71,8 +87,11 @@ __all__ = [
     "differences",
     "find_mission",
     "find_public_code",
+    "find_record",
     "forget",
     "ground_of",
+    "hold_card",
+    "holder_of",
     "insider_share",
     "least_presence",
     "list_missions",
@@ -82,9 +101,12 @@ __all__ = [
     "name_friend",
     "period_of",
     "phase_shown",
+    "present",
     "public_code",
     "recognise",
     "recognise_or_join",
+    "record",
+    "recorded_by_place",
     "recount",
     "repeat_of",
     "require_open",
@@ -99,6 +121,7 @@ __all__ = [
     "state_shown",
     "steps_of",
     "take_part",
+    "take_staff_turn",
     "tell",
     "validate",
     "verified_acts",

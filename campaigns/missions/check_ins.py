@@ -110,11 +110,11 @@ def check_in(
         rules_version_id=rules_version_id,
         now=now,
     )
-    outcomes = _counted_for(session, mission, steps, person, done, entry, now=now) if mission else []
+    outcomes = counted_for(session, mission, steps, person, done, entry, now=now) if mission else []
     return CheckedIn(done, person, secret, mission, outcomes, False)
 
 
-def _counted_for(
+def counted_for(
     session: Session,
     mission: Mission,
     steps: Sequence[Step],

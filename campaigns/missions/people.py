@@ -10,6 +10,7 @@ from campaigns import participants
 from campaigns.errors import Gone
 from campaigns.missions.models import (
     ActCode,
+    Card,
     ExternalAct,
     FriendNaming,
     Membership,
@@ -17,6 +18,7 @@ from campaigns.missions.models import (
     MissionPlace,
     PublicCode,
     Share,
+    StaffRecord,
     StepCompletion,
     Validation,
 )
@@ -36,6 +38,8 @@ PERSON_COLUMNS = (
     col(PublicCode.participant_id),
     col(Share.participant_id),
     col(ExternalAct.participant_id),
+    col(Card.participant_id),
+    col(StaffRecord.participant_id),
 )
 
 

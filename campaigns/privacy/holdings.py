@@ -12,11 +12,13 @@ from campaigns import care, clock, community, identity, ids, scans
 from campaigns.missions import Membership, Mission, Step
 from campaigns.missions.models import (
     ActCode,
+    Card,
     ExternalAct,
     FriendNaming,
     MissionPlace,
     PublicCode,
     Share,
+    StaffRecord,
     StepCompletion,
     Validation,
 )
@@ -66,6 +68,8 @@ _FURTHER: dict[str, type[SQLModel]] = {
     "shares": Share,
     "external_acts": ExternalAct,
     "pilots": PilotPerson,
+    "cards": Card,
+    "recorded_by_staff": StaffRecord,
 }
 
 

@@ -1,6 +1,6 @@
 """Scans: the log, its verdicts, receipts, positions and check-ins."""
 
-from campaigns.scans.check_ins import check_in, find_check_in, find_void, reasons_of, try_till_code
+from campaigns.scans.check_ins import check_in, find_check_in, find_void, reasons_of, try_till_code, witness
 from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique_visitors
 from campaigns.scans.forgetting import PERSON_COLUMNS, forget, forget_positions
 from campaigns.scans.judge import judge, rejudge
@@ -72,4 +72,5 @@ __all__ = [
     "void",
     "void_of",
     "voids_among",
+    "witness",
 ]

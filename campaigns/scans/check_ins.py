@@ -35,7 +35,7 @@ from campaigns.scans.verdict import (
     judge_further,
     located,
 )
-from campaigns.storage import changed, hold, insert_once, upsert
+from campaigns.storage import changed, hold, insert_once, store, upsert
 from campaigns.tokens.directory import Entry, Serial
 
 BETWEEN_PLACES = timedelta(minutes=3)  # nobody is counted at two places within it
@@ -148,6 +148,67 @@ def check_in(
         raise Conflict("This scan was checked in a moment ago.", code="already_checked_in")
     record_event(session, "scan.checked_in", now=now, check_in_id=id, scan_id=receipt.scan_id)
     return CheckIn(**values)
+
+
+def witness(
+    session: Session,
+    entry: Entry,
+    person: Participant,
+    *,
+    phase: str,
+    presence: int,
+    rules_version_id: UUID | None = None,
+    now: datetime,
+) -> tuple[CheckIn, bool]:
+    """A check-in that the staff of a place record for who has no phone; and whether it is new today.
+
+    It rests on no scan: its scan id is one of the moment, so that windows and proofs take it like any other. Counted as
+    a scan's would be: once a person, code and civil day, and nobody is at two places within three minutes.
+    """
+    assert entry.place is not None  # noqa: S101  # a code that stands in the place of the phone
+    first = _witnessed_today(session, entry, person, phase, now)
+    if first is not None:
+        return first, False
+    id, scan_id = ids.uuid7_at(now), ids.uuid7_at(now)
+    in_time = phase != "draft" and may_be_here(session, person, entry.place, now)
+    values: dict[str, Any] = {
+        "id": id,
+        "scan_id": scan_id,
+        "participant_id": person.id,
+        "campaign_id": entry.campaign.id,
+        "token_id": entry.token_id,
+        "place_id": entry.place.id,
+        "phase": phase,
+        "presence": presence,
+        "geofence": Geofence.NONE.value,
+        "by_till_code": False,
+        "verdict": (Verdict.TEST if phase == "draft" else Verdict.VALID).value,
+        "reasons": "",
+        "counted": in_time and _is_visit(session, person, entry, id, now, phase),
+        "occurred_at": now,
+        "checked_in_at": now,
+        "rules_version_id": rules_version_id,
+        "voided_at": None,
+        "by_staff": True,
+    }
+    store(session, CheckIn, **values)
+    return CheckIn(**values), True
+
+
+def _witnessed_today(session: Session, entry: Entry, person: Participant, phase: str, now: datetime) -> CheckIn | None:
+    assert entry.place is not None  # noqa: S101  # asked above
+    return session.exec(
+        select(CheckIn)
+        .where(
+            CheckIn.participant_id == person.id,
+            CheckIn.campaign_id == entry.campaign.id,
+            CheckIn.place_id == entry.place.id,
+            CheckIn.phase == phase,
+            col(CheckIn.by_staff),
+            CheckIn.checked_in_at >= clock.start_of_day(now, entry.place.time_zone),
+        )
+        .order_by(col(CheckIn.id))
+    ).first()
 
 
 def reasons_of(session: Session, scan_id: UUID) -> str:

@@ -164,6 +164,11 @@ class CheckIn(Row, table=True):
     checked_in_at: datetime
     rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
     voided_at: datetime | None = None
+    by_staff: bool = Field(
+        default=False,
+        sa_column_kwargs={"server_default": false()},
+        description="recorded by the staff of the place, for who has no phone: its scan id names no scan",
+    )
 
 
 class ScanVoid(SQLModel, table=True):

@@ -104,7 +104,9 @@ def _act_problems(session: Session, lost: set[UUID], since: datetime) -> Iterato
         yield f"scan {ids.show('scn', id)} was confirmed but is not in the log"
     missing = session.exec(
         select(CheckIn.scan_id).where(
-            CheckIn.scan_id >= first, ~select(Scan.id).where(Scan.id == CheckIn.scan_id).exists()
+            CheckIn.scan_id >= first,
+            ~col(CheckIn.by_staff),
+            ~select(Scan.id).where(Scan.id == CheckIn.scan_id).exists(),
         )
     ).all()
     for id in missing[:_SHOWN]:
