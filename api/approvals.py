@@ -1,6 +1,7 @@
 """What waits for a second person, and carrying out what was approved. Members decide, in the console; never a key."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,11 +14,11 @@ from api.dependencies import Now, ReadSession, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
-from campaigns import approvals, identity, ids, missions, planning, tokens
+from campaigns import approvals, identity, ids, missions, pilots, planning, tokens
 from campaigns.approvals import Approval, ApprovalKind, ApprovalState
 from campaigns.errors import Conflict
 from campaigns.identity import Right
-from campaigns.planning import ChecklistItem, State
+from campaigns.planning import ChecklistItem
 
 router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
 
@@ -86,8 +87,9 @@ def carry_out(session: DbSession, approval: Approval, *, now: datetime) -> None:
 def propose_launch(
     session: DbSession, campaign: planning.Campaign, *, key_id: UUID | None, member_id: UUID | None, now: datetime
 ) -> Approval:
-    """Let a launch wait for another member. Conflict for a campaign that is no draft."""
-    campaign.require(State.DRAFT)
+    """Let a launch wait for another member. Conflict once it was launched, or while its pilot is not passed."""
+    campaign.require(*planning.BEFORE_LAUNCH)
+    planning.require_passed(session, campaign.id, pilots.pilot_facts(session, campaign))
     return approvals.propose(
         session,
         campaign.organisation_id,
@@ -102,7 +104,7 @@ def propose_launch(
 
 
 def launch_campaign(session: DbSession, campaign: planning.Campaign, *, now: datetime) -> list[ChecklistItem]:
-    """Draft to live, with the facts that launching asks of missions and tokens; the checklist."""
+    """Draft or pilot to live, with the facts that launching asks of missions and tokens; the checklist."""
     return planning.launch(session, campaign, _facts(session, campaign), now=now)
 
 
@@ -114,7 +116,8 @@ def launch_checklist(session: DbSession, campaign: planning.Campaign) -> list[Ch
 
 def _facts(session: DbSession, campaign: planning.Campaign) -> planning.LaunchFacts:
     number = len(missions.list_missions(session, campaign.id))
-    return tokens.launch_facts(session, campaign.id, missions=number)
+    facts = tokens.launch_facts(session, campaign.id, missions=number)
+    return replace(facts, pilot=pilots.pilot_facts(session, campaign))
 
 
 def _launch(session: DbSession, approval: Approval, now: datetime) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool
 from sqlmodel import Session as DbSession
 
 from api import schemas
@@ -33,9 +33,10 @@ class StepCreate(schemas.Request):
 
     `min_presence` is that of the person's own visits; of `referral` that of the newcomer's, 1 at least.
 
-    `params`: of visit_places `n` and perhaps `places`, of trail `places` in their order, of staff_validated perhaps
-    `places`; places by id or as `ext_...`. Of answer, whose title is the question, perhaps `choices` (2 to 12, else
-    people write), of it and of rate perhaps `editable_h`, the hours in which a reply may be changed (24).
+    `params`: of scan perhaps `possession: true` (the code on a pack is asked for), of visit_places `n` and perhaps
+    `places`, of trail `places` in their order, of staff_validated perhaps `places`; places by id or as `ext_...`. Of
+    answer, whose title is the question, perhaps `choices` (2 to 12, else people write), of it and of rate perhaps
+    `editable_h`, the hours in which a reply may be changed (24).
     `repeat`: once, daily, weekly, or a number of times.
     """
 
@@ -45,7 +46,7 @@ class StepCreate(schemas.Request):
     repeat: Repeat | Annotated[schemas.Whole, Field(ge=2, le=100)] = Repeat.ONCE
     points: schemas.Whole = Field(0, ge=0, le=1_000_000)
     title: schemas.LocalText | None = None
-    params: dict[schemas.Name, schemas.Whole | schemas.Name | list[schemas.LocalText]] = Field(
+    params: dict[schemas.Name, StrictBool | schemas.Whole | schemas.Name | list[schemas.LocalText]] = Field(
         default_factory=dict, max_length=20
     )
 

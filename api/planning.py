@@ -19,7 +19,7 @@ from campaigns import blueprint, identity, ids, planning, tokens
 from campaigns.blueprint import Blueprint
 from campaigns.errors import Forbidden
 from campaigns.identity import Right
-from campaigns.planning import KPIS, Campaign, Objective, State
+from campaigns.planning import KPIS, Campaign, Objective
 from campaigns.tokens.destinations import Rules, checked
 
 router = APIRouter(prefix="/v1", tags=["campaigns"])
@@ -30,6 +30,18 @@ class TargetCreate(schemas.Request):
 
     kpi: str = Field(max_length=60)
     value: schemas.Number = Field(gt=0, le=schemas.MAX_INT)
+
+
+class PilotCreate(schemas.Request):
+    """Own people first: at these places, up to so many, and what must be shown before the launch.
+
+    `thresholds` has at least one of `people`, `verified_acts`, `places` (numbers to reach), `verified_share` (verified
+    scans / human scans) and `open_cases` (a most).
+    """
+
+    place_ids: list[schemas.Name] = Field(min_length=1, max_length=50)
+    max_people: schemas.Whole = Field(ge=1, le=10_000)
+    thresholds: dict[schemas.Name, schemas.Number] = Field(min_length=1, max_length=5)
 
 
 class CampaignCreate(schemas.Request):
@@ -47,6 +59,7 @@ class CampaignCreate(schemas.Request):
     rules: Rules | None = Field(None, description="where codes without destination or rules of their own lead")
     utm: schemas.UtmTemplates | None = Field(None, description="added to every destination of its codes")
     languages: list[Literal["fr", "en"]] = Field(["fr", "en"], min_length=1, max_length=2)
+    pilot: PilotCreate | None = None
     external_id: schemas.ExternalId | None = None
 
 
@@ -61,6 +74,7 @@ class CampaignPatch(schemas.Request):
     destination: str | None = Field(None, max_length=2000)
     rules: Rules | None = None
     utm: schemas.UtmTemplates | None = None
+    pilot: PilotCreate | None = Field(None, description="of a draft; null takes it away")
 
 
 def _in_our_time(file: Blueprint) -> Blueprint:
@@ -81,6 +95,14 @@ class TargetRead(BaseModel):
     locked_at: datetime | None
 
 
+class PilotRead(BaseModel):
+    """A pilot as declared; `GET /v1/campaigns/{id}/pilot` tells how far it is."""
+
+    place_ids: list[str]
+    max_people: int
+    thresholds: dict[str, float]
+
+
 class CampaignRead(BaseModel):
     """A campaign as stored, with the state a visitor meets now."""
 
@@ -99,7 +121,9 @@ class CampaignRead(BaseModel):
     rules: list[dict[str, Any]] | None
     utm: dict[str, str] | None
     languages: list[str]
+    pilot: PilotRead | None
     created_at: datetime
+    pilot_started_at: datetime | None
     launched_at: datetime | None
     ended_at: datetime | None
 
@@ -123,7 +147,9 @@ class BlueprintRead(BaseModel):
 
 def show(session: DbSession, campaign: Campaign, now: datetime) -> dict[str, Any]:
     stored = campaign.model_dump(exclude={"id", "organisation_id", "changed_at", "state"})
+    pilot = planning.find_pilot(session, campaign.id)
     return stored | {
+        "pilot": PilotRead(**pilot.model_dump(include=set(PilotRead.model_fields))) if pilot else None,
         "id": ids.show("cmp", campaign.id),
         "state": campaign.state_at(now),
         "targets": [
@@ -148,11 +174,16 @@ def list_kpis(actor: Actor) -> dict[str, list[str]]:
 def plan_campaign(body: CampaignCreate, actor: Actor, session: Session, core: Core, now: Now) -> Any:
     """Create a draft. 422 without an objective or a target, and for a KPI that does not fit: it lists those that do."""
     limits = tokens.limits_of(session, actor.organisation_id, core.settings.base_url)
-    fields = checked(body.model_dump(exclude={"targets"}), limits)
+    fields = checked(body.model_dump(exclude={"targets", "pilot"}), limits)
     targets = {target.kpi: target.value for target in body.targets}
-    return show(
-        session, planning.plan_campaign(session, actor.organisation_id, targets=targets, now=now, **fields), now
-    )
+    campaign = planning.plan_campaign(session, actor.organisation_id, targets=targets, now=now, **fields)
+    if body.pilot is not None:
+        planning.declare_pilot(session, campaign, _pilot(body.pilot), now=now)
+    return show(session, campaign, now)
+
+
+def _pilot(body: PilotCreate | None) -> planning.PilotPlan | None:
+    return planning.PilotPlan(**body.model_dump()) if body else None
 
 
 @router.get("/campaigns", dependencies=[may(Right.CAMPAIGNS_READ)])
@@ -180,10 +211,12 @@ def change_campaign(
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
     tags.require(session, campaign, lambda one: CampaignRead.model_validate(show(session, one, now)))
     limits = tokens.limits_of(session, actor.organisation_id, core.settings.base_url)
-    fields = checked(body.model_dump(exclude_unset=True, exclude={"targets"}), limits, utm=campaign.utm)
+    fields = checked(body.model_dump(exclude_unset=True, exclude={"targets", "pilot"}), limits, utm=campaign.utm)
+    if "pilot" in body.model_fields_set:
+        planning.declare_pilot(session, campaign, _pilot(body.pilot), now=now)
     planning.change_campaign(session, campaign, now=now, **fields)
     targets = body.targets
-    if targets is None and "objective" in fields and campaign.state == State.DRAFT:
+    if targets is None and "objective" in fields and campaign.state in planning.BEFORE_LAUNCH:
         targets = [TargetCreate(kpi=one.kpi, value=one.value) for one in planning.list_targets(session, campaign.id)]
     if targets is not None:
         planning.set_targets(session, campaign, {one.kpi: one.value for one in targets}, now=now)
@@ -197,7 +230,9 @@ def change_campaign(
     responses={202: {"model": ApprovalRead, "description": "It waits for approval"}},
 )
 def launch(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
-    """Draft to live: targets lock. Answers with the checklist and its warnings; 409 from another state.
+    """Draft or pilot to live: targets lock. Answers with the checklist and its warnings; 409 from another state.
+
+    409 `pilot_unmet` while a declared pilot has not shown what it must and no member waived it; `unmet` lists what.
 
     Where the organisation says that a launch needs approval, 202 with what waits: a member other than who proposed it,
     or issued the key that did, approves it in the console, and the campaign is live.
@@ -260,7 +295,7 @@ def resume(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
     response_model=CampaignRead,
 )
 def end(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
-    """Live or paused to ended, for good: codes show the outcome and thanks."""
+    """Live, paused or pilot to ended, for good: codes show the outcome and thanks."""
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
     planning.end(session, campaign, now=now)
     return show(session, campaign, now)

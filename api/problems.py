@@ -101,6 +101,13 @@ STATUS_OF_NAMED = {
     "manager_needed": 403,
     "under_age": 403,
     "wrong_state": 409,
+    **dict.fromkeys(("no_pilot", "pilot_declared", "pilot_unmet", "pilot_full", "waived_already"), 409),
+    **dict.fromkeys(("pilot_only", "pilot_elsewhere"), 403),
+    **dict.fromkeys(("unknown_cohort_link", "unknown_card"), 404),
+    **dict.fromkeys(("place_apart", "already_recorded"), 409),
+    "card_closed": 410,
+    "staff_limit": 429,
+    "cohort_link_over": 410,
     "hosts_in_use": 409,
     "campaign_closed": 409,
     "targets_locked": 409,
@@ -165,6 +172,23 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "decided_already": ("Decided already", "Somebody decided on this before. Read it again."),
     "conflict": ("Conflict", "The present state does not allow this."),
     "wrong_state": ("Wrong state", "Its state does not lead there. The detail names the states that do."),
+    "no_pilot": ("No pilot", "The campaign declares no pilot: give `pilot` while it is a draft."),
+    "pilot_declared": ("Pilot declared", "What a pilot must show is declared in the draft, and then stays as it is."),
+    "pilot_unmet": (
+        "Pilot not passed",
+        "`unmet` lists what the pilot has not shown. A member may waive a threshold in the console, with a reason.",
+    ),
+    "pilot_full": ("Pilot full", "The pilot has as many people as it was declared for."),
+    "pilot_only": ("Pilot", "The campaign is tried out by the team first. It opens to everybody afterwards."),
+    "pilot_elsewhere": ("Pilot elsewhere", "The pilot is held in other places."),
+    "waived_already": ("Waived already", "A member waived this threshold before."),
+    "unknown_cohort_link": ("Unknown link", "The link into the team was cut short or is not one of ours."),
+    "cohort_link_over": ("Link over", "The link into the team is used up, too old or taken back. Ask for a new one."),
+    "unknown_card": ("Unknown card", "No card of the brand carries this code, or it was misread."),
+    "card_closed": ("Card withdrawn", "The card was suspended or revoked. Give the person another one."),
+    "place_apart": ("Place apart", "The place has no code of the card's campaign."),
+    "already_recorded": ("Recorded already", "The same form arrived a moment ago."),
+    "staff_limit": ("Enough for this hour", "A shop's phone records 40 acts and 15 votes an hour at most."),
     "hosts_in_use": (
         "Hosts in use",
         "Codes or campaigns lead to other hosts than the verified ones. The detail names them: change them first.",
@@ -374,6 +398,8 @@ def refuse(request: Request, error: Exception) -> Response:
     more = {"kpis": error.context["kpis"]} if "kpis" in error.context else {}
     if "label" in error.context:
         more["label"] = error.context["label"]
+    if "unmet" in error.context:
+        more["unmet"] = error.context["unmet"]
     if "job_id" in error.context:
         more["job"] = ids.show("job", error.context["job_id"])
     return answer(request, status_of(error), error.code, error.detail, headers=headers_of(error), faults=faults, **more)

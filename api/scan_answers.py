@@ -40,6 +40,7 @@ from campaigns.tokens.destinations import Routing
 from campaigns.tokens.directory import Entry
 
 Headers = list[tuple[bytes, bytes]]
+_LEADING = (State.LIVE, State.PILOT)  # states whose codes lead to their destination
 
 
 class Sighting(NamedTuple):
@@ -80,12 +81,12 @@ class Answers:
         destination, aside = entry.destination, None
         if (closed := entry.closed_at(now)) is not None:
             destination, aside = None, Aside(closure=closed, successor=entry.successor)
-        elif entry.routing is not None and state is State.LIVE:
+        elif entry.routing is not None and state in _LEADING:
             destination, aside = self._lead(entry, entry.routing, scope, headers, row)
         if b"application/json" in headers.get(b"accept", b""):
             body = await asyncio.to_thread(self._as_json, entry, sighting, destination, closed)
             await self._send(scope, send, 200, body, b"application/json")
-        elif destination and state is State.LIVE and aside is None:
+        elif destination and state in _LEADING and aside is None:
             await self._send_on(send, entry, destination)
         else:
             try:
@@ -126,7 +127,7 @@ class Answers:
     async def _way_on(self, scope: Scope, headers: RawHeaders, entry: Entry, receipt: Receipt) -> str:
         """Where a form of this code leads on to: with a continue page the destination, else the mission's page."""
         now, routing = self._core.clock(), entry.routing
-        is_open = entry.state_at(now) is State.LIVE and entry.closed_at(now) is None
+        is_open = entry.state_at(now) in _LEADING and entry.closed_at(now) is None
         if is_open and routing is not None and routing.continue_page:
             _, agent = agent_of(headers)
             language = language_of_rules(headers, language_for(scope, headers, entry), entry.language)

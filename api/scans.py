@@ -75,8 +75,10 @@ class VoidRead(BaseModel):
 
 
 class StatsRead(BaseModel):
-    """The headline figures: raw beside human beside verified, always.
+    """The headline figures: raw beside human beside verified, always. What a pilot did is in none of them.
 
+    `staff_recorded` acts were recorded by the staff of places, for people without a phone.
+    `insider_share` is employee acts / acts; null without one, and where a group of under five people would show.
     `verified` is null, "not measured", where every code leads elsewhere and nothing could confirm its scans.
     """
 
@@ -85,6 +87,8 @@ class StatsRead(BaseModel):
     participants: int
     check_ins: int
     bridge_rate: float | None
+    insider_share: float | None
+    staff_recorded: int
     inflation: float | None
     complete_up_to: datetime
 
@@ -186,7 +190,7 @@ def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -
     figures = scans.totals(session, token_ids)
     acts = session.execute(
         select(func.count(), func.count(func.distinct(col(CheckIn.participant_id)))).where(
-            col(CheckIn.campaign_id) == campaign.id, col(CheckIn.counted)
+            col(CheckIn.campaign_id) == campaign.id, *_PUBLIC
         )
     ).one()
     mission = missions.mission_of(session, campaign.id)
@@ -202,9 +206,26 @@ def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -
         participants=totals.get("participants", 0),
         check_ins=acts[0],
         bridge_rate=_bridge_rate(session, campaign.id, acts[1]),
+        staff_recorded=sum(sum(one.acts.values()) for one in missions.recorded_by_place(session, campaign.id)),
+        insider_share=missions.insider_share(session, campaign.id),
         inflation=figures.inflation,
         complete_up_to=now,
     )
+
+
+_PUBLIC = (col(CheckIn.counted), col(CheckIn.phase) == "live")  # what the pilot did is no public figure (I21)
+
+
+@router.get("/campaigns/{campaign_id}/staff-records", dependencies=[may(Right.FIGURES_READ)])
+def list_staff_records(campaign_id: str, actor: Actor, session: ReadSession) -> Page:
+    """What the staff recorded for people without a phone, by place and kind of act: never by who of the staff.
+
+    `people` is null below five.
+    """
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
+    found = missions.recorded_by_place(session, campaign.id)
+    shown = [{"place_id": ids.show("plc", one.place_id), "acts": one.acts, "people": one.people} for one in found]
+    return Page(data=shown, next_cursor=None)
 
 
 def _bridge_rate(session: DbSession, campaign_id: Any, offline: int) -> float | None:
@@ -213,7 +234,7 @@ def _bridge_rate(session: DbSession, campaign_id: Any, offline: int) -> float | 
         return None
     first = (
         select(col(CheckIn.participant_id), func.min(col(CheckIn.checked_in_at)).label("at"))
-        .where(col(CheckIn.campaign_id) == campaign_id, col(CheckIn.counted))
+        .where(col(CheckIn.campaign_id) == campaign_id, *_PUBLIC)
         .group_by(col(CheckIn.participant_id))
         .subquery()
     )

@@ -27,7 +27,7 @@ from campaigns.errors import Invalid, NotFound
 from campaigns.identity import Right
 from campaigns.places import Place
 from campaigns.planning import Campaign
-from campaigns.tokens import Good, Kind, Medium, TokenBatch, qr
+from campaigns.tokens import Good, Kind, Medium, Purpose, TokenBatch, qr
 from campaigns.tokens.batches import MOST_SERIALS, MOST_STATICS
 from campaigns.tokens.bulk_drawing import CHUNK, Order
 from campaigns.tokens.codes import SERIAL_LENGTH
@@ -37,7 +37,7 @@ router = APIRouter(prefix="/v1", tags=["tokens"])
 AHEAD = 6  # orders of a download that are drawn or wait to be, whose images wait for a slow client: some 1 MB
 COLUMNS = ("code", "url", "label", "place", "state")
 _FIELDS: dict[Kind, tuple[str, ...]] = {
-    Kind.SERIAL: ("count", "medium", "place_id", "good", "handed_over"),
+    Kind.SERIAL: ("count", "medium", "place_id", "good", "handed_over", "purpose"),
     Kind.STATIC: ("media", "place_ids"),
 }
 _REQUIRED: dict[Kind, tuple[str, ...]] = {Kind.SERIAL: ("count", "medium"), Kind.STATIC: ("media", "place_ids")}
@@ -57,6 +57,10 @@ class TokenBatchCreate(schemas.Request):
     good: Good = Field(Good.ONCE, description="serial: once in all, or once for each person")
     handed_over: StrictBool = Field(
         False, description="serial: the staff of place_id give them out, so an unused one proves presence 2"
+    )
+    purpose: Purpose | None = Field(
+        None,
+        description="serial: `cards` for paper cards, each a person without a phone: a shop's phone records their acts",
     )
     media: list[Medium] | None = Field(None, min_length=1, max_length=3, description="static: one code of each")
     place_ids: Literal["all"] | list[str] | None = Field(
@@ -89,6 +93,7 @@ class TokenBatchRead(BaseModel):
     place_id: str | None
     good: Good | None
     handed_over: bool
+    purpose: Purpose | None
     label: str | None
     channel: str | None
     job: JobRead | None
@@ -107,7 +112,7 @@ def show(session: DbSession, batch: TokenBatch) -> TokenBatchRead:
         job=show_job(job) if job else None,
         codes_url=f"/v1/token-batches/{shown}/codes.csv",
         **batch.model_dump(
-            include={"kind", "count", "medium", "good", "handed_over", "label", "channel", "created_at"}
+            include={"kind", "count", "medium", "good", "handed_over", "purpose", "label", "channel", "created_at"}
         ),
     )
 
@@ -232,7 +237,7 @@ def _issue(
     session: DbSession, campaign: Campaign, body: TokenBatchCreate, where: list[Place], now: datetime
 ) -> TokenBatch:
     if body.kind is Kind.SERIAL:
-        fields = body.model_dump(include={"count", "medium", "good", "handed_over", "label", "channel"})
+        fields = body.model_dump(include={"count", "medium", "good", "handed_over", "purpose", "label", "channel"})
         return tokens.issue_serials(session, campaign, place=where[0] if where else None, now=now, **fields)
     media = list(dict.fromkeys(body.media or ()))
     fields = body.model_dump(include={"label", "channel"})

@@ -42,7 +42,6 @@ from campaigns.errors import CampaignError, Conflict, Forbidden, Invalid, NotFou
 from campaigns.missions import Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.scans.service import phase_of
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
 RoundName = Annotated[str, Path(max_length=40, description="The round's id (`rnd_...`).")]
@@ -112,7 +111,7 @@ def tally(request: Request, core: Core, now: Now, mission: MissionName, round: R
     with core.database.snapshot() as session:
         found = mission_named(session, mission)
         one = community.round_of(session, found.id, ids.parse("rnd", round))
-        phase = phase_of(session.get_one(Campaign, found.campaign_id).state)
+        phase = missions.phase_shown(session.get_one(Campaign, found.campaign_id), None)
     if not one.is_over(now):
         raise Conflict("The tally can be downloaded once the vote is closed.", code="round_open")
 
@@ -276,8 +275,8 @@ def _round_page(
 ) -> HTMLResponse:
     language = language_for(request, lang)
     campaign = session.get_one(Campaign, mission.campaign_id)
-    phase = phase_of(campaign.state)
     person = missions.recognise(session, campaign, cookie_of(request, campaign), objected=objected(request))
+    phase = missions.phase_shown(campaign, person)
     is_over = round.is_over(now)
     rows = (
         []
@@ -306,7 +305,7 @@ def _round_page(
         title=mission.title,
         mission_url=onward(request, f"/m/{mission.slug}"),
         mission_path=f"/m/{mission.slug}",
-        campaign_state=campaign.state_at(now).value,
+        campaign_state=missions.state_shown(campaign, person, now=now).value,
         ballot=ballot,
         result=result,
         mix=ballot_views.mix_of(core.renderer, result, language) if result else [],
@@ -339,7 +338,7 @@ def _result_body(session: DbSession, mission: Mission, round: Round, now: dateti
         "result": None,
     }
     if round.shows_totals(now):
-        phase = phase_of(session.get_one(Campaign, mission.campaign_id).state)
+        phase = missions.phase_shown(session.get_one(Campaign, mission.campaign_id), None)
         found = community.result_of(session, round, phase=phase, limit=RANKED)
         body["result"] = {
             "voters": found.voters,

@@ -15,13 +15,13 @@ from api.pages.console_names import Names
 from api.pages.console_session import Anyone, Form, Seat, member_may
 from api.pagination import before
 from api.policies import MEMBER
-from campaigns import approvals, care, identity, ids, missions, planning
+from campaigns import approvals, care, identity, ids, missions, pilots, planning
 from campaigns.approvals import Approval, ApprovalState
 from campaigns.errors import CampaignError, Invalid
 from campaigns.identity import Right
 from campaigns.missions import StepKind
 from campaigns.missions.models import LocalText
-from campaigns.planning import Campaign, State, Target
+from campaigns.planning import Campaign, Target, Threshold
 
 router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[MEMBER])
 CAMPAIGNS_SHOWN = 25
@@ -86,6 +86,7 @@ class ApprovalView:
     decided_at: datetime | None
     decider: str
     reason: str | None
+    waivers: list[tuple[Threshold, str]]
 
 
 @router.get("", response_class=HTMLResponse)
@@ -231,8 +232,8 @@ def _overview(
         waits = {one.subject_id for one in proposed}
         context: dict[str, Any] = {
             "campaigns": [_view(session, one, waits, seat.now) for one in rows[:CAMPAIGNS_SHOWN]],
-            "waiting": [_approval(names, one, seat) for one in proposed],
-            "decided": [_approval(names, one, seat) for one in decided],
+            "waiting": [_approval(session, names, one, seat) for one in proposed],
+            "decided": [_approval(session, names, one, seat) for one in decided],
             "reports": _open_reports(session, seat),
         }
     more = ids.show("cur", rows[CAMPAIGNS_SHOWN - 1].id) if len(rows) > CAMPAIGNS_SHOWN else ""
@@ -250,12 +251,21 @@ def _open_reports(session: DbSession, seat: Seat) -> int:
 def _launch_page(seat: Seat, campaign_id: str) -> HTMLResponse:
     with seat.reading() as session:
         campaign = _campaign(session, seat, campaign_id)
-        campaign.require(State.DRAFT)
+        campaign.require(*planning.BEFORE_LAUNCH)
+        pilot = planning.find_pilot(session, campaign.id)
+        standing = pilots.pilot_standing(session, campaign)
+        names = Names(session, seat.language)
+        waivers = {one.criterion: names.member(one.waiver.member_id) for one in standing if one.waiver}
         checklist = launch_checklist(session, campaign)
         targets = planning.list_targets(session, campaign.id)
     return seat.page(
         "console_launch.html",
         campaign=campaign,
+        pilot=pilot,
+        thresholds=standing,
+        waivers=waivers,
+        is_passed=all(one.is_passed for one in standing),
+        pilot_action=f"/console/campaigns/{campaign_id}/pilot",
         targets=targets,
         warnings=[one for one in checklist if one.warning],
         fine=[one for one in checklist if not one.warning],
@@ -298,7 +308,7 @@ def _target(target: Target, done: dict[str, int]) -> TargetView:
     return TargetView(target.kpi, target.value, done.get(target.kpi, 0) if target.kpi in _COUNTED else None)
 
 
-def _approval(names: Names, approval: Approval, seat: Seat) -> ApprovalView:
+def _approval(session: DbSession, names: Names, approval: Approval, seat: Seat) -> ApprovalView:
     return ApprovalView(
         id=ids.show("apr", approval.id),
         subject_name=approval.subject_name,
@@ -309,4 +319,12 @@ def _approval(names: Names, approval: Approval, seat: Seat) -> ApprovalView:
         decided_at=approval.decided_at,
         decider=names.member(approval.decided_by_member_id) if approval.decided_by_member_id else "",
         reason=approval.reason,
+        waivers=_waivers(session, names, approval),
     )
+
+
+def _waivers(session: DbSession, names: Names, approval: Approval) -> list[tuple[Threshold, str]]:
+    """What a launch that is proposed leaves aside of its pilot, and who let it go: who approves must see it."""
+    campaign = session.get(Campaign, approval.subject_id)
+    standing = pilots.pilot_standing(session, campaign) if campaign else []
+    return [(one, names.member(one.waiver.member_id)) for one in standing if one.waiver]

@@ -26,6 +26,7 @@ from campaigns import identity, ids
 from campaigns.errors import CampaignError, Conflict, Forbidden, Invalid
 from campaigns.identity import MEMBER_ROLES, RIGHTS, Member, MemberSession, Right, Role
 from campaigns.identity.rights import MEMBERS_ONLY
+from campaigns.tokens import qr
 
 router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[MEMBER])
 MEMBERS_SHOWN = 50
@@ -179,7 +180,9 @@ def end_my_session(seat: Anyone, form: Form, session_id: str) -> Response:
 def shown_once(seat: Anyone) -> HTMLResponse:
     """A key or a link that was just made. A second look finds nothing."""
     kind, secret, note = read_once(seat) or ("", "", "")
-    page = seat.page("console_shown.html", kind=kind, secret=secret, note=note)
+    drawn = qr.svg(secret, error_correction=qr.ErrorCorrection.M, module_px=6).decode() if kind == "team" else ""
+    svg = drawn[drawn.index("<svg") :] if drawn else ""
+    page = seat.page("console_shown.html", kind=kind, secret=secret, note=note, qr_svg=svg)
     forget_once(page, seat.core)
     return page
 

@@ -20,7 +20,6 @@ from campaigns.community.comments import TEXT_LIMIT
 from campaigns.missions import Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.scans.service import phase_of
 
 COMMENTS_SHOWN = 200
 
@@ -87,14 +86,16 @@ def page(
         found = mission_named(session, mission)
         campaign = session.get_one(Campaign, found.campaign_id)
         person = missions.recognise(session, campaign, cookie_of(request, campaign), objected=objected(request))
-        idea, name = community.idea_shown(session, found, ids.parse("ide", idea_name), phase=phase_of(campaign.state))
+        idea, name = community.idea_shown(
+            session, found, ids.parse("ide", idea_name), phase=missions.phase_shown(campaign, person)
+        )
         context = {
             **views.house(session, found.organisation_id),
             **_story(session, found, campaign, idea, language=language, now=now),
             **_mine(session, idea, campaign, person, language=language, now=now),
             "comments": _comments(session, idea.id, person),
         }
-        state = campaign.state_at(now).value
+        state = missions.state_shown(campaign, person, now=now).value
     young = is_young(request) or (person is not None and bool(person.is_under_15))
     urls = {name: acting(request, f"/m/{found.slug}/{path}") for name, path in _urls(idea_name).items()}
     html = core.renderer.page(
@@ -106,7 +107,7 @@ def page(
         url=f"/m/{found.slug}",
         idea=views.idea_view(idea, name),
         og=open_graph.of_idea(core, found, idea.id, "" if idea.hidden_rule else idea.text, language),
-        can_write=state in ("live", "draft") and not idea.hidden_rule and not young,
+        can_write=state in ("live", "draft", "pilot") and not idea.hidden_rule and not young,
         asks_age=person is None or person.age_declared_at is None,
         age=str(typed.get("age", "")),
         flag_url=f"/m/{found.slug}/flags/new?lang={language}&",

@@ -28,7 +28,6 @@ from api.problems import status_of
 from campaigns import community, ids, missions
 from campaigns.errors import CampaignError, Invalid, NotFound
 from campaigns.planning import Campaign
-from campaigns.scans.service import phase_of
 
 router = APIRouter(prefix="/m", tags=["phones"], dependencies=[PUBLIC])
 IdeaName = Annotated[str, Path(max_length=60, description="`ide_...`")]
@@ -139,8 +138,9 @@ def _unfollow(request: Request, core: Services, mission: str, name: str) -> Resp
     with core.database.transaction() as session:
         found = mission_named(session, mission)
         campaign = session.get_one(Campaign, found.campaign_id)
-        idea, _ = community.idea_shown(session, found, ids.parse("ide", name), phase=phase_of(campaign.state))
         cookie = cookie_of(request, campaign)
         person = missions.recognise(session, campaign, cookie, objected=objected(request), to_act=True)
+        phase = missions.phase_shown(campaign, person)
+        idea, _ = community.idea_shown(session, found, ids.parse("ide", name), phase=phase)
         followers = community.unfollow(session, idea.id, person) if person else idea.followers
     return moved(request, f"{idea_views.url_of(found, idea.id)}?just=unfollowed", {"followers": followers})

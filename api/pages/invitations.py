@@ -34,7 +34,6 @@ from campaigns.missions import Mission, StepKind
 from campaigns.missions.models import text_in
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.scans.service import phase_of
 from campaigns.tokens import qr
 
 router = APIRouter(prefix="/m", tags=["phones"], dependencies=[PUBLIC])
@@ -112,7 +111,7 @@ def _body(
     code: str | None,
 ) -> dict[str, Any]:
     nobody = {state.value: 0 for state in missions.ReferralState}
-    phase = phase_of(campaign.state)
+    phase = missions.phase_shown(campaign, person)
     came = missions.came_by(session, mission, person.id, phase=phase) if person else nobody
     return {"url": _url(core, mission, code), **came}
 
@@ -149,7 +148,7 @@ def _page(
         mission=mission,
         mission_url=onward(request, f"/m/{mission.slug}"),
         action=onward(request, f"/m/{mission.slug}/invitations"),
-        is_open=campaign.state_at(now).value in ("live", "draft"),
+        is_open=missions.state_shown(campaign, person, now=now).value in ("live", "draft", "pilot"),
         least=max(1, step.min_presence),
         too_young=too_young,
         asks_age=person is None or person.age_declared_at is None,

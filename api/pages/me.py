@@ -35,7 +35,6 @@ from campaigns.missions import Mission
 from campaigns.missions.models import text_in
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.scans.service import phase_of
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
 _CONTESTABLE = ("held", "invalid", "duplicate")  # verdicts that take something from a person
@@ -257,7 +256,7 @@ def _missions(
     shown = []
     for record in joined:
         mission = session.get_one(Mission, ids.parse("mis", record["id"]))
-        phase = phase_of(session.get_one(Campaign, mission.campaign_id).state)
+        phase = missions.phase_shown(session.get_one(Campaign, mission.campaign_id), person)
         if record["phase"] != phase:
             continue
         done = missions.standing(session, mission, person, phase=phase).done

@@ -94,6 +94,11 @@ def cookie_named_for(request: Request, person: Participant) -> str | None:
     return request.cookies.get(_cookie_name(person.campaign_id or person.organisation_id))
 
 
+def house_cookie(request: Request, organisation_id: UUID) -> str | None:
+    """The cookie of the organisation's participant, known in all of its campaigns."""
+    return request.cookies.get(_cookie_name(organisation_id))
+
+
 def cookies_of(request: Request) -> dict[str, str]:
     """Every participant's cookie of this phone, by name."""
     return {name: value for name, value in request.cookies.items() if name.startswith(PERSON_COOKIES)}

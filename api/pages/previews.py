@@ -14,7 +14,7 @@ from api.pages import views
 from api.pages.phone import MissionName, Tongue, language_for, mission_named
 from api.pages.preview_card import Card, draw
 from api.policies import PUBLIC
-from campaigns import community, ids
+from campaigns import community, ids, missions
 from campaigns.missions.models import text_in
 from campaigns.planning import Campaign
 from campaigns.scans.service import phase_of
@@ -29,11 +29,11 @@ def mission_picture(request: Request, core: Core, tags: Tagged, mission: Mission
     with core.database.snapshot() as session:
         found = mission_named(session, mission)
         phase = phase_of(session.get_one(Campaign, found.campaign_id).state)
-        view = views.mission_view(session, found, phase=phase, ideas=0)
+        percent = views.percent_done(found, missions.counters(session, found.id, phase=phase))
         brand = views.brand(session, found.organisation_id)
     language = language_for(request, lang)
     kicker = core.renderer.word(language, "Mission")
-    card = Card(kicker, text_in(found.title, language), brand, view.percent)
+    card = Card(kicker, text_in(found.title, language), brand, percent)
     return tags.file(draw(card), "image/png", KEPT)
 
 

@@ -196,8 +196,9 @@ def _page(
     problem: str = "",
     typed: dict[str, Any] | None = None,
 ) -> HTMLResponse:
-    language, phase, typed = language_for(request, lang), phase_of(campaign.state), typed or {}
+    language, typed = language_for(request, lang), typed or {}
     person = missions.recognise(session, campaign, cookie_of(request, campaign), objected=objected(request))
+    phase = missions.phase_shown(campaign, person)
     mine = community.find_reply(session, campaign, step, person, phase=phase, now=now) if person else None
     young = is_young(request) or (person is not None and bool(person.is_under_15))
     what = "answers" if step.kind == StepKind.ANSWER else "ratings"
@@ -215,7 +216,7 @@ def _page(
             session, core.renderer, step, mine, campaign, language=language, phase=phase, now=now
         ),
         said=question_views.words(session, step, phase=phase, limit=SHOWN),
-        can_reply=campaign.state_at(now).value in ("live", "draft") and not young,
+        can_reply=missions.state_shown(campaign, person, now=now).value in ("live", "draft", "pilot") and not young,
         too_young=young,
         lacks=question_views.lacks(session, mission, step, person, phase=phase),
         asks_age=person is None or person.age_declared_at is None,

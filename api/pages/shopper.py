@@ -35,6 +35,7 @@ from api.pages.phone import (
     participant_shown,
     place_to_keep,
 )
+from api.pages.ways import spots_of
 from api.policies import PUBLIC
 from api.problems import status_of
 from campaigns import community, ids, missions, participants
@@ -42,7 +43,6 @@ from campaigns.errors import CampaignError, Forbidden, NotFound
 from campaigns.missions import Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.scans.service import phase_of
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
 _ACTS = ("codes", "friends", "shares", "invitations")
@@ -252,11 +252,12 @@ def _mission_page(
 ) -> HTMLResponse:
     language = language_for(request, lang)
     campaign = session.get_one(Campaign, mission.campaign_id)
-    phase = phase_of(campaign.state)
     person = missions.recognise(session, campaign, cookie_of(request, campaign), objected=objected(request))
+    phase = missions.phase_shown(campaign, person)
     steps = list(missions.steps_of(session, mission.id))
+    spots = spots_of(session, campaign.id, now=now)
     view, standing = views.person_view(session, mission, person, phase=phase) if person else (None, None)
-    missing, ways = views.still_missing(core.renderer, language, steps, standing) if standing else ([], [])
+    missing, ways = views.still_missing(core.renderer, language, steps, standing, spots) if standing else ([], [])
     presence = standing.presence if standing else None
     other = "en" if language == "fr" else "fr"
     acts = step_views.acts(session, core, mission, person, standing, language=language, phase=phase, now=now)
@@ -268,8 +269,16 @@ def _mission_page(
         rules_url=f"/m/{mission.slug}/rules",
         og=open_graph.of_mission(core, mission, language),
         js=core.renderer.script("shopper.js"),
-        mission=views.mission_view(session, mission, phase=phase, ideas=views.IDEAS_SHOWN),
-        campaign_state=campaign.state_at(now).value,
+        mission=views.mission_view(
+            session,
+            mission,
+            phase=phase,
+            ideas=views.IDEAS_SHOWN,
+            renderer=core.renderer,
+            language=language,
+            spots=spots,
+        ),
+        campaign_state=missions.state_shown(campaign, person, now=now).value,
         **ballot_views.of_mission(
             request, core, session, mission, campaign, person, language=language, phase=phase, now=now
         ),

@@ -1,5 +1,6 @@
 """A shop's phones: signing one in by a one-time link, its PIN, and what a manager's phone does with the others."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Request
@@ -22,7 +23,7 @@ from api.pages.staff_session import (
     unlock_page,
 )
 from api.policies import STAFF
-from campaigns import ids, places
+from campaigns import ids, participants, places
 from campaigns.audit import Author, AuthorKind
 from campaigns.errors import CampaignError, Invalid
 from campaigns.places import Place, StaffRole, pin
@@ -31,6 +32,7 @@ from campaigns.scans.agents import Agent, classify
 from campaigns.sealing import new_secret
 from campaigns.tokens import qr
 
+TEAM_LINK_LIFE = timedelta(days=1)  # of a link into the team: the phones are in the shop
 router = APIRouter(prefix="/staff", tags=["staff"], dependencies=[STAFF])
 Tongue = Annotated[str | None, Query(max_length=20)]
 Typed = Annotated[str, Form(max_length=200)]
@@ -137,6 +139,44 @@ def show_new_link(
         qr_svg=svg[svg.index("<svg") :],
         is_manager=role == StaffRole.MANAGER,
         minutes=int(SHOWN_LINK_LIFE.total_seconds()) // 60,
+        other_lang_url="",
+    )
+    return HTMLResponse(page, headers={"Cache-Control": "no-store"})
+
+
+@router.post("/team-links", response_class=HTMLResponse)
+def show_team_link(
+    request: Request,
+    core: Core,
+    session: Session,
+    now: Now,
+    staff: Staff,
+    max_uses: Annotated[int, Form(ge=1, le=100)] = 1,
+) -> HTMLResponse:
+    """A link into the employee cohort, as QR and text, for so many people and a day. For a manager's phone."""
+    require_same_site(request)
+    secret = new_secret()
+    url = f"{core.settings.base_url}/pilot/join/{secret}"
+    svg = qr.svg(url, error_correction=qr.ErrorCorrection.M, module_px=6).decode()  # before the transaction begins
+    places.require_manager(session, staff.id, now=now)
+    place = session.get_one(Place, staff.place_id)
+    participants.issue_cohort_link(
+        session,
+        place.organisation_id,
+        max_uses=max_uses,
+        place_id=place.id,
+        expires_at=now + TEAM_LINK_LIFE,
+        secret=secret,
+        now=now,
+    )
+    page = core.renderer.page(
+        "team_link.html",
+        language_for(request, None),
+        brand=views.brand(session, place.organisation_id),
+        place=place,
+        url=url,
+        qr_svg=svg[svg.index("<svg") :],
+        max_uses=max_uses,
         other_lang_url="",
     )
     return HTMLResponse(page, headers={"Cache-Control": "no-store"})

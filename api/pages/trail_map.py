@@ -22,7 +22,6 @@ from campaigns.missions.models import LocalText
 from campaigns.missions.tours import Stop, stops_of, tours_of
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.scans.service import phase_of
 
 router = APIRouter(prefix="/m", tags=["phones"], dependencies=[PUBLIC])
 
@@ -66,7 +65,7 @@ def trail_map(
     tours = sorted(tours_of(session, found.id), key=lambda step: step.position)
     if not tours:
         raise NotFound("This mission has no trail.")
-    phase = phase_of(campaign.state)
+    phase = missions.phase_shown(campaign, person)
     stops = [(step, stops_of(session, found, step, person, phase=phase)) for step in tours]
     if wants_json(request):
         return JSONResponse({"data": [_body(*one) for one in stops]}, headers={"Cache-Control": "no-store"})

@@ -61,6 +61,8 @@ def post_comment(
     phase = missions.require_open(campaign, now=now)
     words = tidy(text)
     idea = open_idea(session, mission, idea_id)
+    if idea.phase != phase:
+        raise NotFound("There is no such idea.")
     step = next((one for one in missions.steps_of(session, mission.id) if one.kind == StepKind.COMMENT), None)
     presence = missions.standing(session, mission, person, phase=phase).presence if step else None
     if step is not None and step.min_presence > 0 and (presence is None or presence < step.min_presence):

@@ -10,8 +10,21 @@ from campaigns.missions.acts import (
     require_open,
     take_part,
 )
+from campaigns.missions.cards import (
+    Presented,
+    check_in_card,
+    confirm_step,
+    find_record,
+    hold_card,
+    holder_of,
+    present,
+    record,
+    recorded_by_place,
+    take_staff_turn,
+)
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
+from campaigns.missions.insiders import LEAST_GROUP, insider_share, verified_acts
 from campaigns.missions.kinds import checked_params, not_later, repeat_of
 from campaigns.missions.merging import hold as hold_for_merge
 from campaigns.missions.merging import merge
@@ -24,11 +37,19 @@ from campaigns.missions.models import (
     Referral,
     ReferralState,
     Repeat,
+    StaffAct,
     Step,
     StepKind,
 )
 from campaigns.missions.online import find_public_code, public_code, require_presence, require_step, share, tell
-from campaigns.missions.people import PERSON_COLUMNS, forget, recognise, recognise_or_join
+from campaigns.missions.people import (
+    PERSON_COLUMNS,
+    forget,
+    phase_shown,
+    recognise,
+    recognise_or_join,
+    state_shown,
+)
 from campaigns.missions.recount import differences, recount
 from campaigns.missions.referrals import (
     Link,
@@ -68,6 +89,7 @@ from campaigns.missions.service import (
 )
 
 __all__ = [
+    "LEAST_GROUP",
     "MODES",
     "PERSON_COLUMNS",
     "CheckedIn",
@@ -79,9 +101,11 @@ __all__ = [
     "Mission",
     "Mode",
     "Phone",
+    "Presented",
     "Referral",
     "ReferralState",
     "Repeat",
+    "StaffAct",
     "Standing",
     "Step",
     "StepKind",
@@ -92,22 +116,28 @@ __all__ = [
     "came_by",
     "change_mission",
     "check_in",
+    "check_in_card",
     "checked_params",
     "claim",
     "code_of",
     "complete",
+    "confirm_step",
     "count",
     "counters",
     "differences",
     "find_inviter",
     "find_mission",
     "find_public_code",
+    "find_record",
     "fold_counters",
     "forget",
     "ground_of",
+    "hold_card",
     "hold_for_merge",
     "hold_membership",
     "hold_people",
+    "holder_of",
+    "insider_share",
     "invite",
     "least_presence",
     "led_to",
@@ -121,9 +151,13 @@ __all__ = [
     "note_completed",
     "note_phone",
     "period_of",
+    "phase_shown",
+    "present",
     "public_code",
     "recognise",
     "recognise_or_join",
+    "record",
+    "recorded_by_place",
     "recount",
     "repeat_of",
     "require_open",
@@ -136,10 +170,13 @@ __all__ = [
     "show_code",
     "standing",
     "start_mission",
+    "state_shown",
     "steps_of",
     "take_part",
+    "take_staff_turn",
     "tell",
     "validate",
+    "verified_acts",
     "verified_of",
     "word_of_mouth",
 ]

@@ -9,6 +9,7 @@ from sqlalchemy import Integer, bindparam, case, cast, exists, func, update
 from sqlalchemy import select as columns
 from sqlmodel import Session, col
 
+from campaigns import planning
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict
 from campaigns.events import record_event
@@ -24,7 +25,7 @@ from campaigns.missions.models import (
     StepCompletion,
 )
 from campaigns.participants import Participant
-from campaigns.planning import Campaign, State
+from campaigns.planning import Campaign, Phase, State
 from campaigns.storage import changed, columns_of, insert_once, is_shared
 
 
@@ -48,8 +49,12 @@ def take_part(
 ) -> bool:
     """Make the person a member of the mission, under its rules in force; whether they were not before.
 
+    In a pilot only people of the team are let in, as many as it has room for (`planning.admit`).
+
     The membership is held until the transaction ends: of two acts of one person the second sees what the first did.
     """
+    if phase == Phase.PILOT:
+        planning.admit(session, mission.campaign_id, person, now=now)
     is_new = insert_once(
         session,
         Membership,
@@ -80,8 +85,8 @@ def hold_membership(session: Session, mission_id: UUID, participant_id: UUID, ph
 def require_open(campaign: Campaign, *, now: datetime) -> str:
     """The phase an act of this campaign belongs to now; Conflict when it takes none, with the reason."""
     state = campaign.state_at(now)
-    if state in (State.DRAFT, State.LIVE):
-        return "draft" if state is State.DRAFT else "live"
+    if state in (State.DRAFT, State.PILOT, State.LIVE):
+        return state.value
     words = {
         State.SCHEDULED: "This campaign has not started yet.",
         State.PAUSED: "This campaign is paused. Come back soon.",

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlmodel import Session, select
 
-from campaigns import scans
+from campaigns import planning, scans
 from campaigns.ids import instant_of
 from campaigns.missions import tours
 from campaigns.missions.acts import StepOutcome, complete, count, period_of, take_part
@@ -23,6 +23,7 @@ from campaigns.missions.models import (
 from campaigns.missions.people import first_person, recognise_or_join
 from campaigns.missions.service import Led, steps_of
 from campaigns.participants import Participant
+from campaigns.planning import Phase
 from campaigns.scans import CheckIn, Position, Receipt, SealedFix
 from campaigns.storage import store
 from campaigns.tokens.directory import Entry
@@ -107,11 +108,11 @@ def check_in(
         rules_version_id=rules_version_id,
         now=now,
     )
-    outcomes = _counted_for(session, mission, steps, person, done, entry, now=now) if mission else []
+    outcomes = counted_for(session, mission, steps, person, done, entry, now=now) if mission else []
     return CheckedIn(done, person, secret, mission, outcomes, False)
 
 
-def _counted_for(
+def counted_for(
     session: Session,
     mission: Mission,
     steps: Sequence[Step],
@@ -123,6 +124,8 @@ def _counted_for(
 ) -> list[StepOutcome]:
     """Make the person a member and complete the steps that the check-in is worth."""
     if done.verdict in _TAKING_PART:
+        if done.phase == Phase.PILOT:
+            planning.require_pilot_place(session, mission.campaign_id, done.place_id)
         take_part(session, mission, person, phase=done.phase, rules_version_id=done.rules_version_id, now=now)
         if done.counted:
             count(session, mission, "check_ins", phase=done.phase)
@@ -164,7 +167,7 @@ def _offline(
         found = tours.advance(session, mission, step, person, done, now=now)
         store(session, StepAnswer, check_in_id=done.id, step_id=step.id, outcome=found.outcome, reason=found.reason)
         return found
-    if step.repeat.isdigit() and not done.counted and done.phase == "live":
+    if step.repeat.isdigit() and not done.counted and done.phase != "draft":
         return StepOutcome(step, "already")  # each of so many times is a visit of its own
     zone = entry.place.time_zone if entry.place else entry.campaign.time_zone
     return complete(
@@ -184,4 +187,6 @@ def _offline(
 def _refusal(step: Step, done: CheckIn) -> StepOutcome | None:
     if done.verdict not in _TAKING_PART:
         return StepOutcome(step, "refused", "not_counted")
+    if step.params.get("possession") and scans.Reason.POSSESSION not in done.reasons.split(","):
+        return StepOutcome(step, "refused", "possession")
     return StepOutcome(step, "refused", "presence") if done.presence < step.min_presence else None

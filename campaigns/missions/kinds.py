@@ -18,6 +18,7 @@ CHOICE_LENGTH = 80  # characters
 EDITABLE_MOST_H = 168  # hours in which a reply may be changed; a day where the step does not say
 QUESTIONS = (StepKind.ANSWER, StepKind.RATE)
 _KNOWN: dict[StepKind, tuple[str, ...]] = {
+    StepKind.SCAN: ("possession",),
     StepKind.VISIT_PLACES: ("n", "places"),
     StepKind.TRAIL: ("places",),
     StepKind.STAFF_VALIDATED: ("places",),
@@ -64,6 +65,13 @@ def checked_params(
     if kind in QUESTIONS:
         return _question(params, repeat, pointer=pointer)
     stored: dict[str, Any] = {}
+    if params.get("possession") is not None:
+        if params["possession"] is not True:
+            raise Invalid(
+                "A step asks for a pack with `true`, or leaves `possession` out.",
+                pointer=f"{pointer}/params/possession",
+            )
+        stored["possession"] = True
     where = f"{pointer}/params/places"
     if params.get("places") is not None:
         stored["places"] = _places(session, organisation_id, params["places"], pointer=where)

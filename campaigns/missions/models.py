@@ -339,6 +339,56 @@ class ExternalAct(Row, table=True):
     acted_at: datetime
 
 
+class Card(SQLModel, table=True):
+    """A paper card and the person it stands for, made by its first act. No act spends it."""
+
+    __tablename__ = "cards"
+
+    token_id: UUID = Field(foreign_key="tokens.id", primary_key=True)
+    participant_id: UUID = Field(foreign_key="participants.id", unique=True)
+    first_used_at: datetime
+
+
+class StaffAct(StrEnum):
+    """What the staff can record for who has no phone. Pledges join with the money."""
+
+    CHECK_IN = "check_in"
+    STEP = "step"
+    VOTE = "vote"
+    IDEA = "idea"
+
+
+class StaffRecord(Row, table=True):
+    """That the staff of a place recorded an act for who has no phone. It names the place, nobody of the staff."""
+
+    __tablename__ = "staff_records"
+    __table_args__ = (
+        UniqueConstraint("place_id", "client_id"),
+        Index("ix_staff_records_campaign_id_place_id", "campaign_id", "place_id"),
+    )
+
+    campaign_id: UUID = Field(foreign_key="campaigns.id")
+    place_id: UUID = Field(foreign_key="places.id")
+    participant_id: UUID = Field(foreign_key="participants.id", index=True)
+    act: str
+    subject_id: UUID | None = Field(default=None, description="the check-in, step or idea; of a vote its round")
+    outcome: str
+    phase: str
+    client_id: str
+    recorded_at: datetime
+
+
+class StaffHour(SQLModel, table=True):
+    """How many acts, and how many votes, a shop's phone recorded in an hour: there is a most. Gone two hours later."""
+
+    __tablename__ = "staff_hours"
+
+    staff_session_id: UUID = Field(primary_key=True, description="sessions reach their term before: no reference")
+    hour: int = Field(primary_key=True)
+    kind: str = Field(primary_key=True, description="`acts` or `votes`")
+    acts: int = 0
+
+
 class MissionCounter(SQLModel, table=True):
     """A mission's running totals of a phase: `participants`, `check_ins`, `completions`, `ideas`, `referrals`, ...
 

@@ -11,6 +11,7 @@ from campaigns.errors import Gone
 from campaigns.missions import referrals
 from campaigns.missions.models import (
     ActCode,
+    Card,
     ExternalAct,
     FriendNaming,
     Membership,
@@ -19,11 +20,12 @@ from campaigns.missions.models import (
     PublicCode,
     Referral,
     Share,
+    StaffRecord,
     StepCompletion,
     Validation,
 )
-from campaigns.participants import Participant
-from campaigns.planning import Campaign
+from campaigns.participants import Cohort, Participant
+from campaigns.planning import Campaign, Phase, State
 from campaigns.scans import CheckIn, Receipt
 from campaigns.storage import hand_over
 
@@ -40,6 +42,8 @@ PERSON_COLUMNS = (
     col(ExternalAct.participant_id),
     col(Referral.referrer_id),
     col(Referral.newcomer_id),
+    col(Card.participant_id),
+    col(StaffRecord.participant_id),
 )
 
 
@@ -89,9 +93,26 @@ def recognise(
     person = participants.recognise(session, cookie, to_act=to_act)
     if person is None or person.organisation_id != campaign.organisation_id:
         return None
+    if person.cohort == Cohort.EMPLOYEE:
+        return person  # who entered the team by its link asked to be known in all of its missions
     if person.campaign_id is not None:
         return person if person.campaign_id == campaign.id else None
     return person if not objected or _has_acted(session, campaign, person) else None
+
+
+def phase_shown(campaign: Campaign, person: Participant | None) -> str:
+    """The phase whose ideas and totals a page shows: the pilot's to its team alone, a draft's as a preview."""
+    if campaign.state == State.PILOT:
+        is_insider = person is not None and person.cohort == Cohort.EMPLOYEE
+        return Phase.PILOT.value if is_insider else Phase.LIVE.value
+    return Phase.DRAFT.value if campaign.state == State.DRAFT else Phase.LIVE.value
+
+
+def state_shown(campaign: Campaign, person: Participant | None, *, now: datetime) -> State:
+    """The state a page shows: a campaign in its pilot has not started for who is not of the team."""
+    state = campaign.state_at(now)
+    is_apart = state is State.PILOT and phase_shown(campaign, person) != Phase.PILOT
+    return State.SCHEDULED if is_apart else state
 
 
 def _has_acted(session: Session, campaign: Campaign, person: Participant) -> bool:

@@ -171,7 +171,7 @@ def _support(session: Session, mission: Mission, step: Step, completion: StepCom
     ).all()
     for act, zone in rows:
         if step.repeat.isdigit():
-            if act.counted or act.phase != "live":
+            if act.counted or act.phase == "draft":
                 return act
         elif period_of(step.repeat, instant_of(act.scan_id), zone or campaign.time_zone) == completion.period:
             return act

@@ -107,10 +107,11 @@ def check_ins_of(
         )
         .order_by(col(CheckIn.checked_in_at), col(CheckIn.id))
     ).all()
-    if phase != "live":
+    if phase == "draft":
         return [act for act, _ in rows]
     visits = columns(col(Visit.token_id), col(Visit.civil_day), col(Visit.check_in_id))
-    found = session.execute(visits.where(col(Visit.participant_id) == participant_id)).all()
+    mine = (col(Visit.participant_id) == participant_id, col(Visit.phase) == phase)
+    found = session.execute(visits.where(*mine)).all()
     counted = {(token_id, day): check_in_id for token_id, day, check_in_id in found}
     kept: list[CheckIn] = []
     for act, zone in rows:

@@ -5,8 +5,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import BigInteger, text
-from sqlmodel import Field, Index, SQLModel
+from sqlmodel import CheckConstraint, Field, Index, SQLModel
 
+from campaigns.audit import Audit
 from campaigns.storage import Row
 
 ERASED = "erased:"  # begins what stands in the place of an erased person's hash: no cookie has it
@@ -101,3 +102,28 @@ class MergedPerson(SQLModel, table=True):
     former_id: UUID = Field(primary_key=True)
     participant_id: UUID = Field(foreign_key="participants.id", index=True)
     merged_at: datetime
+
+
+class CohortLink(Row, table=True):
+    """A link by which people of the team enter the cohort of employees: so many, until it ends or is taken back.
+
+    Only its hash is kept. `place_id`: of one that a manager's phone made.
+    """
+
+    __tablename__ = "cohort_links"
+    __audit__ = Audit("cohort_link", silent=frozenset({"secret_hash", "uses"}))
+    __table_args__ = (CheckConstraint("uses BETWEEN 0 AND max_uses", name="uses"),)
+
+    organisation_id: UUID = Field(foreign_key="organisations.id", index=True)
+    place_id: UUID | None = Field(default=None, foreign_key="places.id", index=True)
+    label: str = ""
+    secret_hash: str = Field(unique=True)
+    max_uses: int
+    uses: int = 0
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None = None
+
+    def is_good(self, now: datetime) -> bool:
+        """Whether somebody can still enter by it."""
+        return self.revoked_at is None and self.expires_at > now and self.uses < self.max_uses

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger
-from sqlmodel import Field, UniqueConstraint
+from sqlmodel import CheckConstraint, Field, SQLModel, UniqueConstraint
 
 from campaigns.audit import Audit
 from campaigns.errors import Conflict
@@ -29,10 +29,19 @@ class State(StrEnum):
     """Where a campaign stands. `scheduled` is a live campaign before its start: shown, never stored."""
 
     DRAFT = "draft"
+    PILOT = "pilot"
     SCHEDULED = "scheduled"
     LIVE = "live"
     PAUSED = "paused"
     ENDED = "ended"
+
+
+class Phase(StrEnum):
+    """What an act belongs to. Trials of a draft and the pilot's acts enter no public figure (I21)."""
+
+    DRAFT = "draft"
+    PILOT = "pilot"
+    LIVE = "live"
 
 
 ALL_KPIS = (
@@ -136,19 +145,27 @@ class Campaign(Row, table=True):
     languages: list[str] = json_column()
     created_at: datetime
     changed_at: datetime = Field(index=True)
+    pilot_started_at: datetime | None = None
     launched_at: datetime | None = None
     ended_at: datetime | None = None
 
     def state_at(self, now: datetime) -> State:
         """The state a visitor meets at that instant, the flight's start and end included."""
         state = State(self.state)
-        if state not in (State.LIVE, State.PAUSED):
+        if state not in (State.LIVE, State.PAUSED, State.PILOT):
             return state
         if self.ends_at is not None and now >= self.ends_at:
             return State.ENDED
         if state is State.LIVE and self.starts_at is not None and now < self.starts_at:
             return State.SCHEDULED
         return state
+
+    def phase_of(self, scanned_at: datetime) -> str:
+        """The phase of a scan that was no trial of a draft: the pilot's, from its start to the launch, else live."""
+        started, launched = self.pilot_started_at, self.launched_at
+        since = started.replace(microsecond=started.microsecond // 1000 * 1000) if started else None  # as scans have it
+        is_pilot = since is not None and scanned_at >= since and (launched is None or scanned_at < launched)
+        return Phase.PILOT.value if is_pilot else Phase.LIVE.value
 
     def require(self, *states: State) -> None:
         """Conflict when it is in another state than these."""
@@ -194,3 +211,58 @@ def target_problem(objective: str, kpi: str, value: float) -> str | None:
     if kpi not in RATES and (value < 1 or value != int(value)):
         return f"{kpi} is a whole number from 1."
     return None
+
+
+class Criterion(StrEnum):
+    """What a pilot can be asked to have shown before the launch. Open cases are a most, the others a least."""
+
+    PEOPLE = "people"
+    VERIFIED_ACTS = "verified_acts"
+    PLACES = "places"
+    VERIFIED_SHARE = "verified_share"
+    OPEN_CASES = "open_cases"
+
+
+class Pilot(Row, table=True):
+    """A campaign's trial by its own people: where, up to how many, and what must be true before the launch.
+
+    `thresholds` maps criteria to their value. `people` counts who took part; the CHECK and the statement that raises it
+    keep it below the ceiling. Declared in the draft, it stays as it is from the start on.
+    """
+
+    __tablename__ = "pilots"
+    __audit__ = Audit("pilot", silent=frozenset({"changed_at", "people"}))
+    __table_args__ = (CheckConstraint("people BETWEEN 0 AND max_people", name="people"),)
+
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    campaign_id: UUID = Field(foreign_key="campaigns.id", unique=True)
+    place_ids: list[str] = json_column()
+    max_people: int
+    thresholds: dict[str, float] = json_column()
+    people: int = 0
+    declared_at: datetime
+
+
+class PilotWaiver(Row, table=True):
+    """A member let a threshold go, and says why. Once a threshold."""
+
+    __tablename__ = "pilot_waivers"
+    __audit__ = Audit("pilot_waiver")
+    __table_args__ = (UniqueConstraint("pilot_id", "criterion"),)
+
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    pilot_id: UUID = Field(foreign_key="pilots.id")
+    criterion: str
+    member_id: UUID = Field(foreign_key="members.id")
+    reason: str
+    waived_at: datetime
+
+
+class PilotPerson(SQLModel, table=True):
+    """That a person takes part in a pilot: each fills one of its places once."""
+
+    __tablename__ = "pilot_people"
+
+    pilot_id: UUID = Field(foreign_key="pilots.id", primary_key=True)
+    participant_id: UUID = Field(foreign_key="participants.id", primary_key=True, index=True)
+    admitted_at: datetime

@@ -15,7 +15,10 @@ from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
 from campaigns.ids import external, parse, uuid7_at
 from campaigns.planning.models import KPIS, Campaign, Objective, State, Target, target_problem
+from campaigns.planning.pilot import PilotFacts, require_declared, require_passed
 from campaigns.storage import find_own, newest
+
+BEFORE_LAUNCH = (State.DRAFT, State.PILOT)
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class LaunchFacts:
     tokens_without_place: int
     places: int
     missions: int
+    pilot: PilotFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def plan_campaign(
 
 def set_targets(session: Session, campaign: Campaign, targets: dict[str, float], *, now: datetime) -> None:
     """Replace a draft's targets. Conflict once they are locked, Invalid for none or an unknown KPI."""
-    if campaign.state != State.DRAFT:
+    if campaign.state not in BEFORE_LAUNCH:
         raise Conflict("Targets are locked since the campaign went live.", code="targets_locked")
     if not targets:
         fitting = ", ".join(KPIS[Objective(campaign.objective)])
@@ -71,7 +75,7 @@ def set_targets(session: Session, campaign: Campaign, targets: dict[str, float],
 
 def change_campaign(session: Session, campaign: Campaign, *, now: datetime, **fields: Any) -> Campaign:
     """Change fields of a campaign; printed codes follow at once. The objective is locked with the targets."""
-    if campaign.state != State.DRAFT and fields.get("objective", campaign.objective) != campaign.objective:
+    if campaign.state not in BEFORE_LAUNCH and fields.get("objective", campaign.objective) != campaign.objective:
         raise Conflict("The objective is locked since the campaign went live.", code="targets_locked")
     for key, value in fields.items():
         setattr(campaign, key, value)
@@ -83,11 +87,15 @@ def change_campaign(session: Session, campaign: Campaign, *, now: datetime, **fi
 
 
 def launch(session: Session, campaign: Campaign, facts: LaunchFacts, *, now: datetime) -> list[ChecklistItem]:
-    """Draft to live: targets lock, and the checklist says what is missing. Invalid when a target does not fit."""
+    """Draft or pilot to live: targets lock, and the checklist says what is missing. Invalid when a target does not fit.
+
+    Conflict (`pilot_unmet`, with the list) while its pilot has not shown what was declared, nor a member waived it.
+    """
+    require_passed(session, campaign.id, facts.pilot)
     for target in list_targets(session, campaign.id):
         if problem := target_problem(campaign.objective, target.kpi, target.value):
             raise Invalid(problem, pointer="/targets", kpis=list(KPIS[Objective(campaign.objective)]))
-    _advance(session, campaign, State.LIVE, of=(State.DRAFT,), event="campaign.launched", now=now)
+    _advance(session, campaign, State.LIVE, of=BEFORE_LAUNCH, event="campaign.launched", now=now)
     campaign.launched_at = now
     for target in list_targets(session, campaign.id):
         target.locked_at = now
@@ -131,6 +139,13 @@ def checklist(campaign: Campaign, facts: LaunchFacts, legal_missing: Sequence[st
     ]
 
 
+def start_pilot(session: Session, campaign: Campaign, *, now: datetime) -> None:
+    """Draft to pilot: its codes count for its own people, apart from all public figures. Conflict without a pilot."""
+    require_declared(session, campaign.id)
+    _advance(session, campaign, State.PILOT, of=(State.DRAFT,), event="campaign.piloted", now=now)
+    campaign.pilot_started_at = now
+
+
 def pause(session: Session, campaign: Campaign, *, now: datetime) -> None:
     """Live to paused: codes explain themselves, nothing counts."""
     _advance(session, campaign, State.PAUSED, of=(State.LIVE,), event="campaign.paused", now=now)
@@ -142,8 +157,10 @@ def resume(session: Session, campaign: Campaign, *, now: datetime) -> None:
 
 
 def end(session: Session, campaign: Campaign, *, now: datetime) -> None:
-    """Live or paused to ended, for good: codes show the outcome and thanks."""
-    _advance(session, campaign, State.ENDED, of=(State.LIVE, State.PAUSED), event="campaign.ended", now=now)
+    """Live, paused or pilot to ended, for good: codes show the outcome and thanks."""
+    _advance(
+        session, campaign, State.ENDED, of=(State.LIVE, State.PAUSED, State.PILOT), event="campaign.ended", now=now
+    )
     campaign.ended_at = now
 
 

@@ -12,12 +12,14 @@ from campaigns import care, clock, community, identity, ids, letters, scans
 from campaigns.missions import Membership, Mission, Step
 from campaigns.missions.models import (
     ActCode,
+    Card,
     ExternalAct,
     FriendNaming,
     MissionPlace,
     PublicCode,
     Referral,
     Share,
+    StaffRecord,
     StepCompletion,
     Validation,
 )
@@ -25,6 +27,7 @@ from campaigns.participants import Participant
 from campaigns.participants.models import MergedPerson, ParticipantKey, RecoveryCode
 from campaigns.places import Place
 from campaigns.planning import Campaign
+from campaigns.planning.models import PilotPerson
 from campaigns.privacy.retention import POSITION_LIFE
 from campaigns.privacy.service import PERSON_LIFE
 from campaigns.scans import CheckIn, Scan
@@ -93,6 +96,9 @@ _FURTHER: dict[str, type[SQLModel]] = {
     "public_codes": PublicCode,
     "shares": Share,
     "external_acts": ExternalAct,
+    "pilots": PilotPerson,
+    "cards": Card,
+    "recorded_by_staff": StaffRecord,
 }
 
 

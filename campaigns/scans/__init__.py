@@ -1,6 +1,14 @@
 """Scans: the log, its verdicts, receipts, positions and check-ins."""
 
-from campaigns.scans.check_ins import BETWEEN_PLACES, check_in, find_check_in, find_void, standing_of, try_till_code
+from campaigns.scans.check_ins import (
+    BETWEEN_PLACES,
+    check_in,
+    find_check_in,
+    find_void,
+    standing_of,
+    try_till_code,
+    witness,
+)
 from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique_visitors
 from campaigns.scans.forgetting import PERSON_COLUMNS, forget, forget_positions
 from campaigns.scans.judge import judge, rejudge
@@ -76,4 +84,5 @@ __all__ = [
     "void",
     "void_of",
     "voids_among",
+    "witness",
 ]

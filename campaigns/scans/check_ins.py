@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from campaigns import clock, ids, places, tokens
 from campaigns.errors import Conflict, Invalid, TooMany
 from campaigns.events import record_event
-from campaigns.participants import Participant
+from campaigns.participants import Cohort, Participant
 from campaigns.places import Place, till
 from campaigns.places.geofence import Geofence
 from campaigns.planning import State
@@ -36,7 +36,7 @@ from campaigns.scans.verdict import (
     judge_further,
     located,
 )
-from campaigns.storage import changed, columns_of, hold, insert_once, upsert
+from campaigns.storage import changed, columns_of, hold, insert_once, store, upsert
 from campaigns.tokens.directory import Entry, Serial
 
 BETWEEN_PLACES = timedelta(minutes=3)  # nobody is counted at two places within it
@@ -116,7 +116,9 @@ def check_in(
     fence = Geofence(best.geofence) if best else Geofence.NONE
     claim = live_windows.claim(session, receipt, entry, person, till_window=till_window, now=now)
     presence = _presence(fence, entry.place, claim.presence, receipt)
-    closed = entry.closed_at(now) is not None or entry.state_at(now) not in (State.LIVE, State.DRAFT)
+    closed = entry.closed_at(now) is not None or entry.state_at(now) not in (State.LIVE, State.DRAFT, State.PILOT)
+    if person.cohort == Cohort.EMPLOYEE:
+        first_reasons = f"{first_reasons},{Reason.INSIDER}"
     if is_voided:
         first_reasons = f"{first_reasons},{Reason.VOIDED}"
     if entry.serial is not None and not (closed or is_voided) and receipt.verdict in _SPENDING:
@@ -124,12 +126,12 @@ def check_in(
     judgement = _judge_check_in(
         first_reasons, receipt, entry.place, best, presence, late=late, closed=closed, spent=claim.is_spent
     )
-    phase = "draft" if judgement.verdict is Verdict.TEST else "live"
+    phase = "draft" if judgement.verdict is Verdict.TEST else entry.campaign.phase_of(receipt.scanned_at)
     at = min(max(occurred_at or now, receipt.scanned_at), now)
     id = ids.uuid7_at(now)
-    earns = phase == "live" and judgement.verdict in EARNING and presence >= least_presence
+    earns = phase != "draft" and judgement.verdict in EARNING and presence >= least_presence
     in_time = is_newcomer or entry.place is None or may_be_here(session, person, entry.place, receipt.scanned_at)
-    counted = earns and in_time and _is_visit(session, person, entry, id, receipt.scanned_at)
+    counted = earns and in_time and _is_visit(session, person, entry, id, receipt.scanned_at, phase)
     values: dict[str, Any] = {
         "id": id,
         "scan_id": receipt.scan_id,
@@ -159,6 +161,67 @@ def standing_of(session: Session, scan_id: UUID) -> tuple[str, bool]:
     """The reasons written with a scan, comma-separated, none while it is on its way; and whether it was checked in."""
     reasons, check_in_id = session.execute(_STANDING, {"scan": scan_id}).one()
     return reasons or "", check_in_id is not None
+
+
+def witness(
+    session: Session,
+    entry: Entry,
+    person: Participant,
+    *,
+    phase: str,
+    presence: int,
+    rules_version_id: UUID | None = None,
+    now: datetime,
+) -> tuple[CheckIn, bool]:
+    """A check-in that the staff of a place record for who has no phone; and whether it is new today.
+
+    It rests on no scan: its scan id is one of the moment, so that windows and proofs take it like any other. Counted as
+    a scan's would be: once a person, code and civil day, and nobody is at two places within three minutes.
+    """
+    assert entry.place is not None  # noqa: S101  # a code that stands in the place of the phone
+    first = _witnessed_today(session, entry, person, phase, now)
+    if first is not None:
+        return first, False
+    id, scan_id = ids.uuid7_at(now), ids.uuid7_at(now)
+    in_time = phase != "draft" and may_be_here(session, person, entry.place, now)
+    values: dict[str, Any] = {
+        "id": id,
+        "scan_id": scan_id,
+        "participant_id": person.id,
+        "campaign_id": entry.campaign.id,
+        "token_id": entry.token_id,
+        "place_id": entry.place.id,
+        "phase": phase,
+        "presence": presence,
+        "geofence": Geofence.NONE.value,
+        "by_till_code": False,
+        "verdict": (Verdict.TEST if phase == "draft" else Verdict.VALID).value,
+        "reasons": "",
+        "counted": in_time and _is_visit(session, person, entry, id, now, phase),
+        "occurred_at": now,
+        "checked_in_at": now,
+        "rules_version_id": rules_version_id,
+        "voided_at": None,
+        "by_staff": True,
+    }
+    store(session, CheckIn, **values)
+    return CheckIn(**values), True
+
+
+def _witnessed_today(session: Session, entry: Entry, person: Participant, phase: str, now: datetime) -> CheckIn | None:
+    assert entry.place is not None  # noqa: S101  # asked above
+    return session.exec(
+        select(CheckIn)
+        .where(
+            CheckIn.participant_id == person.id,
+            CheckIn.campaign_id == entry.campaign.id,
+            CheckIn.place_id == entry.place.id,
+            CheckIn.phase == phase,
+            col(CheckIn.by_staff),
+            CheckIn.checked_in_at >= clock.start_of_day(now, entry.place.time_zone),
+        )
+        .order_by(col(CheckIn.id))
+    ).first()
 
 
 def find_void(session: Session, scan_id: UUID) -> ScanVoid | None:
@@ -241,8 +304,8 @@ def _judge_check_in(
     )
 
 
-def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: UUID, at: datetime) -> bool:
-    """Whether a check-in is the first of this person, token and civil day of the place: the UNIQUE says so."""
+def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: UUID, at: datetime, phase: str) -> bool:
+    """Whether a check-in is the first of this person, token, civil day of the place and phase: the UNIQUE says so."""
     zone = entry.place.time_zone if entry.place else entry.campaign.time_zone
     return insert_once(
         session,
@@ -250,6 +313,7 @@ def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: 
         participant_id=person.id,
         token_id=entry.token_id,
         civil_day=clock.civil_day(at, zone).isoformat(),
+        phase=phase,
         check_in_id=check_in_id,
     )
 

@@ -54,10 +54,14 @@ def totals(
     *,
     since_hour: int | None = None,
     until_hour: int | None = None,
+    phase: str = "live",
 ) -> Figures:
-    """Figures of these tokens over hours counted from 1970, `since` included, `until` not."""
+    """Figures of these tokens over hours counted from 1970, `since` included, `until` not.
+
+    Of a phase: `live` has the public ones.
+    """
     figures = Figures()
-    for row in _sums(session, token_ids, (col(ScanCounter.verdict),), since_hour, until_hour):
+    for row in _sums(session, token_ids, (col(ScanCounter.verdict),), since_hour, until_hour, phase):
         figures.add(row[0], row[1], row[2])
     return figures
 
@@ -118,11 +122,16 @@ def estimate(smallest: Sequence[int]) -> int:
 
 
 def _sums(
-    session: Session, token_ids: TokenIds, columns: Sequence[Any], since_hour: int | None, until_hour: int | None
+    session: Session,
+    token_ids: TokenIds,
+    columns: Sequence[Any],
+    since_hour: int | None,
+    until_hour: int | None,
+    phase: str = "live",
 ) -> Sequence[Any]:
     query = (
         sums(*columns, func.sum(col(ScanCounter.scans)), func.sum(col(ScanCounter.confirmed)))
-        .where(col(ScanCounter.token_id).in_(token_ids), col(ScanCounter.phase) == "live")
+        .where(col(ScanCounter.token_id).in_(token_ids), col(ScanCounter.phase) == phase)
         .group_by(*columns)
     )
     if since_hour is not None:

@@ -132,11 +132,11 @@ class Tally:
         return [(*key, self.writer, number) for key, number in sorted(sums.items())]
 
     def visitors(self, scans: Sequence[ScanRow]) -> list[tuple[str, int, int]]:
-        """(token, day, visitor key) of people's scans that may be among the smallest keys, sorted."""
+        """(token, day, visitor key) of people's live scans that may be among the smallest keys, sorted."""
         seen = {
             (row.token_id, int(row.id[:12], 16) // 86_400_000, row.visitor_key)
             for row in scans
-            if row.token_id is not None and row.verdict not in ("bot", "test")
+            if row.token_id is not None and row.phase == "live" and row.verdict != "bot"
         }
         seen -= self._stored
         return sorted(one for one in seen if one[2] <= self._ceiling.get(one[:2], 1 << 63))

@@ -164,6 +164,11 @@ class CheckIn(Row, table=True):
     checked_in_at: datetime
     rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
     voided_at: datetime | None = None
+    by_staff: bool = Field(
+        default=False,
+        sa_column_kwargs={"server_default": false()},
+        description="recorded by the staff of the place, for who has no phone: its scan id names no scan",
+    )
 
 
 class ScanVoid(SQLModel, table=True):
@@ -188,13 +193,14 @@ class VoidEffect(Row, table=True):
 
 
 class Visit(SQLModel, table=True):
-    """The one counted visit of a person, token and civil day of the place (DOMAIN section 4)."""
+    """The one counted visit of a person, token, civil day of the place and phase (DOMAIN section 4)."""
 
     __tablename__ = "visits"
 
     participant_id: UUID = Field(foreign_key="participants.id", primary_key=True)
     token_id: UUID = Field(primary_key=True)
     civil_day: str = Field(primary_key=True)
+    phase: str = Field(default="live", primary_key=True, sa_column_kwargs={"server_default": "live"})
     check_in_id: UUID
 
 

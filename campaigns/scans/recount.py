@@ -53,7 +53,7 @@ def recount(session: Session) -> list[str]:
         if id in confirmed:
             proven[key] += 1
             known.add(id)
-        if token_id is not None and was not in ("bot", "test"):
+        if token_id is not None and phase == "live" and was != "bot":
             keys[(token_id, at_ms // 86_400_000)].add(visitor_key)
     return [
         *_counter_problems(session, scans, proven, since),
@@ -104,7 +104,9 @@ def _act_problems(session: Session, lost: set[UUID], since: datetime) -> Iterato
         yield f"scan {ids.show('scn', id)} was confirmed but is not in the log"
     missing = session.exec(
         select(CheckIn.scan_id).where(
-            CheckIn.scan_id >= first, ~select(Scan.id).where(Scan.id == CheckIn.scan_id).exists()
+            CheckIn.scan_id >= first,
+            ~col(CheckIn.by_staff),
+            ~select(Scan.id).where(Scan.id == CheckIn.scan_id).exists(),
         )
     ).all()
     for id in missing[:_SHOWN]:

@@ -103,8 +103,8 @@ def to_store(row: ScanRow, proof: Proof) -> ScanRow | TappedScan:
 
 
 def phase_of(state: str | None) -> str:
-    """`draft` acts are tests and enter no figure; the others are `live`."""
-    return "draft" if state == State.DRAFT else "live"
+    """`draft` acts are tests and enter no figure, those of a pilot none that is public; the others are `live`."""
+    return State(state).value if state in (State.DRAFT, State.PILOT) else "live"
 
 
 def confirm(session: Session, receipt: Receipt, *, now: datetime) -> None:

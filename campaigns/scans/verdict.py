@@ -61,6 +61,7 @@ class Reason(StrEnum):
     UID_ONLY = "uid_only"
     EXPIRED_LIVE_CODE = "expired_live_code"
     VOIDED = "voided"
+    INSIDER = "insider"
 
 
 WEIGHTS: dict[str, int] = {
@@ -84,6 +85,7 @@ WEIGHTS: dict[str, int] = {
     Reason.REPLAYED_RECEIPT: 0,
     Reason.UID_ONLY: 0,
     Reason.EXPIRED_LIVE_CODE: 0,
+    Reason.INSIDER: 0,
 }
 # Phones of one model behind one shop's Wi-Fi look like one device until presence 2 tells them apart.
 LIFTED_BY_PRESENCE = (Reason.BURST_SOURCE, Reason.SHARED_DEVICE)
@@ -139,7 +141,7 @@ def judge_request(
         reasons.append(Reason.PREFETCH)
     if state is None:
         reasons.append(Reason.UNKNOWN_CODE)
-    elif state is not State.DRAFT and (closed or state is not State.LIVE):
+    elif state is not State.DRAFT and (closed or state not in (State.LIVE, State.PILOT)):
         reasons.append(Reason.CAMPAIGN_CLOSED)
     if not is_open:
         reasons.append(Reason.CLOSED_HOURS)

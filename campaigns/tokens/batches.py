@@ -20,7 +20,7 @@ from campaigns.places import Place
 from campaigns.planning import Campaign, State
 from campaigns.storage import find_own, insert_many_once, insert_once, newest
 from campaigns.tokens import codes
-from campaigns.tokens.models import Good, Kind, Medium, SerialUse, Token, TokenBatch, TokenState
+from campaigns.tokens.models import Good, Kind, Medium, Purpose, SerialUse, Token, TokenBatch, TokenState
 
 MOST_SERIALS = 100_000  # of a batch
 MOST_STATICS = 5_000  # of a batch
@@ -52,6 +52,7 @@ def issue_serials(
     place: Place | None,
     good: Good = Good.ONCE,
     handed_over: bool = False,
+    purpose: Purpose | None = None,
     label: str | None = None,
     channel: str | None = None,
     now: datetime,
@@ -63,6 +64,8 @@ def issue_serials(
     """
     if not 1 <= count <= MOST_SERIALS:
         raise Invalid(f"A batch has 1 to {MOST_SERIALS:,} codes.", pointer="/count")
+    if purpose is Purpose.CARDS and handed_over:
+        raise Invalid("A card is a person, and proves no presence: leave handed_over out.", pointer="/handed_over")
     if handed_over and place is None:
         raise Invalid("Codes are handed over at a place: give place_id.", pointer="/place_id")
     batch = _open_batch(
@@ -73,8 +76,9 @@ def issue_serials(
         medium=medium,
         place_id=place.id if place else None,
         count=count,
-        good=good,
+        good=None if purpose is Purpose.CARDS else good,
         handed_over=handed_over,
+        purpose=purpose,
         label=label,
         channel=channel,
     )
@@ -145,6 +149,13 @@ def use_serial(session: Session, token_id: UUID, *, good: str, person_id: UUID, 
     if not is_good:
         raise Conflict("This code was used already. It is good once.", code="serial_used")
     return is_first
+
+
+def find_card(session: Session, organisation_id: UUID, code: str) -> Token | None:
+    """The card of an organisation that carries a code; None for any other code."""
+    query = select(Token).join(TokenBatch, col(TokenBatch.id) == Token.batch_id)
+    mine = (Token.code == code, Token.organisation_id == organisation_id, TokenBatch.purpose == Purpose.CARDS.value)
+    return session.exec(query.where(*mine)).first()
 
 
 def batch_by_id(session: Session, organisation_id: UUID, batch_id: UUID) -> TokenBatch:

@@ -52,6 +52,12 @@ class TokenState(StrEnum):
 OPEN_AGAIN = (TokenState.ACTIVE, TokenState.SUSPENDED)  # states that the expiry may overtake
 
 
+class Purpose(StrEnum):
+    """What a batch of serials is for, when not for packs or handing out: paper cards, each of which is a person."""
+
+    CARDS = "cards"
+
+
 class TokenBatch(Row, table=True):
     """Tokens made together. A serial batch says how often each code is good, and whether the shop hands it over."""
 
@@ -69,6 +75,7 @@ class TokenBatch(Row, table=True):
     channel: str | None = None
     good: str | None = Field(default=None, description="of a serial batch")
     handed_over: bool = Field(default=False, description="the shop gives the codes out: having one proves presence")
+    purpose: str | None = Field(default=None, description="`cards`: its codes are never spent, so `good` is empty")
     job_id: UUID | None = Field(default=None, foreign_key="jobs.id", description="of a batch too large to wait for")
     created_at: datetime
 

@@ -21,7 +21,20 @@ from starlette.testclient import TestClient
 from api.app import make_services, prepare, wire
 from api.dependencies import Services
 from api.policies import each_route
-from campaigns import approvals, care, clock, community, identity, ids, jobs, missions, participants, places, tokens
+from campaigns import (
+    approvals,
+    care,
+    clock,
+    community,
+    identity,
+    ids,
+    jobs,
+    missions,
+    participants,
+    places,
+    planning,
+    tokens,
+)
 from campaigns.approvals import ApprovalKind
 from campaigns.care import Alert, AlertKind, ReportKind
 from campaigns.identity import RIGHTS, ApiKey, Role
@@ -192,6 +205,7 @@ BODIES: dict[str, Any] = {
         "media": ["qr"],
         "place_ids": [peer.ids["place_id"]],
     },
+    "POST /v1/cohort-links": lambda peer: {"max_uses": 5, "label": f"{peer.mark} team"},
     "PATCH /v1/tokens/{token_id}": lambda peer: {"label": "by the till"},
     "POST /v1/tokens/{token_id}/replacement": lambda peer: {"label": "new"},
     "POST /v1/tokens/{token_id}/qr.{format}": lambda peer: a_logo(),
@@ -313,6 +327,11 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
     by = community.By(key_id=ids.parse("key", peer.ids["key_id"]))
     community.merge_idea(session, mission, merged, further.id, reason=f"{peer.mark} reason", by=by, now=now)
     separation = "/v1/ideas/{idea_id}/separation idea_id"
+    trial = make_campaign(session, where, name=f"{peer.mark} trial", now=now, live=False)
+    team = planning.PilotPlan([peer.ids["place_id"]], 10, {"people": 5})
+    planning.declare_pilot(session, trial, team, now=now)
+    link, _ = participants.issue_cohort_link(session, peer.id, label=f"{peer.mark} link", now=now)
+    peer.name("/v1/campaigns/{campaign_id}/pilot campaign_id", "cmp", trial.id)
     for parameter, prefix, row in (
         ("campaign_id", "cmp", campaign),
         ("mission_id", "mis", mission),
@@ -325,6 +344,7 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
         ("key_set_id", "tks", tag_keys),
         ("job_id", "job", job),
         ("approval_id", "apr", approval),
+        ("link_id", "col", link),
     ):
         peer.name(parameter, prefix, row.id)
     peer.rows |= {draft.id.hex, token.code}

@@ -306,6 +306,7 @@ def test_no_reading_right_is_enough_to_write_and_what_is_read_needs_one(peers: P
     """The table cannot tell that a route names the wrong right; this much of it can be told."""
     odd = {
         "POST /v1/tokens/{token_id}/qr.{format}",  # draws, and keeps nothing
+        "GET /v1/cohort-links",  # for who may take them back
         "GET /v1/places/{place_id}/staff-sessions",  # for who may end them
         "GET /v1/campaigns/{campaign_id}/kits.zip",  # makes sign-in links
     }

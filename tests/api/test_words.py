@@ -27,7 +27,6 @@ NOT_ON_PAGES = {
     "hosts_in_use",
     "targets_locked",
     "rules_frozen",
-    "rounds_overlap",
     "idempotency_key_reused",
     "still_running",
     "precondition_failed",

@@ -1,6 +1,6 @@
 """Mission counters by writer: acts of two processes no longer wait for one row
 
-Revision: 0027, after 0022
+Revision: 0027, after 0026
 """
 
 from uuid import UUID
@@ -10,7 +10,7 @@ from alembic import op
 from sqlmodel.sql.sqltypes import AutoString
 
 revision = "0027"
-down_revision = "0022"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,167 @@
+"""Acts for people without a phone, recorded by a shop's phone: the same rights, once, witnessed; both databases."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.api.conftest import House
+from tests.api.desk import text_of
+from tests.api.helpers import CAMPAIGN, PLACE, Shop, made, problem, signed_in
+from tests.racing import race
+
+MISSION: dict[str, Any] = {
+    "title": {"fr": "Le banc", "en": "The bench"},
+    "promise": "A bench",
+    "goal": {"metric": "votes", "value": 10},
+    "steps": [
+        {"kind": "scan", "min_presence": 2},
+        {"kind": "staff_validated", "min_presence": 3, "title": "Help at the counter"},
+        {"kind": "idea", "min_presence": 2},
+        {"kind": "vote", "min_presence": 2},
+    ],
+}
+
+
+@pytest.fixture
+def bench(house: House) -> Iterator[tuple[Shop, list[str], httpx2.Client]]:
+    """A shop with an open vote for its visitors, its cards, and a phone that is signed in."""
+    server, now = house.server, datetime.now(UTC)
+    with server.api() as api:
+        place = made(api.post("/v1/places", json=PLACE))["id"]
+        campaign = made(api.post("/v1/campaigns", json=CAMPAIGN))["id"]
+        mission = made(api.post(f"/v1/campaigns/{campaign}/missions", json=MISSION))
+        wanted = {"medium": "qr", "place_id": place}
+        token = made(api.post(f"/v1/campaigns/{campaign}/tokens", json=wanted))
+        cards = {"kind": "serial", "medium": "qr", "count": 20, "purpose": "cards", "label": "Carte"}
+        batch = made(api.post(f"/v1/campaigns/{campaign}/token-batches", json=cards))
+        codes = api.get(f"/v1/token-batches/{batch['id']}/codes.ndjson").text.splitlines()
+        window = {
+            "opens_at": (now - timedelta(hours=1)).isoformat(),
+            "closes_at": (now + timedelta(days=1)).isoformat(),
+        }
+        asked = {"electorate": "visitors", "min_presence": 2, "quota": 2, "totals": "shown"}
+        made(api.post(f"/v1/missions/{mission['id']}/rounds", json=window | asked))
+        assert api.post(f"/v1/campaigns/{campaign}/launch").status_code == 200
+    shop = Shop(server, place, campaign, mission["id"], mission["slug"], token["id"], token["code"])
+    with signed_in(shop) as till:
+        yield shop, [line.partition('"code": "')[2].partition('"')[0] for line in codes], till
+
+
+def record(till: httpx2.Client, code: str, act: str, **fields: Any) -> httpx2.Response:
+    return till.post("/staff/cards", json={"code": code, "act": act, **fields})
+
+
+def test_a_card_has_the_rights_of_a_phone(bench: tuple[Shop, list[str], httpx2.Client]) -> None:
+    shop, codes, till = bench
+    assert len(set(codes)) == 20
+    here = record(till, codes[0], "check_in")
+    assert here.status_code == 201, here.text
+    assert here.json()["outcome"] == "verified"
+    assert record(till, codes[0], "check_in").json() == here.json() | {"outcome": "already"}
+    with shop.server.api() as api:
+        step = next(
+            s for s in api.get(f"/v1/missions/{shop.mission}").json()["steps"] if s["kind"] == "staff_validated"
+        )
+        assert record(till, codes[0], "step", step=step["id"]).json()["outcome"] == "verified"
+        assert record(till, codes[0], "step", step=step["id"]).json()["outcome"] == "already"
+        problem(record(till, codes[0], "idea", text="Pear trees"), 422, "age_missing")
+        idea = record(till, f"{shop.server.url}/T/{codes[0]}", "idea", text="Pear trees", age="15_or_older")
+        assert idea.status_code == 201, idea.text
+        (posted,) = api.get(f"/v1/missions/{shop.mission}/ideas").json()["data"]
+        assert posted["pseudonym"] == here.json()["pseudonym"]
+        vote = record(till, codes[1], "vote", idea=posted["id"], age="15_or_older")
+        assert vote.status_code == 201, vote.text
+        problem(record(till, codes[1], "vote", idea=posted["id"]), 409, "already_voted")
+        problem(record(till, codes[2], "vote", idea=posted["id"], age="under_15"), 403, "under_age")
+        (round,) = api.get(f"/v1/missions/{shop.mission}/rounds").json()["data"]
+        assert round["result"] == {
+            "voters": 1,
+            "votes": 1,
+            "presence": {},
+            "ranking": [{"rank": 1, "idea": posted["id"], "text": "Pear trees", "votes": 1}],
+        }
+        totals = api.get(f"/v1/missions/{shop.mission}").json()["totals"]
+        assert totals == {"check_ins": 2, "participants": 2, "completions": 5, "ideas": 1, "votes": 1}
+        stats = api.get(f"/v1/campaigns/{shop.campaign}/stats").json()
+        assert (stats["scans"]["raw"], stats["check_ins"], stats["staff_recorded"]) == (0, 2, 6)
+        (by_place,) = api.get(f"/v1/campaigns/{shop.campaign}/staff-records").json()["data"]
+        acts = {"check_in": 2, "step": 2, "idea": 1, "vote": 1}
+        assert by_place == {"place_id": shop.place, "acts": acts, "people": None}
+    verified = shop.server.passerelle("verify")
+    assert verified.returncode == 0, verified.stdout
+
+
+def test_one_form_sent_at_once_by_many_counts_once(bench: tuple[Shop, list[str], httpx2.Client]) -> None:
+    shop, codes, till = bench
+
+    def send(number: int) -> Any:
+        answer = record(till, codes[3], "check_in", client_id=f"same-{number % 2}")
+        return answer.status_code, answer.json()["pseudonym"]
+
+    answers = race(6, send)
+    assert {one[0] for one in answers if isinstance(one, tuple)} == {201}, answers
+    assert len({str(one) for one in answers}) == 1, "two tills at once make one person of a card"
+    with shop.server.api() as api:
+        assert api.get(f"/v1/missions/{shop.mission}").json()["totals"]["check_ins"] == 1
+
+
+def test_a_phone_has_a_most_of_votes_an_hour(bench: tuple[Shop, list[str], httpx2.Client]) -> None:
+    shop, codes, till = bench
+    idea = record(till, codes[0], "idea", text="Pear trees", age="15_or_older")
+    assert idea.status_code == 201
+    with shop.server.api() as api:
+        (posted,) = api.get(f"/v1/missions/{shop.mission}/ideas").json()["data"]
+    given = [
+        record(till, code, "vote", idea=posted["id"], age="15_or_older", client_id=f"v-{number}")
+        for number, code in enumerate(codes[:16])
+    ]
+    assert [one.status_code for one in given] == [201] * 15 + [429]
+    assert given[0].json() == record(till, codes[0], "vote", idea=posted["id"], client_id="v-0").json()
+    assert problem(given[15], 429, "staff_limit")
+    assert "retry-after" in given[15].headers
+
+
+def test_what_is_no_card_of_this_place_is_told_and_nothing_is_made(
+    bench: tuple[Shop, list[str], httpx2.Client], shop: Shop
+) -> None:
+    mine, codes, till = bench
+    for typed in ("", "7K3Q", mine.code, "x" * 300, "https://elsewhere.example/T/0000000000000000"):
+        problem(record(till, typed, "check_in"), 404, "unknown_card")
+    with signed_in(shop) as elsewhere:
+        problem(record(elsewhere, codes[0], "check_in"), 409, "place_apart")
+    problem(record(till, codes[0], "step", step=f"stp_{'0' * 32}"), 404)
+    problem(record(till, codes[0], "vote"), 422, "age_missing")
+    with mine.server.api() as api:
+        tokens = api.get(f"/v1/campaigns/{mine.campaign}/tokens?limit=200").json()["data"]
+        card = next(one for one in tokens if one["code"] == codes[4])
+        assert api.post(f"/v1/tokens/{card['id']}/suspension").status_code == 200
+        problem(record(till, codes[4], "check_in"), 410, "card_closed")
+        assert api.get(f"/v1/missions/{mine.mission}").json()["totals"]["participants"] == 0
+        wanted = {"kind": "serial", "medium": "qr", "count": 1, "purpose": "cards", "handed_over": True}
+        problem(api.post(f"/v1/campaigns/{mine.campaign}/token-batches", json=wanted | {"place_id": mine.place}), 422)
+    with mine.server.phone(Accept="application/json") as phone:
+        problem(phone.post("/staff/cards", json={"code": codes[0], "act": "check_in"}), 401)
+
+
+def test_the_page_records_and_loses_nothing_that_was_typed(bench: tuple[Shop, list[str], httpx2.Client]) -> None:
+    shop, codes, till = bench
+    till.headers["Accept"], till.headers["Accept-Language"] = "text/html", "fr"
+    assert "/staff/cards" in till.get("/staff").text
+    grouped = "-".join(codes[5][at : at + 4] for at in range(0, 16, 4)).lower()
+    page = till.get("/staff/cards", params={"code": grouped})
+    assert "Une nouvelle carte" in page.text
+    done = till.post("/staff/cards", data={"code": codes[5], "act": "check_in", "client_id": "f-1"})
+    assert done.status_code == 200, done.text[:300]
+    assert "C’est noté." in text_of(done)
+    words = "Un banc " + "très long " * 60
+    long = till.post("/staff/cards", data={"code": codes[5], "act": "idea", "text": words, "age": "15_or_older"})
+    assert long.status_code == 422
+    assert words.strip() in long.text
+    lost = till.get("/staff/cards", params={"code": "ZZZZ"})
+    assert lost.status_code == 404
+    assert 'value="ZZZZ"' in lost.text
+    with shop.server.api() as api:
+        assert api.get(f"/v1/missions/{shop.mission}").json()["totals"]["check_ins"] == 1
