@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlmodel import Session, select
 
-from campaigns import audit, care, community, missions, participants, reversals, scans, tokens
+from campaigns import audit, care, community, letters, missions, participants, planning, reversals, scans, tokens
 from campaigns.errors import NotFound
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
@@ -24,10 +24,12 @@ from campaigns.scans import CheckIn
 
 # From what others rest on upwards: of what is no visit any more, the missions' turn (with the scans) tells those above.
 MERGES: tuple[Callable[[Session, Merge], None], ...] = (
+    planning.merge_pilots,
     tokens.merge,
     missions.merge,
     community.merge,
     care.merge,
+    letters.merge,
     participants.merge,  # last: nothing else names the newer one
 )
 

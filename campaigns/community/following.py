@@ -12,7 +12,7 @@ from campaigns.community.models import Follow, Idea
 from campaigns.errors import Conflict
 from campaigns.ids import show
 from campaigns.missions import Mission
-from campaigns.participants import Participant
+from campaigns.participants import Merge, Participant
 from campaigns.storage import changed, hand_over, insert_once
 
 PERSON_COLUMNS = (col(Follow.participant_id),)
@@ -58,6 +58,18 @@ def followed_by(session: Session, participant_id: UUID) -> Sequence[tuple[Idea, 
 def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
     """Leave what a person follows to nobody: it stays counted."""
     hand_over(session, PERSON_COLUMNS, participant_id, surrogate)
+
+
+def merge(session: Session, merge: Merge) -> None:
+    """Let the older name follow what the newer one did, each idea once."""
+    older, newer = merge.ids
+    has = select(col(Follow.idea_id)).where(col(Follow.participant_id) == older)
+    twice = (col(Follow.participant_id) == newer, col(Follow.idea_id).in_(has))
+    for idea_id in sorted(session.execute(select(col(Follow.idea_id)).where(*twice)).scalars().all()):
+        gone = delete(Follow).where(col(Follow.participant_id) == newer, col(Follow.idea_id) == idea_id)
+        session.execute(gone.execution_options(synchronize_session=False))
+        _count(session, idea_id, -1)
+    hand_over(session, PERSON_COLUMNS, newer, older)
 
 
 def recount(session: Session) -> list[str]:

@@ -12,6 +12,7 @@ from sqlalchemy import Text, cast, literal, update
 from sqlmodel import Session, col, select
 
 from campaigns.announcements import announce
+from campaigns.community import following, replies
 from campaigns.community.models import (
     Ballot,
     Comment,
@@ -59,6 +60,8 @@ def merge(session: Session, merge: Merge) -> None:
     _merge_texts(session, merge)
     _merge_marks(session, merge)
     _merge_flags(session, merge)
+    following.merge(session, merge)
+    replies.merge(session, merge)
     moves = Moves()
     for mission, _, ballots in _ballots(session, merge):
         secret = merge.ballot_secret(mission.campaign_id)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import Text, cast, delete, func, literal, update
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -22,11 +22,12 @@ from campaigns.community.tally import LEAST_GROUP, shown_groups
 from campaigns.errors import Conflict, Invalid, NotFound, TooMany
 from campaigns.events import record_event
 from campaigns.ids import show, uuid7_at
+from campaigns.last_writes import add_up_last
 from campaigns.missions import Mission, Step, StepKind
 from campaigns.missions.models import CompletionState
-from campaigns.participants import Participant
+from campaigns.participants import Merge, Participant
 from campaigns.planning import Campaign
-from campaigns.storage import add_up_all, changed, insert_once
+from campaigns.storage import changed, hand_over, insert_once
 
 TEXT_LIMIT = 500  # characters
 BEST_MARK = 5
@@ -217,12 +218,31 @@ def forget(session: Session, participant_id: UUID) -> None:
     mine = col(Reply.participant_id) == participant_id
     by = [col(getattr(Reply, name)) for name in _KEY]
     query = columns(*by, func.count()).where(mine, col(Reply.state) != IdeaState.ERASED).group_by(*by).order_by(*by)
-    rows = [
-        {**dict(zip(_KEY, key, strict=True)), "total": 0, "erased": number}
-        for *key, number in session.execute(query).all()
-    ]
-    add_up_all(session, ReplyCounter, _KEY, rows)
+    for *key, number in session.execute(query).all():
+        add_up_last(session, ReplyCounter, dict(zip(_KEY, key, strict=True)), total=0, erased=number)
     session.execute(delete(Reply).where(mine).execution_options(synchronize_session=False))
+
+
+def merge(session: Session, merge: Merge) -> None:
+    """Give the older name what the newer one replied; of two replies to a question in a period the first stands."""
+    older, newer = merge.ids
+    mine = select(Reply).where(col(Reply.participant_id).in_(merge.ids), Reply.state != IdeaState.ERASED)
+    first: dict[tuple[object, ...], Reply] = {}
+    for one in sorted(session.exec(mine).all(), key=lambda reply: (reply.created_at, reply.id)):
+        kept = first.setdefault((one.step_id, one.period, one.phase), one)
+        if kept is not one:
+            one.state = IdeaState.ERASED.value
+            session.add(one)
+            session.flush()
+            key = {"step_id": one.step_id, "phase": one.phase, "value": one.value}
+            add_up_last(session, ReplyCounter, key, total=-1, erased=0)
+            merge.undone["replies"] += 1
+    has = select(Reply.client_id).where(Reply.participant_id == older)
+    twins = (col(Reply.participant_id) == newer, col(Reply.client_id).in_(has))
+    apart = literal("merged-") + cast(col(Reply.id), Text)
+    moved = update(Reply).where(*twins).values(client_id=apart)
+    session.execute(moved.execution_options(synchronize_session=False))
+    hand_over(session, PERSON_COLUMNS, newer, older)
 
 
 def recount(session: Session) -> list[str]:
@@ -284,11 +304,9 @@ def _replace(session: Session, step: Step, before: Reply, *, now: datetime) -> N
 
 
 def _count(session: Session, step: Step, phase: str, moves: dict[int, int], before: Reply | None) -> None:
-    """Move the counters, in one order: two people who change their minds the other way round do not wait in a ring."""
+    """Move the counters, with the last writes."""
     if before is not None:
         moves = {**moves, before.value: moves.get(before.value, 0) - 1}
-    rows = [
-        {"step_id": step.id, "phase": phase, "value": value, "total": number, "erased": 0}
-        for value, number in sorted(moves.items())
-    ]
-    add_up_all(session, ReplyCounter, _KEY, rows)
+    for value, number in moves.items():
+        key = {"step_id": step.id, "phase": phase, "value": value}
+        add_up_last(session, ReplyCounter, key, total=number, erased=0)

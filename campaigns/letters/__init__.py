@@ -9,6 +9,7 @@ from campaigns.letters.contacts import (
     contact_by_link,
     contact_of,
     forget,
+    merge,
     remove,
     stop,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "contact_by_link",
     "contact_of",
     "forget",
+    "merge",
     "remove",
     "stop",
     "untold_rounds",

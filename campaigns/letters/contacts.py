@@ -18,9 +18,9 @@ from campaigns import clock
 from campaigns.errors import Forbidden, Invalid, NotFound, TooMany
 from campaigns.ids import uuid7_at
 from campaigns.letters.models import Contact, Letter, LetterKind, LetterTurn
-from campaigns.participants import Participant
+from campaigns.participants import Merge, Participant
 from campaigns.sealing import Keyring
-from campaigns.storage import changed, hold, store, upsert
+from campaigns.storage import changed, hand_over, hold, store, upsert
 
 CONFIRM_WITHIN = timedelta(hours=24)
 AN_ADDRESS_A_DAY = 3  # confirming letters: whoever types another's address annoys them no more than that
@@ -135,6 +135,22 @@ def remove(session: Session, participant_id: UUID) -> bool:
         gone = delete(table).where(col(table.participant_id) == participant_id)
         number = changed(session, gone.execution_options(synchronize_session=False))
     return number > 0
+
+
+def merge(session: Session, merge: Merge) -> None:
+    """Give the older name the address of the newer one, or keep the better of two: a confirmed one, else its own."""
+    older, newer = merge.ids
+    rows = session.exec(select(Contact).where(col(Contact.participant_id).in_(merge.ids))).all()
+    best_first = sorted(rows, key=lambda one: (one.confirmed_at is None, one.participant_id == newer))
+    for one in best_first[1:]:
+        session.execute(delete(Letter).where(col(Letter.contact_id) == one.id))
+        session.delete(one)
+        session.flush()
+    has = select(Letter.kind, Letter.subject_id).where(Letter.participant_id == older)
+    for kind, subject_id in session.exec(has).all():
+        twin = (Letter.participant_id == newer, Letter.kind == kind, Letter.subject_id == subject_id)
+        session.execute(delete(Letter).where(*twin))  # type: ignore[arg-type]  # expressions
+    hand_over(session, PERSON_COLUMNS, newer, older)
 
 
 def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:

@@ -12,8 +12,10 @@ from sqlmodel import Session, col, or_, select
 
 from campaigns import scans
 from campaigns.missions.acts import complete, count, hold_membership, note_completed
+from campaigns.missions.merging_referrals import merge_referrals, referrals_of
 from campaigns.missions.models import (
     ActCode,
+    Card,
     CompletionState,
     ExternalAct,
     FriendNaming,
@@ -23,6 +25,7 @@ from campaigns.missions.models import (
     PublicCode,
     Repeat,
     Share,
+    StaffRecord,
     Step,
     StepCompletion,
     StepKind,
@@ -35,7 +38,7 @@ from campaigns.participants.merging import REASON, Merge
 from campaigns.scans import CheckIn
 from campaigns.storage import hand_over
 
-_PLAIN = tuple(col(table.participant_id) for table in (ActCode, Validation, ExternalAct))
+_PLAIN = tuple(col(table.participant_id) for table in (ActCode, Validation, ExternalAct, Card, StaffRecord))
 
 
 def hold(session: Session, merge: Merge) -> None:
@@ -46,6 +49,7 @@ def hold(session: Session, merge: Merge) -> None:
     touched = or_(col(FriendNaming.participant_id).in_(merge.ids), col(FriendNaming.friend_id).in_(merge.ids))
     for naming, mission_id in session.exec(named.where(touched)).all():
         keys |= {(mission_id, one, naming.phase) for one in (naming.participant_id, naming.friend_id)}
+    keys |= {(one.mission_id, one.referrer_id, one.phase) for one in referrals_of(session, merge)}
     for mission_id, person_id, phase in sorted(keys):
         hold_membership(session, mission_id, person_id, phase)
     merge.missions = {(mission_id, phase) for mission_id, person_id, phase in keys if person_id in merge.ids}
@@ -60,6 +64,7 @@ def merge(session: Session, merge: Merge) -> None:
     _count_visits(session, merge, visits_before)
     _merge_friends(session, merge)
     _merge_shares(session, merge)
+    merge_referrals(session, merge)
     _merge_places(session, merge)
     _merge_codes(session, merge)
     hand_over(session, _PLAIN, newer, older)

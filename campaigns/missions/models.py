@@ -340,12 +340,12 @@ class ExternalAct(Row, table=True):
 
 
 class Card(SQLModel, table=True):
-    """A paper card and the person it stands for, made by its first act. No act spends it."""
+    """A paper card and the person it stands for, made by its first act. No act spends it; a person may have several."""
 
     __tablename__ = "cards"
 
     token_id: UUID = Field(foreign_key="tokens.id", primary_key=True)
-    participant_id: UUID = Field(foreign_key="participants.id", unique=True)
+    participant_id: UUID = Field(foreign_key="participants.id", index=True)
     first_used_at: datetime
 
 

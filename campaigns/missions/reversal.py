@@ -267,7 +267,15 @@ def _referral(session: Session, referral: Referral, reason: str, *, now: datetim
     session.add(referral)
     session.flush()
     count(session, mission, "referrals", phase=referral.phase, number=-1)
-    effects = [Effect("referral", referral.id)]
+    effects = [Effect("referral", referral.id), *pass_step_on(session, mission, step, referral, reason)]
+    if note_undone(session, mission.id, referral.referrer_id, referral.phase):
+        effects.append(Effect("mission", mission.id))
+    return effects
+
+
+def pass_step_on(session: Session, mission: Mission, step: Step, referral: Referral, reason: str) -> list[Effect]:
+    """Give the step that a referral did to another one of the same referrer that did none so far, or reverse it."""
+    effects = []
     zone = session.get_one(Campaign, mission.campaign_id).time_zone
     for completion in _rest_on(session, [referral.id]):
         spare = referrals.spare(session, referral, completion, step, zone)
@@ -278,8 +286,6 @@ def _referral(session: Session, referral: Referral, reason: str, *, now: datetim
         session.add_all([completion, spare])
         session.flush()
         effects.append(Effect("completion", completion.id, "kept"))
-    if note_undone(session, mission.id, referral.referrer_id, referral.phase):
-        effects.append(Effect("mission", mission.id))
     return effects
 
 

@@ -29,6 +29,7 @@ from campaigns.planning.pilot import (
     waive,
     waivers_of,
 )
+from campaigns.planning.pilot import merge as merge_pilots
 from campaigns.planning.service import (
     BEFORE_LAUNCH,
     ChecklistItem,
@@ -79,6 +80,7 @@ __all__ = [
     "launch",
     "list_campaigns",
     "list_targets",
+    "merge_pilots",
     "pause",
     "pilot_places",
     "plan_campaign",

@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
 from campaigns import audit, places
 from campaigns.announcements import announce
 from campaigns.errors import Conflict, Forbidden, Invalid
 from campaigns.ids import parse, show, uuid7_at
-from campaigns.participants import Cohort, Participant
+from campaigns.participants import Cohort, Merge, Participant
 from campaigns.planning.models import Campaign, Criterion, Pilot, PilotPerson, PilotWaiver, State
 from campaigns.storage import changed, hand_over, insert_once
 
@@ -209,6 +209,21 @@ def waive(
 def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
     """Leave a person's place in a pilot to nobody: it stays taken."""
     hand_over(session, PERSON_COLUMNS, participant_id, surrogate)
+
+
+def merge(session: Session, merge: Merge) -> None:
+    """Give the older name the newer one's place in a pilot; of two the second is free again."""
+    older, newer = merge.ids
+    has = select(PilotPerson.pilot_id).where(PilotPerson.participant_id == older)
+    twice = (col(PilotPerson.participant_id) == newer, col(PilotPerson.pilot_id).in_(has))
+    for pilot_id in sorted(session.exec(select(PilotPerson.pilot_id).where(*twice)).all()):
+        gone = delete(PilotPerson).where(
+            col(PilotPerson.participant_id) == newer, col(PilotPerson.pilot_id) == pilot_id
+        )
+        session.execute(gone.execution_options(synchronize_session=False))
+        free = update(Pilot).where(col(Pilot.id) == pilot_id).values(people=col(Pilot.people) - 1)
+        session.execute(free.execution_options(synchronize_session=False))
+    hand_over(session, PERSON_COLUMNS, newer, older)
 
 
 def _number(value: float | None) -> str:

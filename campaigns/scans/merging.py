@@ -57,6 +57,7 @@ def _merge_visits(session: Session, merge: Merge) -> None:
 
 def _counts(one: _Counted, kept: list[_Counted]) -> bool:
     """Whether a visit counts beside those before it: as at a check-in, `scans.check_ins.may_be_here`."""
+    kept = [other for other in kept if other.visit.phase == one.visit.phase]
     key = (one.visit.token_id, one.visit.civil_day)
     if any((other.visit.token_id, other.visit.civil_day) == key for other in kept):
         return False

@@ -23,8 +23,8 @@ def upgrade() -> None:
         sa.Column("first_used_at", UTCDateTime(), nullable=False),
         *(_reference("cards", one) for one in ("token", "participant")),
         sa.PrimaryKeyConstraint("token_id", name=op.f("pk_cards")),
-        sa.UniqueConstraint("participant_id", name=op.f("uq_cards_participant_id")),
     )
+    op.create_index(op.f("ix_cards_participant_id"), "cards", ["participant_id"])
     op.create_table(
         "staff_records",
         sa.Column("id", sa.Uuid(), nullable=False),
