@@ -1,0 +1,135 @@
+"""Two names of one person in follows, replies, an address, word of mouth, paper cards and a pilot."""
+
+from datetime import timedelta
+
+from sqlmodel import select
+
+from campaigns import letters, missions, participants, planning
+from campaigns.community import Reply
+from campaigns.community.models import Follow
+from campaigns.letters import Contact
+from campaigns.missions import Referral
+from campaigns.missions.models import Card
+from campaigns.participants import Participant
+from campaigns.planning import Campaign
+from campaigns.planning.models import Pilot, PilotPerson
+from campaigns.storage import Database, store
+from tests.booth import open_booth
+from tests.campaigns import test_letters, test_referrals, test_replies
+from tests.campaigns.test_decisions import follow
+from tests.campaigns.test_merging import merge, states
+from tests.factories import NOON
+from tests.scene import Scene, minutes, set_scene
+
+
+def names(scene: Scene) -> tuple[Participant, Participant]:
+    """Two names: the first one is the older."""
+    with scene.database.transaction() as session:
+        organisation = scene.campaign.organisation_id
+        pair = [
+            participants.join(session, organisation, language="fr", now=NOON + timedelta(seconds=one))[0]
+            for one in range(2)
+        ]
+    return pair[0], pair[1]
+
+
+def test_an_idea_followed_under_both_names_has_one_follower(database: Database) -> None:
+    booth = open_booth(database)
+    both, one = booth.idea(), booth.idea()
+    older, newer = names(booth.scene)
+    follow(booth, both, older)
+    follow(booth, both, newer)
+    assert follow(booth, one, newer) == 1
+    merge(database, older, newer)
+    with database.snapshot() as session:
+        assert set(session.exec(select(Follow.idea_id).where(Follow.participant_id == older.id))) == {both, one}
+    assert booth.scene.problems() == []
+
+
+def test_of_two_replies_of_a_period_the_first_stands(database: Database) -> None:
+    scene = set_scene(database, steps=test_replies.STEPS)
+    older, newer = names(scene)
+    test_replies.reply(scene, newer, 1, client_id="same", now=minutes(0))
+    test_replies.reply(scene, older, 2, client_id="same", now=minutes(5))
+    test_replies.reply(scene, newer, 4, 1, now=minutes(6))
+    done = merge(database, older, newer, now=minutes(10))
+    assert done.undone["replies"] == 1
+    assert states(scene, older) == [("reversed", "merged"), ("verified", None), ("verified", None)]
+    assert test_replies.totals(scene) == {1: (1, 0), 4: (1, 0)}
+    with database.snapshot() as session:
+        assert {one.participant_id for one in session.exec(select(Reply))} == {older.id}
+    assert scene.problems() == []
+
+
+def test_the_confirmed_address_stays(database: Database) -> None:
+    booth = open_booth(database)
+    older, newer = names(booth.scene)
+    test_letters.leave(booth, older, "older@verger.example")
+    wanted = test_letters.confirm(booth, test_letters.leave(booth, newer, "newer@verger.example"))
+    merge(database, older, newer)
+    with database.snapshot() as session:
+        (kept,) = session.exec(select(Contact)).all()
+        assert (kept.id, kept.participant_id) == (wanted.id, older.id)
+        assert letters.contact_of(session, older.id) is not None
+
+
+def test_who_brought_themselves_brought_nobody_and_is_brought_once(database: Database) -> None:
+    scene = set_scene(database, steps=test_referrals.STEPS)
+    older, newer = names(scene)
+    her = test_referrals.someone(scene)
+    own = test_referrals.invite(scene, older)
+    hers = test_referrals.invite(scene, her)
+    friend = test_referrals.newcomer(scene)
+    assert test_referrals.come(scene, newer, own) is not None
+    assert test_referrals.come(scene, friend[0], own) is not None
+    test_referrals.visit(scene, friend[1], 2)
+    assert scene.counters()["referrals"] == 1
+    merge(database, older, newer, now=minutes(9))
+    with database.snapshot() as session:
+        (kept,) = session.exec(select(Referral)).all()
+    assert (kept.referrer_id, kept.newcomer_id) == (older.id, friend[0].id)
+    assert test_referrals.come(scene, older, hers) is None  # takes part already
+    assert scene.problems() == []
+
+
+def test_the_step_of_a_referral_that_was_none_goes(database: Database) -> None:
+    scene = set_scene(database, steps=test_referrals.STEPS)
+    her = test_referrals.someone(scene)
+    newer, cookie = test_referrals.newcomer(scene)
+    test_referrals.come(scene, newer, test_referrals.invite(scene, her))
+    test_referrals.visit(scene, cookie, 2)
+    assert test_referrals.points(scene, her) == 5
+    merge(database, her, newer, now=minutes(9))
+    assert scene.counters()["referrals"] == 0
+    assert ("reversed", "merged") in states(scene, min(her, newer, key=lambda one: (one.created_at, one.id)))
+    assert scene.problems() == []
+
+
+def test_two_paper_cards_lead_to_one_person(database: Database) -> None:
+    scene = set_scene(database)
+    older, newer = names(scene)
+    with database.transaction() as session:
+        store(session, Card, token_id=scene.token.id, participant_id=newer.id, first_used_at=NOON)
+    merge(database, older, newer)
+    with database.snapshot() as session:
+        found = missions.holder_of(session, scene.token.id)
+    assert found is not None
+    assert found.id == older.id
+
+
+def test_two_places_in_a_pilot_become_one(database: Database) -> None:
+    scene = set_scene(database, live=False)
+    older, newer = names(scene)
+    assert scene.entry.place is not None
+    with database.transaction() as session:
+        campaign = session.get_one(Campaign, scene.campaign.id)
+        plan = planning.PilotPlan([f"plc_{scene.entry.place.id.hex}"], 10, {"people": 5})
+        planning.declare_pilot(session, campaign, plan, now=NOON)
+        pilot = planning.require_declared(session, campaign.id)
+        for one in (older, newer):
+            store(session, PilotPerson, pilot_id=pilot.id, participant_id=one.id, admitted_at=NOON)
+        pilot.people = 2
+    merge(database, older, newer)
+    with database.snapshot() as session:
+        assert session.get_one(Pilot, pilot.id).people == 1
+        assert session.exec(select(PilotPerson.participant_id)).all() == [older.id]
