@@ -96,7 +96,14 @@ def _served(services: Services) -> Iterator[None]:
 def _fill(console: Console, services: Services, town: Town, seed: int, number: int) -> None:
     """Thirty days of history, behind a progress bar."""
     writer = open_writer(services.database, number, services.clock)
-    history = History(services.database, town, writer, lambda fix: seal_position(services, fix), seed)
+    history = History(
+        services.database,
+        town,
+        writer,
+        lambda fix: seal_position(services, fix),
+        seed,
+        ballot_secret=services.keyring.ballot_secret(town.campaign_id),
+    )
     columns = (TextColumn("Thirty days of history"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("history", total=1.0)
@@ -144,6 +151,8 @@ def _tell(console: Console, services: Services, town: Town) -> None:
     links = (
         ("Shopper page", f"{base}/t/{entry.code}"),
         ("Mission", f"{base}/m/{town.mission_slug}"),
+        ("Trail", f"{base}/m/{town.stories.trail.slug}"),
+        ("Team", f"{base}/pilot/join/{town.stories.team_link}"),
         ("Staff page", f"{base}/staff/sign-in/{secret}"),
         ("Shop screen", f"{base}/staff/screen"),  # once signed in
         ("Console", f"{base}/console/sign-in/{sign_in}"),

@@ -9,17 +9,37 @@ import random
 import threading
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib import resources
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlmodel import select
+from sqlmodel import Session, select
 
-from campaigns import audit, blueprint, clock, community, identity, ids, missions, planning, scans, tokens
+from campaigns import (
+    audit,
+    blueprint,
+    clock,
+    community,
+    demo_stories,
+    identity,
+    ids,
+    missions,
+    participants,
+    planning,
+    scans,
+    tokens,
+)
 from campaigns.blueprint import Blueprint
+from campaigns.demo_stories import Stories
+from campaigns.demo_words import PEOPLE, ROBOTS, idea_text
+from campaigns.errors import CampaignError
 from campaigns.identity import Role
+from campaigns.last_writes import savepoint
+from campaigns.missions import CheckedIn
+from campaigns.participants import Participant
 from campaigns.places import Place, till
 from campaigns.planning import Campaign
 from campaigns.scans import Judgement, Position, ReceiptBook, SealedFix, Verdict
@@ -34,55 +54,6 @@ from campaigns.worker import drain
 BRAND = "Maison Tilleul"
 DAYS = 30
 SCANS = 25_000  # of the whole history, about
-PEOPLE = (
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 "
-    "Mobile/15E148 Safari/604.1",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 "
-    "Mobile/15E148 Safari/604.1",
-    "Mozilla/5.0 (Linux; Android 15; Pixel 8a) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile "
-    "Safari/537.36",
-    "Mozilla/5.0 (Linux; Android 14; SM-A546B) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/27.0 "
-    "Chrome/125.0.0.0 Mobile Safari/537.36",
-    "Mozilla/5.0 (Android 14; Mobile; rv:143.0) Gecko/143.0 Firefox/143.0",
-)
-ROBOTS = (
-    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
-    "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
-    "WhatsApp/2.23.20.0",
-    "python-requests/2.32.3",
-)
-TREES = {
-    "fr": (
-        "Des figuiers le long du mur sud",
-        "Un cerisier par classe",
-        "Des pommiers anciens",
-        "Des framboises à la hauteur des petits",
-        "Des poiriers en espalier",
-        "Un néflier, comme chez ma grand-mère",
-        "Des noisetiers près de la clôture",
-        "Un grand tilleul pour l’ombre",
-        "Des vignes sur la pergola",
-        "Deux pruniers qui se répondent",
-        "Un kaki pour l’hiver",
-        "Des groseilliers entre les arbres",
-    ),
-    "en": ("Plum trees", "Hazelnuts along the fence", "An old pear tree", "A fig by the south wall", "Raspberries"),
-}
-WISHES = {
-    "fr": (
-        "et des bancs en bois pour lire dehors.",
-        "avec une étiquette dessinée par les enfants.",
-        "arrosés à tour de rôle par les élèves.",
-        "et une récolte ouverte au quartier en septembre.",
-        "avec un composteur pour les restes de la cantine.",
-        "et un nichoir fabriqué en classe.",
-        "arrosés par l’eau de pluie du préau.",
-        "pour que les petits voient passer les saisons.",
-        "et un goûter partagé à la première récolte.",
-        "avec un carnet où noter les fleurs et les fruits.",
-    ),
-    "en": ("with a label drawn by the children.", "and a harvest day with the neighbours.", "to read under in June."),
-}
 QR_SHARE = 0.8  # of a shop's scans; the rest are taps
 SILENT = 1  # the first shop's tag: somebody covered it, and the staff page says so
 SILENT_FOR = timedelta(hours=40)
@@ -100,6 +71,7 @@ class Town:
     api_key: str
     entries: list[Entry]  # two a shop, QR then NFC, in the file's order
     began_at: datetime
+    stories: Stories
 
 
 class Seal(Protocol):
@@ -126,12 +98,16 @@ def found_town(database: Database, *, now: datetime) -> Town:
         facts = tokens.launch_facts(session, campaign.id, missions=1)
         planning.launch(session, campaign, facts, now=began_at)
         mission = missions.list_missions(session, campaign.id)[0]
+        demo_stories.plan_vote(session, mission, began_at=began_at, now=now)
+    with database.transaction(author=audit.OPERATOR) as session:
+        shops = {place.external_id: place.model_dump(exclude_none=True) for place in plan.places}
+        stories = demo_stories.tell_stories(session, organisation.id, shops, now)
     with database.snapshot() as session:
         directory = Directory()
         names = [f"counter-{place.external_id}-{medium}" for place in plan.places for medium in ("qr", "nfc")]
         issued = {t.external_id: t.code for t in session.exec(select(Token).where(Token.campaign_id == campaign.id))}
         entries = [entry for name in names if (entry := directory.load(session, issued[name]))]
-    return Town(organisation.id, campaign.id, mission.slug, key, entries, began_at)
+    return Town(organisation.id, campaign.id, mission.slug, key, entries, began_at, stories)
 
 
 @dataclass
@@ -156,6 +132,9 @@ class Sighting:
     position: Position | None = None
     checks_in: bool = False
     gives_idea: bool = False
+    votes: int = 0
+    friends: list[Shopper] | None = None  # who set out together: the last one to check in names the others
+    works: bool = False  # the end of a way of somebody of the team
 
 
 @dataclass
@@ -168,13 +147,19 @@ class History:
     seal: Seal
     seed: int
     scans_wanted: int = SCANS
+    ballot_secret: bytes = b""
     _regulars: list[Shopper] = field(default_factory=list)
+    _ideas: list[UUID] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._until = self.town.began_at
         self._keys = VisitorKeys(lambda day: day.to_bytes(32, "big"))  # nobody real stands behind these keys
         self._book = ReceiptBook(b"the history of the demo".ljust(32, b"."), 0)
+        self._team = [
+            Shopper(PEOPLE[number % len(PEOPLE)], "fr", f"10.9.8.{number}", cookie)
+            for number, cookie in enumerate(self.town.stories.cookies)
+        ]
 
     def days(self, until: datetime) -> Iterator[float]:
         """Write the days up to `until`, oldest first; yields the share done, 0 to 1."""
@@ -208,6 +193,36 @@ class History:
                 is_silent = index == SILENT and at > self._until - SILENT_FOR
                 if at < end - timedelta(minutes=5) and not is_silent:
                     yield from self._visit(entry, at)
+        yield from self._walks(start, end)
+
+    def _walks(self, start: datetime, end: datetime) -> Iterator[Sighting]:
+        """Friends on the trail and the team in its shops, since these began."""
+        stories, chance = self.town.stories, self._random
+        if start < self._until - demo_stories.SINCE:
+            return
+        for _ in range(chance.randrange(2, 5)):
+            pair = [self._newcomer() for _ in range(chance.choice((1, 2, 2)))]
+            yield from self._walk(stories.trail.entries, pair, start, end)
+        for one in chance.sample(self._team, 2):
+            places = chance.sample(stories.team.entries, 2)
+            yield from self._walk(places, [one], start, end, works=True)
+
+    def _walk(
+        self, entries: list[Entry], walkers: list[Shopper], start: datetime, end: datetime, *, works: bool = False
+    ) -> Iterator[Sighting]:
+        for number, stop in enumerate(demo_stories.walk_of(self._random, entries, start)):
+            for late, one in enumerate(walkers):
+                at = stop.at + timedelta(seconds=25 * late)
+                if at > end - timedelta(minutes=5):
+                    return
+                seen = self._sight(stop.entry, at, one, prefetch=False)
+                place = stop.entry.place
+                if place is not None and place.lat is not None and place.lon is not None:
+                    seen.position = _near(self._random, place.lat, place.lon, 20)
+                seen.checks_in, seen.works = True, works and stop.is_last
+                if number == 0 and one is walkers[-1] and len(walkers) > 1:
+                    seen.friends = walkers
+                yield seen
 
     def _visit(self, entry: Entry, at: datetime) -> Iterator[Sighting]:
         chance = self._random
@@ -228,6 +243,10 @@ class History:
         chance = self._random
         if self._regulars and chance.random() < 0.35:
             return chance.choice(self._regulars)
+        return self._newcomer()
+
+    def _newcomer(self) -> Shopper:
+        chance = self._random
         address = f"10.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(256)}"
         return Shopper(chance.choice(PEOPLE), "fr" if chance.random() < 0.85 else "en", address)
 
@@ -240,6 +259,7 @@ class History:
             one.position = _near(chance, place.lat, place.lon, away)
         one.checks_in = chance.random() < 0.095
         one.gives_idea = one.checks_in and chance.random() < 0.12
+        one.votes = chance.choice((0, 1, 1, 2, 3)) if one.checks_in else 0
 
     def _sight(self, entry: Entry, at: datetime, shopper: Shopper, *, prefetch: bool) -> Sighting:
         day = clock.day_of(at)
@@ -293,17 +313,50 @@ class History:
                 if done.secret:
                     one.shopper.cookie = done.secret
                     self._regulars.append(one.shopper)
-                if one.gives_idea and done.mission is not None:
-                    community.post_idea(
-                        session,
-                        done.mission,
-                        session.get_one(Campaign, self.town.campaign_id),
-                        done.person,
-                        text=idea_text(self._random, one.shopper.language),
-                        client_id=one.row.id,
-                        language=one.shopper.language,
-                        now=now + timedelta(minutes=2),
+                self._speak(session, one, done, now)
+                if one.friends:
+                    pair = [self._person(session, one) for one in one.friends]
+                    demo_stories.meet(session, self.town.stories.trail, pair, now + timedelta(seconds=30))
+                if one.works:
+                    demo_stories.work(
+                        session, self.town.stories.team, one.entry, done.person, now + timedelta(minutes=4)
                     )
+
+    def _speak(self, session: Session, one: Sighting, done: CheckedIn, now: datetime) -> None:
+        """What a visit gives the right to: an idea, and votes for those of others."""
+        if done.mission is None:
+            return
+        campaign = session.get_one(Campaign, self.town.campaign_id)
+        for number in range(one.votes if done.check_in.presence and self._ideas else 0):
+            with suppress(CampaignError), savepoint(session):  # before the vote opens, or twice for one idea
+                community.cast_vote(
+                    session,
+                    None,
+                    done.mission,
+                    campaign,
+                    done.person,
+                    idea_id=self._random.choice(self._ideas[-60:]),
+                    client_id=f"{one.row.id}-{number}",
+                    secret=self.ballot_secret,
+                    now=now + timedelta(minutes=1),
+                )
+        if one.gives_idea:
+            posted = community.post_idea(
+                session,
+                done.mission,
+                campaign,
+                done.person,
+                text=idea_text(self._random, one.shopper.language),
+                client_id=one.row.id,
+                language=one.shopper.language,
+                now=now + timedelta(minutes=2),
+            )
+            self._ideas.append(posted.idea.id)
+
+    def _person(self, session: Session, shopper: Shopper) -> Participant:
+        found = participants.recognise(session, shopper.cookie, to_act=True)
+        assert found is not None  # noqa: S101  # who checked in has a cookie
+        return found
 
 
 def live_shoppers(
@@ -338,13 +391,10 @@ def visit_live(chance: random.Random, entry: Entry, phone: Any, slug: str, stopp
     if chance.random() < 0.4 and not stopping.wait(chance.uniform(0.2, 1.0)):
         phone.post(f"/t/{entry.code}/check-in", data=receipt, headers=wants_json)
         if chance.random() < 0.3:
-            idea = {"text": idea_text(chance, "fr"), "client_id": ids.uuid7().hex}
-            phone.post(f"/m/{slug}/ideas", data=idea, headers=wants_json)
-
-
-def idea_text(chance: random.Random, language: str) -> str:
-    """An idea somebody might have."""
-    return f"{chance.choice(TREES[language])} {chance.choice(WISHES[language])}"
+            idea = {"text": idea_text(chance, "fr"), "client_id": ids.uuid7().hex, "age": "15_or_older"}
+            posted = phone.post(f"/m/{slug}/ideas", data=idea, headers=wants_json).json()
+            vote = {"idea": posted.get("id", ""), "client_id": ids.uuid7().hex}
+            phone.post(f"/m/{slug}/votes", data=vote, headers=wants_json)
 
 
 def _weight(index: int) -> float:

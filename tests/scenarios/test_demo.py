@@ -33,7 +33,7 @@ def test_the_demo_shows_the_whole_product_and_its_figures_add_up(tmp_path: Path)
         text = _wait_for(tmp_path / "said.txt", "API key", demo)
         links = dict(re.findall(r"^  (\S.*?)\s{2,}(\S+)$", text, re.M))
         with httpx2.Client(headers={"User-Agent": PHONE, "Accept": "text/html", "Accept-Language": "fr"}) as phone:
-            for name in ("Shopper page", "Mission", "Staff page", "Poster", "API docs"):
+            for name in ("Shopper page", "Mission", "Trail", "Team", "Staff page", "Poster", "API docs"):
                 page = phone.get(links[name])
                 assert page.status_code == 200, name
                 assert "Maison Tilleul" in page.text or name == "API docs"
@@ -77,12 +77,24 @@ def _has_a_believable_history(database: Path) -> None:
         ideas = connection.execute("SELECT count(*) FROM ideas").fetchone()[0]
         fences = dict(connection.execute("SELECT geofence, count(*) FROM scan_positions GROUP BY 1"))
         days = connection.execute("SELECT count(DISTINCT hour / 24) FROM scan_counters").fetchone()[0]
+        votes = connection.execute("SELECT count(*) FROM votes").fetchone()[0]
+        done = dict(
+            connection.execute(
+                "SELECT steps.kind || ' ' || phase, count(*) FROM step_completions "
+                "JOIN steps ON steps.id = step_id WHERE state = 'verified' GROUP BY 1"
+            )
+        )
     connection.close()
     assert 22_000 < sum(verdicts.values()) < 30_000
     assert days >= 30
     assert all(verdicts[name] > 50 for name in ("valid", "bot", "duplicate", "held"))
     assert people > 500
     assert ideas > 100
+    assert votes > 100
+    assert done["trail live"] > 5
+    assert done["bring_friend live"] > 10
+    for kind in ("visit_places", "staff_validated", "external"):
+        assert done[f"{kind} pilot"] > 3, done
     assert fences["inside"] > fences["outside"] > 0
 
 
