@@ -105,7 +105,9 @@ def postgres_database(migrated_postgres: str) -> Iterator[Database]:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        connection.execute(f"TRUNCATE {', '.join(SQLModel.metadata.tables)}")
+        with connection.transaction():  # a tenth of what TRUNCATE of a hundred tables takes
+            connection.execute("SET LOCAL session_replication_role = replica")  # no trigger, no foreign key
+            connection.execute("; ".join(f"DELETE FROM {name}" for name in SQLModel.metadata.tables))
     database = Database(migrated_postgres)
     yield database
     database.close()
