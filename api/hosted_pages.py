@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.exc import OperationalError
@@ -13,6 +13,7 @@ from api.dependencies import Services
 from api.pages import views
 from api.pages.refusals import MESSAGES
 from api.pages.render import Spliced
+from api.pages.ways import spots_of, ways_here
 from campaigns import missions
 from campaigns.planning import State
 from campaigns.tokens.directory import Entry
@@ -113,12 +114,14 @@ class HostedPages:
         with self._core.database.snapshot() as session:
             mission = missions.mission_of(session, entry.campaign.id)
             view = None
+            among = [entry.place.id] if entry.place else None
+            spots = spots_of(session, entry.campaign.id, among=among, now=self._core.clock())
+            shown: dict[str, Any] = {"renderer": renderer, "language": language, "spots": spots}
             if mission is not None:
                 self._keep_url(entry, mission.slug)
                 ideas = views.IDEAS_ON_SCAN_PAGE
-                view = views.mission_view(
-                    session, mission, phase="draft" if state is State.DRAFT else "live", ideas=ideas
-                )
+                phase = "draft" if state is State.DRAFT else "live"  # what a pilot did is shown to its team alone
+                view = views.mission_view(session, mission, phase=phase, ideas=ideas, **shown)
             house = views.house(session, entry.campaign.organisation_id)
         return renderer.spliced(
             "scan.html",
@@ -132,6 +135,7 @@ class HostedPages:
             mission=view,
             accepts_position=entry.place is not None and entry.place.lat is not None,
             accepts_till_code=entry.place is not None,
+            further_ways=ways_here(renderer, language, spots) if entry.place else [],
             outcome="",
             till_error=till_error,
             till_value=till_value,

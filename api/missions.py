@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 from sqlmodel import Session as DbSession
 
 from api import schemas
@@ -29,8 +29,9 @@ class GoalCreate(schemas.Request):
 class StepCreate(schemas.Request):
     """An act. Offline: `scan`, `visit_places`, `trail`, `staff_validated`, `bring_friend`; online: the others.
 
-    `params`: of visit_places `n` and perhaps `places`, of trail `places` in their order, of staff_validated perhaps
-    `places`; places by id or as `ext_...`. `repeat`: once, daily, weekly, or a number of times.
+    `params`: of scan perhaps `possession: true` (the code on a pack is asked for), of visit_places `n` and perhaps
+    `places`, of trail `places` in their order, of staff_validated perhaps `places`; places by id or as `ext_...`.
+    `repeat`: once, daily, weekly, or a number of times.
     """
 
     kind: StepKind
@@ -39,7 +40,7 @@ class StepCreate(schemas.Request):
     repeat: Repeat | Annotated[schemas.Whole, Field(ge=2, le=100)] = Repeat.ONCE
     points: schemas.Whole = Field(0, ge=0, le=1_000_000)
     title: schemas.LocalText | None = None
-    params: dict[schemas.Name, schemas.Whole | schemas.Name | list[schemas.Name]] = Field(
+    params: dict[schemas.Name, StrictBool | schemas.Whole | schemas.Name | list[schemas.Name]] = Field(
         default_factory=dict, max_length=20
     )
 

@@ -57,7 +57,9 @@ def clean_tree(value: Any) -> Any:
     return value
 
 
-TRUTHS = frozenset(("hosted", "returning", "pass_scan_id", "continue_page"))  # of codes: the fields that are yes or no
+TRUTHS = frozenset(
+    ("hosted", "returning", "pass_scan_id", "continue_page", "possession")
+)  # the fields that are yes or no
 
 
 def _a_number(value: Any) -> Any:

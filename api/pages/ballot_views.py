@@ -15,6 +15,7 @@ from api.dependencies import Services
 from api.pages import views
 from api.pages.phone import is_young, onward
 from api.pages.render import Renderer
+from api.pages.ways import spots_of
 from campaigns import clock, community, ids, missions, places
 from campaigns.community import Electorate, Idea, Result, Round
 from campaigns.missions import Mission, Step, StepKind
@@ -136,7 +137,9 @@ def ballot_view(
     missing: list[str] = []
     ways: list[str] = []
     if ballot is None:
-        missing, ways = _missing(core.renderer, session, mission, round, person, secret, language=language, phase=phase)
+        missing, ways = _missing(
+            core.renderer, session, mission, round, person, secret, language=language, phase=phase, now=now
+        )
     return BallotView(
         url=url_of(mission, round),
         state="open" if round.is_open(now) else "over" if round.is_over(now) else "ahead",
@@ -200,6 +203,7 @@ def _missing(
     *,
     language: str,
     phase: str,
+    now: datetime,
 ) -> tuple[list[str], list[str]]:
     """What keeps a person from voting, and every way up; both empty where nothing does."""
     if round.min_presence == 0:
@@ -209,9 +213,13 @@ def _missing(
     )
     if proofs and not community.has_opened(session, round.id, proofs, phase=phase):
         return [], []
-    asked = Step(mission_id=mission.id, position=0, kind=StepKind.VOTE, mode="online", min_presence=round.min_presence)
+    asked = Step(
+        mission_id=mission.id, position=0, kind=StepKind.VOTE, mode="online", min_presence=round.min_presence, params={}
+    )
     nothing = missions.Standing(member=False, presence=None, done={}, check_ins=0)
-    missing, ways = views.still_missing(renderer, language, [asked], nothing)
+    among = [ids.parse("plc", one) for one in round.place_ids] if round.place_ids else None
+    spots = spots_of(session, mission.campaign_id, among=among, now=now)
+    missing, ways = views.still_missing(renderer, language, [asked], nothing, spots)
     if proofs:
         missing = [renderer.word(language, "Your visit opened a ballot already. A new visit opens yours.")]
     elif round.electorate == Electorate.VISITORS:

@@ -31,6 +31,7 @@ from api.pages.phone import (
     onward,
     participant_shown,
 )
+from api.pages.ways import spots_of
 from api.policies import PUBLIC
 from api.problems import status_of
 from campaigns import community, ids, missions, participants
@@ -247,8 +248,9 @@ def _mission_page(
     person = missions.recognise(session, campaign, cookie_of(request, campaign), objected=objected(request))
     phase = missions.phase_shown(campaign, person)
     steps = list(missions.steps_of(session, mission.id))
+    spots = spots_of(session, campaign.id, now=now)
     view, standing = views.person_view(session, mission, person, phase=phase) if person else (None, None)
-    missing, ways = views.still_missing(core.renderer, language, steps, standing) if standing else ([], [])
+    missing, ways = views.still_missing(core.renderer, language, steps, standing, spots) if standing else ([], [])
     presence = standing.presence if standing else None
     acts = step_views.acts(session, core, mission, person, standing, language=language, phase=phase, now=now)
     missing += acts.missing
@@ -258,7 +260,15 @@ def _mission_page(
         **views.house(session, mission.organisation_id),
         rules_url=f"/m/{mission.slug}/rules",
         js=core.renderer.script("shopper.js"),
-        mission=views.mission_view(session, mission, phase=phase, ideas=views.IDEAS_SHOWN),
+        mission=views.mission_view(
+            session,
+            mission,
+            phase=phase,
+            ideas=views.IDEAS_SHOWN,
+            renderer=core.renderer,
+            language=language,
+            spots=spots,
+        ),
         campaign_state=missions.state_shown(campaign, person, now=now).value,
         **ballot_views.of_mission(
             request, core, session, mission, campaign, person, language=language, phase=phase, now=now

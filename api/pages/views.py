@@ -11,11 +11,12 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from api.pages.render import Renderer
+from api.pages.ways import Spot, counts_with, ways_up
 from campaigns import care, clock, community, identity, ids, missions, scans, tokens
 from campaigns.identity import Organisation
 from campaigns.missions import Mission, Standing, Step
 from campaigns.missions.kinds import names_of
-from campaigns.missions.models import LocalText, StepKind
+from campaigns.missions.models import LocalText, Mode, StepKind
 from campaigns.participants import Participant
 from campaigns.places import Place, till
 from campaigns.planning import Campaign
@@ -40,6 +41,7 @@ class StepView:
     places: list[str] = field(default_factory=list)
     n: int = 0
     times: int = 1
+    counts_with: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,17 @@ def _house(found: Organisation) -> dict[str, Any]:
     return {"brand": found.name, "owner": ids.show("org", found.id), "notices": notices}
 
 
-def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) -> MissionView:
-    """A mission for a page; the counters are read, nothing is counted."""
+def mission_view(
+    session: Session,
+    mission: Mission,
+    *,
+    phase: str,
+    ideas: int,
+    renderer: Renderer,
+    language: str,
+    spots: Sequence[Spot],
+) -> MissionView:
+    """A mission for a page; the counters are read, nothing is counted. `spots`: where its steps can be proven."""
     totals = missions.counters(session, mission.id, phase=phase)
     done = totals.get(mission.goal_metric, 0)
     shown = community.list_ideas(session, mission.id, phase=phase, limit=ideas)
@@ -113,7 +124,10 @@ def mission_view(session: Session, mission: Mission, *, phase: str, ideas: int) 
         goal_value=mission.goal_value,
         done=done,
         percent=min(100, done * 100 // mission.goal_value),
-        steps=[_step_view(session, step) for step in missions.steps_of(session, mission.id)],
+        steps=[
+            _step_view(session, step, counts_with(renderer, language, spots, step.min_presence, **_asks(step)))
+            for step in missions.steps_of(session, mission.id)
+        ],
         ideas=[idea_view(idea, name) for idea, name in shown],
         removals=community.removals(totals),
     )
@@ -125,7 +139,11 @@ def idea_view(idea: community.Idea, pseudonym: str) -> IdeaView:
     return IdeaView(ids.show("ide", idea.id), words, pseudonym, idea.hidden_rule, idea.comments)
 
 
-def _step_view(session: Session, step: Step) -> StepView:
+def _asks(step: Step) -> dict[str, bool]:
+    return {"possession": bool(step.params.get("possession"))}
+
+
+def _step_view(session: Session, step: Step, proof: str) -> StepView:
     names = names_of(session, step.places) if step.places else {}
     return StepView(
         step.position,
@@ -136,6 +154,7 @@ def _step_view(session: Session, step: Step) -> StepView:
         [names[id] for id in step.places if id in names],
         step.params.get("n", 0),
         step.times,
+        proof,
     )
 
 
@@ -177,37 +196,41 @@ def verdict_words(renderer: Renderer, language: str, verdict: str, *, counted: b
 
 
 def still_missing(
-    renderer: Renderer, language: str, steps: list[Step], standing: Standing
+    renderer: Renderer, language: str, steps: list[Step], standing: Standing, spots: Sequence[Spot]
 ) -> tuple[list[str], list[str]]:
     """What keeps a person from the open steps, and every other way up, in plain words."""
     missing: list[str] = []
-    needed = 0
+    needed: set[int] = set()
+    possession = False
     best = standing.presence if standing.presence is not None else -1
     for step in steps:
         if step.position in standing.done:
             continue
-        if step.kind == StepKind.SCAN and best >= 0 and best < step.min_presence:
+        if step.params.get("possession"):
+            missing.append("A pack with a code on it: scan it and check in.")
+            possession = True
+        elif step.kind == StepKind.SCAN and best >= 0 and best < step.min_presence:
             missing.append("Your visit has no proof yet that you were in the shop.")
-            needed = max(needed, step.min_presence)
+            needed.add(step.min_presence)
         elif step.kind == StepKind.SCAN and best < 0:
             missing.append("A visit to a shop: scan the code there and check in.")
-            needed = max(needed, step.min_presence)
+            needed.add(step.min_presence)
         elif step.kind == StepKind.IDEA and best < step.min_presence and step.min_presence > 0:
             missing.append("A visit with proof opens the ideas: come to a shop first.")
-            needed = max(needed, step.min_presence)
+            needed.add(step.min_presence)
         elif step.kind == StepKind.VOTE and best < step.min_presence and step.min_presence > 0:
             missing.append("A visit with proof opens the vote: come to a shop first.")
-            needed = max(needed, step.min_presence)
-    ways: list[str] = []
-    if missing:
-        if needed <= 1:
-            ways.append("Scan the code again in the shop and share your position.")
-        if needed <= 2:
-            ways.append("Scan the code again and type the six digits on the shop’s screen.")
-        ways.append("No phone, or it does not work? Ask the staff to help.")
-    return [renderer.word(language, text) for text in dict.fromkeys(missing)], [
-        renderer.word(language, text) for text in ways
-    ]
+            needed.add(step.min_presence)
+        elif step.mode == Mode.ONLINE and best < step.min_presence and step.min_presence > 0:
+            missing.append("A visit with proof opens another step: come to a shop first.")
+            needed.add(step.min_presence)
+        elif step.kind in (StepKind.VISIT_PLACES, StepKind.TRAIL, StepKind.BRING_FRIEND) and step.min_presence > 0:
+            needed.add(step.min_presence)
+    # Every way to any of them: who needs little may take the small one, and is not sent to the till.
+    ways = (
+        ways_up(renderer, language, spots, min(needed, default=0), possession=possession) if needed or missing else []
+    )
+    return [renderer.word(language, text) for text in dict.fromkeys(missing)], ways
 
 
 @dataclass(frozen=True)

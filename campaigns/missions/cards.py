@@ -184,10 +184,10 @@ def check_in_card(
 def confirm_step(
     session: Session, shown: Presented, place: Place, person: Participant, step_id: UUID, *, now: datetime
 ) -> StepOutcome:
-    """Witness a step that the staff confirm. Invalid for a step of another kind, or of another place."""
+    """Witness a step that the staff confirm. NotFound for a step of another kind, Invalid for another place."""
     step = session.get(Step, step_id)
     if step is None or step.mission_id != shown.mission.id or step.kind != StepKind.STAFF_VALIDATED:
-        raise Invalid("Choose a step that the shop confirms.", pointer="/step", code="no_such_step")
+        raise NotFound("There is no such step that the shop confirms.")
     if step.places and place.id not in step.places:
         raise Invalid("This step is done in another place.", code="other_place", pointer="/step")
     phase = require_open(shown.campaign, now=now)

@@ -14,6 +14,7 @@ from campaigns.places import Place
 PLACES_MOST = 50
 TIMES_MOST = 100
 _KNOWN: dict[StepKind, tuple[str, ...]] = {
+    StepKind.SCAN: ("possession",),
     StepKind.VISIT_PLACES: ("n", "places"),
     StepKind.TRAIL: ("places",),
     StepKind.STAFF_VALIDATED: ("places",),
@@ -44,6 +45,13 @@ def checked_params(
     if kind in _ONCE_ONLY and repeat != Repeat.ONCE:
         raise Invalid(f"A step of kind {kind} counts once: a place counts once.", pointer=f"{pointer}/repeat")
     stored: dict[str, Any] = {}
+    if params.get("possession") is not None:
+        if params["possession"] is not True:
+            raise Invalid(
+                "A step asks for a pack with `true`, or leaves `possession` out.",
+                pointer=f"{pointer}/params/possession",
+            )
+        stored["possession"] = True
     where = f"{pointer}/params/places"
     if params.get("places") is not None:
         stored["places"] = _places(session, organisation_id, params["places"], pointer=where)

@@ -15,7 +15,7 @@ import pytest
 from campaigns import verify
 from campaigns.storage import Database
 from tests.api.conftest import House
-from tests.api.helpers import BELLECOUR, Shop, made, owner, problem
+from tests.api.helpers import BELLECOUR, Shop, made, owner, problem, signed_in
 from tests.conftest import Server
 from tests.racing import race
 
@@ -123,7 +123,7 @@ def test_a_form_does_the_same_and_says_what_is_left(server: Server, shop: Shop) 
 
 def test_the_mission_page_says_what_is_missing_and_every_way_up(server: Server, shop: Shop) -> None:
     poll = open_poll(shop, min_presence=1)
-    with server.phone(**PAGE) as phone:
+    with signed_in(shop), server.phone(**PAGE) as phone:
         page = phone.get(f"/m/{poll.slug}").text
         assert "For people who showed that they were in a shop." in page
         assert "A visit with proof opens the vote" in page

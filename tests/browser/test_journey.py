@@ -63,6 +63,8 @@ def test_a_shopper_goes_from_the_poster_to_an_idea(phone: Phone, shop: Shop, lan
 
 def test_refusing_the_position_leaves_the_till_code(phone: Phone, shop: Shop) -> None:
     words = WORDS["fr-FR"]
+    console = phone()
+    sign_in(console, shop)
     page = phone()
     page.goto(shop.scan_url)
     page.get_by_role("button", name=words["share"]).click()
@@ -74,8 +76,6 @@ def test_refusing_the_position_leaves_the_till_code(phone: Phone, shop: Shop) ->
     expect(page.locator("#you + .presence")).to_be_in_viewport()
     expect(page.locator("main")).to_contain_text("saisissez les six chiffres")
 
-    console = phone()
-    sign_in(console, shop)
     page.goto(shop.scan_url)
     page.locator("#till").fill(till_code(console))
     page.locator("#till + button").click()
