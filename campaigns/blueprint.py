@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, field_validator
 from sqlmodel import Session
 
-from campaigns import identity, missions, places, planning, tokens
+from campaigns import identity, ids, missions, places, planning, tokens
 from campaigns.errors import Invalid
 from campaigns.identity import LegalData
 from campaigns.missions import GoalMetric, Mission, Repeat, StepKind, StepPlan
@@ -89,6 +89,14 @@ class MissionPlan(_Plan):
     steps: list[StepFile] = Field(min_length=1, max_length=20)
 
 
+class PilotFile(_Plan):
+    """The pilot of the file: its own people first. `places` is "all" or a list of external ids."""
+
+    places: Literal["all"] | list[ExternalId] = "all"
+    max_people: int = Field(ge=1, le=10_000)
+    thresholds: dict[str, float] = Field(min_length=1, max_length=5)
+
+
 class TokenPlan(_Plan):
     """Tokens of the file: one a place and medium. `places` is "all" or a list of external ids.
 
@@ -126,6 +134,7 @@ class Blueprint(_Plan):
     organisation: LegalData | None = None
     places: list[PlacePlan] = Field(default_factory=list, max_length=2000)
     mission: MissionPlan | None = None
+    pilot: PilotFile | None = None
     tokens: list[TokenPlan] = Field(default_factory=list)
 
     @field_validator("places")
@@ -173,6 +182,8 @@ def apply(
     shops = {one.external_id: _place(session, organisation_id, one, geocode, difference, now) for one in plan.places}
     campaign = _campaign(session, organisation_id, plan, limits, difference, now)
     difference.campaign_id = campaign.id
+    if plan.pilot is not None:
+        _pilot(session, campaign, plan.pilot, shops, difference, now)
     if plan.mission is not None:
         _mission(session, campaign, plan.mission, difference, now)
     for wanted in plan.tokens:
@@ -229,7 +240,9 @@ def _place(
 def _campaign(
     session: Session, organisation_id: UUID, plan: Blueprint, limits: Limits, difference: Difference, now: datetime
 ) -> Campaign:
-    fields = checked(plan.model_dump(exclude={"organisation", "targets", "places", "mission", "tokens"}), limits)
+    fields = checked(
+        plan.model_dump(exclude={"organisation", "targets", "places", "mission", "pilot", "tokens"}), limits
+    )
     targets = {target.kpi: target.value for target in plan.targets}
     found = planning.find_campaign(session, organisation_id, external_id=plan.external_id)
     if found is None:
@@ -243,6 +256,28 @@ def _campaign(
         changes["targets"] = targets
     difference.note(f"campaign {plan.external_id}", changes)
     return found
+
+
+def _pilot(
+    session: Session,
+    campaign: Campaign,
+    plan: PilotFile,
+    shops: dict[str, Place],
+    difference: Difference,
+    now: datetime,
+) -> None:
+    """Declare the pilot. Conflict when the file changes it after it began."""
+    names = list(shops) if plan.places == "all" else plan.places
+    unknown = [name for name in names if name not in shops]
+    if unknown:
+        raise Invalid(f"pilot names places that are not in the file: {', '.join(unknown)}.", pointer="/pilot/places")
+    places_of = sorted(ids.show("plc", shops[name].id) for name in names)
+    wanted: dict[str, Any] = {"place_ids": places_of, "max_people": plan.max_people, "thresholds": plan.thresholds}
+    found = planning.find_pilot(session, campaign.id)
+    changes = None if found is None else _changes(found, wanted)
+    difference.note("pilot", changes)
+    if changes is None or changes:
+        planning.declare_pilot(session, campaign, planning.PilotPlan(**wanted), now=now)
 
 
 def _mission(session: Session, campaign: Campaign, plan: MissionPlan, difference: Difference, now: datetime) -> Mission:

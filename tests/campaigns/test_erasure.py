@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import select as columns
 from sqlmodel import SQLModel, select
 
-from campaigns import community, participants, privacy, worker
+from campaigns import community, ids, missions, participants, planning, privacy, worker
 from campaigns.community import Idea
-from campaigns.errors import CampaignError, Gone
+from campaigns.errors import CampaignError, Conflict, Gone
 from campaigns.missions import Repeat, StepKind, StepPlan
 from campaigns.participants import Participant, pseudonym_of
 from campaigns.privacy.log import Erasure, ErasureLog
@@ -235,10 +235,9 @@ def test_an_act_that_races_an_erasure_is_erased_or_is_a_new_persons(database: Da
 def post_by_cookie(scene: Scene, cookie: str) -> object:
     """An idea as the page posts it: whoever the cookie is, else somebody new."""
     from campaigns import missions
-    from campaigns.planning import Campaign
 
     with scene.database.transaction() as session:
-        campaign = session.get_one(Campaign, scene.campaign.id)
+        campaign = session.get_one(planning.Campaign, scene.campaign.id)
         person, _ = missions.recognise_or_join(session, campaign, cookie, language="fr", now=minutes(21))
         return community.post_idea(
             session,
@@ -281,7 +280,6 @@ def test_postgresql_has_thrown_away_the_rows_of_the_erased_after_a_sweep(postgre
 def test_who_objects_is_another_person_in_each_campaign(database: Database) -> None:
     from campaigns import missions
     from campaigns.identity import Organisation
-    from campaigns.planning import Campaign
     from tests.factories import make_campaign
 
     scene = set_scene(database, steps=STEPS)
@@ -289,7 +287,7 @@ def test_who_objects_is_another_person_in_each_campaign(database: Database) -> N
         organisation = session.get_one(Organisation, scene.campaign.organisation_id)
         second = make_campaign(session, organisation, name="Pommes")
     with database.transaction() as session:
-        first = session.get_one(Campaign, scene.campaign.id)
+        first = session.get_one(planning.Campaign, scene.campaign.id)
         person, cookie = missions.recognise_or_join(session, first, None, language="fr", objected=True, now=NOON)
         assert missions.recognise(session, first, cookie, objected=True) == person
         assert missions.recognise(session, first, cookie) == person, "also when the phone objects no more"
@@ -354,3 +352,24 @@ def test_the_positions_of_before_go_when_somebody_says_that_they_are_under_15(da
     with database.snapshot() as session:
         (position,) = session.exec(select(ScanPosition)).all()
     assert (position.sealed, position.point) == (None, None)
+
+
+def test_who_is_erased_leaves_their_place_in_a_pilot_taken(database: Database) -> None:
+    scene = set_scene(database, live=False, steps=STEPS)
+    place = scene.entry.place
+    assert place is not None
+    with database.transaction() as session:
+        campaign = session.get_one(planning.Campaign, scene.campaign.id)
+        team = planning.PilotPlan([ids.show("plc", place.id)], 1, {"people": 1})
+        planning.declare_pilot(session, campaign, team, now=NOON)
+        planning.start_pilot(session, campaign, now=NOON)
+        link, _ = participants.issue_cohort_link(session, campaign.organisation_id, max_uses=2, now=NOON)
+        owner = campaign.organisation_id
+        people = [participants.join(session, owner, language="fr", now=NOON)[0] for _ in range(2)]
+        first, second = (participants.enter_cohort(session, link, one, now=NOON) for one in people)
+        missions.take_part(session, scene.mission, first, phase="pilot", now=NOON)
+    assert erase(scene, first)
+    with pytest.raises(Conflict) as refused, database.transaction() as session:
+        missions.take_part(session, scene.mission, second, phase="pilot", now=NOON)
+    assert refused.value.code == "pilot_full"
+    assert scene.problems() == []
