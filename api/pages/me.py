@@ -232,8 +232,9 @@ def _followed(held: dict[str, Any], language: str) -> dict[str, Any]:
         one | {"when": _day(one["decided_at"], language), "is_undone": one["state_before"] == "merged"}
         for one in held["changes"]
     ]
+    answers = [one | {"when": _day(one["created_at"], language)} for one in held["answers"]]
     url = f"/m/{held['slug']}/ideas/{held['idea_id']}"
-    return held | {"when": _day(held["followed_at"], language), "url": url, "changes": changes}
+    return held | {"when": _day(held["followed_at"], language), "url": url, "changes": changes, "answers": answers}
 
 
 def _visit(core: Services, act: dict[str, Any], language: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Sending letters from the worker: one at a time, outside any transaction, again after a while when that fails.
 
-A letter is taken under a lock that others skip, and its next try put off; it is sent, then marked. Only who dies between
-sending and marking sends it twice, under the same Message-ID. No address is in any log.
+A letter is taken under a lock that others skip, and its next try put off; it is sent, then marked. Only who dies
+between sending and marking sends it twice, under the same Message-ID. No address is in any log.
 """
 
 import logging

@@ -255,7 +255,8 @@ def _ideas(session: Session, participant_id: UUID) -> list[Record]:
 def _follows(session: Session, participant_id: UUID) -> Iterator[Record]:
     """The ideas a person follows, with what was decided about each since; of a hidden one the words are withheld."""
     followed = community.followed_by(session, participant_id)
-    decided = community.decisions_of(session, [idea.id for idea, *_ in followed])
+    names = [idea.id for idea, *_ in followed]
+    decided, answered = community.decisions_of(session, names), community.answers_of(session, names)
     for idea, mission, since in followed:
         yield {
             "idea_id": ids.show("ide", idea.id),
@@ -268,6 +269,11 @@ def _follows(session: Session, participant_id: UUID) -> Iterator[Record]:
                 one.model_dump(include={"state", "state_before", "reason", "decided_at"})
                 for one in decided.get(idea.id, [])
                 if one.decided_at >= since
+            ],
+            "answers": [
+                one.model_dump(include={"text", "created_at"})
+                for one in answered.get(idea.id, [])
+                if one.created_at >= since
             ],
         }
 

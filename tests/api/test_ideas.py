@@ -89,7 +89,8 @@ def test_an_author_changes_their_words_and_nothing_typed_is_lost(shop: Shop) -> 
         assert "Des &lt;b&gt;poiriers" in closed.text
 
 
-def test_anybody_follows_an_idea_and_their_page_tells_what_became_of_it(shop: Shop) -> None:
+def test_anybody_follows_an_idea_and_their_page_tells_what_became_of_it(desk: Desk) -> None:
+    shop = make_shop(desk.server)
     with (
         shop.server.phone(Accept="application/json") as author,
         shop.server.phone(**PAGE) as phone,
@@ -101,7 +102,12 @@ def test_anybody_follows_an_idea_and_their_page_tells_what_became_of_it(shop: Sh
         assert "1 personne la suit" in text_of(phone.get(followed.headers["location"]))
         assert "Rien de nouveau" in text_of(phone.get("/me"))
         assert api.post(f"/v1/ideas/{idea}/decisions", json={"state": "selected", "reason": WHY}).status_code == 201
-        assert WHY in text_of(phone.get("/me"))
+        with desk.signed_in("moderator") as person:
+            said = person.post(f"/console/moderation/{shop.mission}/{idea}/answer", data={"text": "Nous plantons."})
+            assert said.status_code == 303
+        told = text_of(phone.get("/me"))
+        assert WHY in told
+        assert "Nous plantons." in told
         held = phone.get("/me/export").json()["people"][0]["follows"]
         assert [(one["idea_id"], one["changes"][0]["state"]) for one in held] == [(idea, "selected")]
         left = phone.post(f"/m/{shop.slug}/follows/withdrawal", json={"idea": idea}, headers={"Accept": "*/*"})

@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 from sqlmodel import select
 
-from campaigns import community, identity, letters, participants, privacy, worker
+from campaigns import care, community, identity, letters, participants, privacy, worker
+from campaigns.care.models import Case, Speaker
 from campaigns.community import Rule, SubjectKind
 from campaigns.errors import Forbidden, Invalid, NotFound, TooMany
 from campaigns.identity import RIGHTS, Role
@@ -17,6 +18,7 @@ from campaigns.letters.contacts import link_secret, tidy_address
 from campaigns.letters.sending import Mailer, deliver, tell_results
 from campaigns.letters.words import words_of
 from campaigns.participants import Participant
+from campaigns.planning import Campaign
 from campaigns.sealing import Keyring
 from campaigns.storage import Database
 from tests.booth import Booth, open_booth
@@ -268,6 +270,35 @@ def test_the_address_is_sealed_and_gone_with_its_person_and_by_the_clock(databas
         assert session.exec(select(Contact)).all() == []
         assert session.exec(select(Letter)).all() == []
     assert booth.scene.problems() == []
+
+
+def test_who_told_the_shop_something_hears_of_each_answer(database: Database) -> None:
+    booth, box = open_booth(database), Box()
+    person = booth.somebody()
+    with_address(booth, person)
+    told: dict[str, Any] = {"text": "The tree leans", "client_id": "t-1", "language": "fr", "sender_key": 1}
+    with database.transaction() as session:
+        campaign = session.get_one(Campaign, booth.scene.campaign.id)
+        case = care.open_case(
+            session, campaign, mission_id=None, place=None, person=person, now=minutes(1), **told
+        ).case
+    for number, speaker in enumerate((Speaker.SHOP, Speaker.BRAND), 2):
+        with database.transaction() as session:
+            found = session.get_one(Case, case.id)
+            care.answer(session, found, text="We mend it", speaker=speaker, now=minutes(number))
+        booth.scene.drain(now=minutes(number))
+        assert box.empty(database, minutes(number)) == ["La Halle a répondu à votre demande"]
+    secret = care.secret_of(KEYRING.derive("case-link"), case.id)
+    assert f"/cases/{case.reference}/{secret}?lang=fr" in box.letters[1].get_content()
+
+
+def test_who_turns_out_to_be_under_fifteen_has_no_address_any_more(database: Database) -> None:
+    booth = open_booth(database)
+    with_address(booth, booth.author)
+    with database.erasing() as session:
+        privacy.declare_young(session, booth.author, now=minutes(2))
+    with database.snapshot() as session:
+        assert session.exec(select(Contact)).all() == []
 
 
 def test_an_answer_under_a_hidden_idea_is_not_told(database: Database) -> None:
