@@ -210,7 +210,7 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "steps": [one | {"when": _day(one["completed_at"], language)} for one in held["steps"]],
         "ideas": [_idea(session, one, language) for one in held["ideas"]],
         "follows": [_followed(one, language) for one in held["follows"]],
-        "votes": [one["idea"] for one in held["votes"] if one["state"] == "cast"],
+        "votes": [one for one in held["votes"] if one["state"] == "cast"],
         "comments": [one | {"when": _day(one["created_at"], language)} for one in held["comments"]],
         "address": held["contact"][0]["address"] if held["contact"] else "",
         "is_confirmed": bool(held["contact"] and held["contact"][0]["confirmed_at"]),

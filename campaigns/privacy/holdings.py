@@ -287,11 +287,12 @@ def _votes(session: Session, person: Participant, ballot_secret: BallotSecret) -
     )
     for campaign_id in sorted(set(session.exec(joined).all())):
         voter = community.voter_of(ballot_secret(campaign_id), person.id)
-        for vote, text in community.votes_of(session, voter):
+        for vote, idea in community.votes_of(session, voter):
             yield {
                 "round_id": ids.show("rnd", vote.round_id),
                 "idea_id": ids.show("ide", vote.idea_id),
-                "idea": text,
+                "idea": "" if idea.hidden_rule else idea.text,
+                "hidden_rule": idea.hidden_rule,
                 "state": vote.state,
                 "presence": vote.presence,
                 "hour": clock.instant_of_hour(vote.cast_hour),
