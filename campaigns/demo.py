@@ -19,6 +19,7 @@ from sqlmodel import select
 
 from campaigns import audit, blueprint, clock, community, identity, ids, missions, planning, scans, tokens
 from campaigns.blueprint import Blueprint
+from campaigns.community import By, IdeaState
 from campaigns.identity import Role
 from campaigns.places import Place, till
 from campaigns.planning import Campaign
@@ -86,6 +87,18 @@ WISHES = {
 QR_SHARE = 0.8  # of a shop's scans; the rest are taps
 SILENT = 1  # the first shop's tag: somebody covered it, and the staff page says so
 SILENT_FOR = timedelta(hours=40)
+_REASONS = {
+    IdeaState.SHORTLISTED: "L’école a la place, et les élèves l’ont choisie parmi dix.",
+    IdeaState.SELECTED: "Le jardinier de la ville dit oui.",
+    IdeaState.NOT_SELECTED: "Le sol y est trop sec.",
+    IdeaState.FUNDED: "Les premières 1 000 visites la paient.",
+}
+_LISTED = IdeaState.SHORTLISTED
+_FATES = (
+    (_LISTED, IdeaState.SELECTED, IdeaState.FUNDED),
+    (_LISTED, IdeaState.NOT_SELECTED),
+    (_LISTED,),
+)  # the oldest ideas
 _CHUNK = 500  # rows of one transaction: bulk work makes nobody wait
 _POPULARITY = (1.6, 1.3, 1.5, 1.1, 1.2, 0.7, 0.9, 0.6, 0.8, 1.0, 1.1, 0.9)
 
@@ -185,6 +198,7 @@ class History:
             self._write_day(start, min(start + timedelta(days=1), until))
             day += 1
             yield min(1.0, day / total)
+        self._tell_fates(until)
 
     def _write_day(self, start: datetime, end: datetime) -> None:
         seen = sorted(self._sightings(start, end), key=lambda one: one.at)
@@ -196,6 +210,17 @@ class History:
             self._act(chunk)
         while drain(self.database, now=end).is_full:
             pass
+
+    def _tell_fates(self, until: datetime) -> None:
+        """What became of the first ideas, in the last days."""
+        with self.database.transaction(author=audit.OPERATOR) as session:
+            by = By(key_id=identity.key_by_secret(session, self.town.api_key, now=until).id)
+            mission = missions.mission_by_name(session, self.town.mission_slug)
+            oldest = community.list_ideas(session, mission.id, limit=1000)[::-1]
+            for (idea, _), fate in zip(oldest, _FATES, strict=False):
+                for number, state in enumerate(fate):
+                    at = until - timedelta(days=len(fate) - number)
+                    community.decide(session, mission, idea, state, reason=_REASONS[state], by=by, now=at)
 
     def _sightings(self, start: datetime, end: datetime) -> Iterator[Sighting]:
         chance = self._random
