@@ -87,18 +87,10 @@ WISHES = {
 QR_SHARE = 0.8  # of a shop's scans; the rest are taps
 SILENT = 1  # the first shop's tag: somebody covered it, and the staff page says so
 SILENT_FOR = timedelta(hours=40)
-_REASONS = {
-    IdeaState.SHORTLISTED: "L’école a la place, et les élèves l’ont choisie parmi dix.",
-    IdeaState.SELECTED: "Le jardinier de la ville dit oui.",
-    IdeaState.NOT_SELECTED: "Le sol y est trop sec.",
-    IdeaState.FUNDED: "Les premières 1 000 visites la paient.",
-}
-_LISTED = IdeaState.SHORTLISTED
-_FATES = (
-    (_LISTED, IdeaState.SELECTED, IdeaState.FUNDED),
-    (_LISTED, IdeaState.NOT_SELECTED),
-    (_LISTED,),
-)  # the oldest ideas
+_FATES = (  # of the oldest ideas, and why
+    (IdeaState.SELECTED, "L’école a la place, et le jardinier de la ville dit oui."),
+    (IdeaState.NOT_SELECTED, "Le sol y est trop sec."),
+)
 _CHUNK = 500  # rows of one transaction: bulk work makes nobody wait
 _POPULARITY = (1.6, 1.3, 1.5, 1.1, 1.2, 0.7, 0.9, 0.6, 0.8, 1.0, 1.1, 0.9)
 
@@ -212,15 +204,14 @@ class History:
             pass
 
     def _tell_fates(self, until: datetime) -> None:
-        """What became of the first ideas, in the last days."""
+        """What became of the oldest ideas, a day ago."""
         with self.database.transaction(author=audit.OPERATOR) as session:
             by = By(key_id=identity.key_by_secret(session, self.town.api_key, now=until).id)
             mission = missions.mission_by_name(session, self.town.mission_slug)
             oldest = community.list_ideas(session, mission.id, limit=1000)[::-1]
-            for (idea, _), fate in zip(oldest, _FATES, strict=False):
-                for number, state in enumerate(fate):
-                    at = until - timedelta(days=len(fate) - number)
-                    community.decide(session, mission, idea, state, reason=_REASONS[state], by=by, now=at)
+            for (idea, _), (state, why) in zip(oldest, _FATES, strict=False):
+                at = until - timedelta(days=1)
+                community.decide(session, mission, idea, state, reason=why, by=by, now=at)
 
     def _sightings(self, start: datetime, end: datetime) -> Iterator[Sighting]:
         chance = self._random
