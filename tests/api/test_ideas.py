@@ -183,7 +183,7 @@ def test_the_ballot_has_what_takes_votes_and_no_hidden_words(desk: Desk) -> None
             assert "Des figuiers" not in mine + others
             fields = {"act": "hide", "rule": "private_data", "reason": "Une voisine"}
             assert person.post(f"/console/moderation/{shop.mission}/{idea}", data=fields).status_code == 303
-        pages = [f"/m/{shop.slug}", f"/m/{shop.slug}/ideas/{into}", f"/m/{shop.slug}/ideas/{idea}", ballot, "/me"]
+        pages = [f"/m/{shop.slug}", f"/m/{shop.slug}/ideas/{into}", f"/m/{shop.slug}/ideas/{idea}", ballot, "/me", "/me/export"]
         for path in pages:
             assert "Zwetschgen" not in phone.get(path).text, path
         with desk.server.api() as api:
