@@ -183,8 +183,8 @@ def test_the_ballot_has_what_takes_votes_and_no_hidden_words(desk: Desk) -> None
             assert "Des figuiers" not in mine + others
             fields = {"act": "hide", "rule": "private_data", "reason": "Une voisine"}
             assert person.post(f"/console/moderation/{shop.mission}/{idea}", data=fields).status_code == 303
-        pages = [f"/m/{shop.slug}", f"/m/{shop.slug}/ideas/{into}", f"/m/{shop.slug}/ideas/{idea}", ballot, "/me", "/me/export"]
-        for path in pages:
+        page = f"/m/{shop.slug}"
+        for path in (page, f"{page}/ideas/{into}", f"{page}/ideas/{idea}", ballot, "/me", "/me/export"):
             assert "Zwetschgen" not in phone.get(path).text, path
         with desk.server.api() as api:
             assert api.patch(f"/v1/rounds/{round}", json={"closes_at": "2026-11-30T00:00:00Z"}).status_code == 200
