@@ -147,7 +147,6 @@ _ROUTERS = (
     front,
     report,
     acts,
-    ballots,
     invitations,
     replies,
     trail_map,

@@ -33,6 +33,7 @@ from campaigns import (
     tokens,
 )
 from campaigns.blueprint import Blueprint
+from campaigns.community import By, IdeaState
 from campaigns.demo_stories import Stories
 from campaigns.demo_words import PEOPLE, ROBOTS, idea_text
 from campaigns.errors import CampaignError
@@ -57,6 +58,10 @@ SCANS = 25_000  # of the whole history, about
 QR_SHARE = 0.8  # of a shop's scans; the rest are taps
 SILENT = 1  # the first shop's tag: somebody covered it, and the staff page says so
 SILENT_FOR = timedelta(hours=40)
+_FATES = (  # of the oldest ideas, and why
+    (IdeaState.SELECTED, "L’école a la place, et le jardinier de la ville dit oui."),
+    (IdeaState.NOT_SELECTED, "Le sol y est trop sec."),
+)
 _CHUNK = 500  # rows of one transaction: bulk work makes nobody wait
 _POPULARITY = (1.6, 1.3, 1.5, 1.1, 1.2, 0.7, 0.9, 0.6, 0.8, 1.0, 1.1, 0.9)
 
@@ -170,6 +175,7 @@ class History:
             self._write_day(start, min(start + timedelta(days=1), until))
             day += 1
             yield min(1.0, day / total)
+        self._tell_fates(until)
 
     def _write_day(self, start: datetime, end: datetime) -> None:
         seen = sorted(self._sightings(start, end), key=lambda one: one.at)
@@ -181,6 +187,16 @@ class History:
             self._act(chunk)
         while drain(self.database, now=end).is_full:
             pass
+
+    def _tell_fates(self, until: datetime) -> None:
+        """What became of the oldest ideas, a day ago."""
+        with self.database.transaction(author=audit.OPERATOR) as session:
+            by = By(key_id=identity.key_by_secret(session, self.town.api_key, now=until).id)
+            mission = missions.mission_by_name(session, self.town.mission_slug)
+            oldest = community.list_ideas(session, mission.id, limit=1000)[::-1]
+            for (idea, _), (state, why) in zip(oldest, _FATES, strict=False):
+                at = until - timedelta(days=1)
+                community.decide(session, mission, idea, state, reason=why, by=by, now=at)
 
     def _sightings(self, start: datetime, end: datetime) -> Iterator[Sighting]:
         chance = self._random

@@ -197,6 +197,7 @@ class Worker:
     def __init__(self, database: Database, clock: Callable[[], datetime], mailer: Mailer | None = None) -> None:
         self._id = uuid7()
         self._mailer = mailer
+        self._sender: threading.Thread | None = None
         self._database = database
         self._clock = clock
         self._stopping = threading.Event()
@@ -211,6 +212,8 @@ class Worker:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=15)
+        if self._sender is not None:
+            self._sender.join(timeout=2)  # a mail server that hangs keeps nobody from stopping
 
     def stop_soon(self) -> None:
         """Ask the loop to end after its round; safe in a signal handler."""
@@ -220,7 +223,8 @@ class Worker:
         """Rounds until stopped; a failed round is logged and tried again."""
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
         if self._mailer is not None:
-            threading.Thread(target=self._send, args=(self._mailer,), name="letters", daemon=True).start()
+            self._sender = threading.Thread(target=self._send, args=(self._mailer,), name="letters", daemon=True)
+            self._sender.start()
         while not self._stopping.is_set():
             pause_s = ROUND_S
             try:

@@ -97,7 +97,7 @@ def of_mission(
     last = community.last_round(session, mission.id, now=now)
     ballot = None
     if round is not None:
-        ideas = community.list_ideas(session, mission.id, phase=phase, limit=views.IDEAS_SHOWN)
+        ideas = ideas_of_ballot(core, session, mission, round, person, phase=phase, limit=views.IDEAS_SHOWN)
         ballot = ballot_view(
             core, session, mission, campaign, round, person, language=language, phase=phase, now=now, ideas=ideas
         )
@@ -107,6 +107,23 @@ def of_mission(
         "vote_opens": moment(ahead.opens_at, campaign, language) if ahead else "",
         "result_url": onward(request, url_of(mission, last)) if last else "",
     }
+
+
+def ideas_of_ballot(
+    core: Services,
+    session: Session,
+    mission: Mission,
+    round: Round,
+    person: Participant | None,
+    *,
+    phase: str,
+    before: UUID | None = None,
+    limit: int,
+) -> Sequence[tuple[Idea, str]]:
+    """The ideas on a round's ballot, newest first: those that take votes, and those this person voted for."""
+    secret = core.keyring.ballot_secret(mission.campaign_id)
+    mine = community.voted_ideas(session, round.id, community.voter_of(secret, person.id)) if person else set()
+    return community.list_ideas(session, mission.id, phase=phase, votable_or=mine, before=before, limit=limit)
 
 
 def form_of(request: Request, mission: Mission, round: Round, person: Participant | None) -> VoteForm:
@@ -201,8 +218,7 @@ def _choices(
     phase: str,
     shown: bool,
 ) -> list[Choice]:
-    there = [(idea, name) for idea, name in ideas if idea.is_votable or idea.id in mine]
-    votes = community.votes_of_ideas(session, round.id, [idea.id for idea, _ in there], phase=phase) if shown else {}
+    votes = community.votes_of_ideas(session, round.id, [idea.id for idea, _ in ideas], phase=phase) if shown else {}
     return [
         Choice(
             id=ids.show("ide", idea.id),
@@ -213,7 +229,7 @@ def _choices(
             hidden_rule=idea.hidden_rule,
             merged_url=f"/m/{mission.slug}/ideas/{ids.show('ide', idea.id)}" if idea.merged_into_id else "",
         )
-        for idea, name in there
+        for idea, name in ideas
     ]
 
 

@@ -281,7 +281,9 @@ def _round_page(
     rows = (
         []
         if is_over
-        else community.list_ideas(session, mission.id, phase=phase, before=before(cursor), limit=IDEAS_A_PAGE + 1)
+        else ballot_views.ideas_of_ballot(
+            core, session, mission, round, person, phase=phase, before=before(cursor), limit=IDEAS_A_PAGE + 1
+        )
     )
     ballot = ballot_views.ballot_view(
         core,

@@ -107,20 +107,28 @@ def page(
         url=f"/m/{found.slug}",
         idea=views.idea_view(idea, name),
         og=open_graph.of_idea(core, found, idea.id, "" if idea.hidden_rule else idea.text, language),
+        **_forms(typed, idea, is_edit=bool(edit_problem)),
         can_write=state in ("live", "draft", "pilot") and not idea.hidden_rule and not young,
         asks_age=person is None or person.age_declared_at is None,
-        age=str(typed.get("age", "")),
         flag_url=f"/m/{found.slug}/flags/new?lang={language}&",
         just=just,
         problem=problem,
         edit_problem=edit_problem,
-        text="" if edit_problem else str(typed.get("text", "")),
-        edit_text=str(typed.get("text", "")) if edit_problem else idea.text,
-        client_id=str(typed.get("client_id", "")) or str(uuid4()),
-        text_limit=TEXT_LIMIT,
         other_lang_url=f"/m/{found.slug}/ideas/{idea_name}?lang={'en' if language == 'fr' else 'fr'}",
     )
     return HTMLResponse(html, headers={"Cache-Control": "no-store"})
+
+
+def _forms(typed: dict[str, Any], idea: Idea, *, is_edit: bool) -> dict[str, Any]:
+    """What stands in the forms of a comment and of the author's edit: what was typed, in the one that was refused."""
+    text = str(typed.get("text", ""))
+    return {
+        "age": str(typed.get("age", "")),
+        "text": "" if is_edit else text,
+        "edit_text": text if is_edit else idea.text,
+        "client_id": str(typed.get("client_id", "")) or str(uuid4()),
+        "text_limit": TEXT_LIMIT,
+    }
 
 
 def _urls(idea: str) -> dict[str, str]:

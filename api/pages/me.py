@@ -211,7 +211,7 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "steps": [one | {"when": _day(one["completed_at"], language)} for one in held["steps"]],
         "ideas": [_idea(session, one, language) for one in held["ideas"]],
         "follows": [_followed(one, language) for one in held["follows"]],
-        "votes": [one["idea"] for one in held["votes"] if one["state"] == "cast"],
+        "votes": [one for one in held["votes"] if one["state"] == "cast"],
         "comments": [one | {"when": _day(one["created_at"], language)} for one in held["comments"]],
         "address": held["contact"][0]["address"] if held["contact"] else "",
         "is_confirmed": bool(held["contact"] and held["contact"][0]["confirmed_at"]),
@@ -234,8 +234,9 @@ def _followed(held: dict[str, Any], language: str) -> dict[str, Any]:
         one | {"when": _day(one["decided_at"], language), "is_undone": one["state_before"] == "merged"}
         for one in held["changes"]
     ]
+    answers = [one | {"when": _day(one["created_at"], language)} for one in held["answers"]]
     url = f"/m/{held['slug']}/ideas/{held['idea_id']}"
-    return held | {"when": _day(held["followed_at"], language), "url": url, "changes": changes}
+    return held | {"when": _day(held["followed_at"], language), "url": url, "changes": changes, "answers": answers}
 
 
 def _visit(core: Services, act: dict[str, Any], language: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from campaigns.community.ballots import (
 )
 from campaigns.community.comments import (
     Said,
+    answers_of,
     comments_of,
     comments_on,
     idea_shown,
@@ -171,6 +172,7 @@ __all__ = [
     "Vote",
     "VoteState",
     "Waiting",
+    "answers_of",
     "author_of_act",
     "cast_vote",
     "change_round",

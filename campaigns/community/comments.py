@@ -1,6 +1,6 @@
 """Comments on ideas: published at once, answered officially by members, and whether they were useful."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -139,6 +139,16 @@ def comments_on(session: Session, idea_id: UUID, *, limit: int) -> Sequence[tupl
         .limit(limit)
     )
     return [(comment, name) for comment, name in session.execute(query)]
+
+
+def answers_of(session: Session, idea_ids: Iterable[UUID]) -> dict[UUID, list[Comment]]:
+    """The official answers to each of these ideas that are not hidden, the newest first."""
+    found: dict[UUID, list[Comment]] = {}
+    official = select(Comment).where(col(Comment.idea_id).in_(list(idea_ids)), col(Comment.member_id).is_not(None))
+    shown = official.where(col(Comment.state).not_in(_CLOSED)).order_by(col(Comment.id).desc())
+    for one in session.exec(shown):
+        found.setdefault(one.idea_id, []).append(one)
+    return found
 
 
 def comments_of(session: Session, participant_id: UUID) -> Sequence[Comment]:

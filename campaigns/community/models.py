@@ -53,10 +53,6 @@ class Idea(Row, table=True):
     merged_into_id: UUID | None = Field(default=None, foreign_key="ideas.id", index=True)
     followers: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
-    @property
-    def is_votable(self) -> bool:
-        return self.state in VOTABLE
-
 
 class Decision(Row, table=True):
     """What a member or a key made of an idea, and the reason everybody reads. The table only grows."""

@@ -1,17 +1,17 @@
 """Ideas: posting one completes its step in the same transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Text, cast, func, literal, update
+from sqlalchemy import Text, cast, func, literal, or_, update
 from sqlmodel import Session, col, select
 
 from campaigns import missions
 from campaigns.announcements import announce
 from campaigns.community import comments, decisions, following, limits, moderation, replies, tally
-from campaigns.community.models import Comment, Flag, Idea, IdeaState, Round, VoteCounter
+from campaigns.community.models import VOTABLE, Comment, Flag, Idea, IdeaState, Round, VoteCounter
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
@@ -188,12 +188,14 @@ def list_ideas(
     *,
     phase: str = "live",
     state: str | None = None,
+    votable_or: Collection[UUID] | None = None,
     before: UUID | None = None,
     limit: int,
 ) -> Sequence[tuple[Idea, str]]:
     """Ideas with their author's pseudonym, newest first. Both are empty where the author took theirs back.
 
-    Hidden ones are among them, with their words: who shows them to the public withholds these.
+    Hidden ones are among them, with their words: who shows them to the public withholds these. With `votable_or` only
+    those that take votes, and these: the ones a person voted for.
     """
     query = (
         select(Idea, Participant.pseudonym)
@@ -202,6 +204,8 @@ def list_ideas(
     )
     if state is not None:
         query = query.where(Idea.state == state)
+    if votable_or is not None:
+        query = query.where(or_(col(Idea.state).in_(VOTABLE), col(Idea.id).in_(votable_or)))
     if before is not None:
         query = query.where(Idea.id < before)
     return [(idea, name) for idea, name in session.exec(query.order_by(col(Idea.id).desc()).limit(limit)).all()]

@@ -98,10 +98,10 @@ def votes_by_round(session: Session, idea: Idea) -> list[tuple[Round, int]]:
     return [(round, votes) for round, votes in session.execute(query.order_by(col(Round.opens_at)))]
 
 
-def votes_of(session: Session, voter: str) -> list[tuple[Vote, str]]:
-    """A voter's votes with the words of their ideas, those taken back too; for the voter alone."""
-    query = select(Vote, col(Idea.text)).join(Idea, col(Idea.id) == Vote.idea_id).where(col(Vote.voter) == voter)
-    return [(vote, text) for vote, text in session.execute(query.order_by(col(Vote.line)))]
+def votes_of(session: Session, voter: str) -> list[tuple[Vote, Idea]]:
+    """A voter's votes with their ideas, those taken back too; for the voter alone."""
+    query = select(Vote, Idea).join(Idea, col(Idea.id) == Vote.idea_id).where(col(Vote.voter) == voter)
+    return [(vote, idea) for vote, idea in session.execute(query.order_by(col(Vote.line)))]
 
 
 def result_of(session: Session, round: Round, *, phase: str, limit: int) -> Result:

@@ -53,7 +53,7 @@ def write_answers(
     said = (
         select(col(Case.id), col(CaseMessage.id), col(Case.participant_id))
         .join(Case, col(Case.id) == col(CaseMessage.case_id))
-        .where(col(Case.id).in_(case_ids), col(CaseMessage.speaker) == Speaker.SHOP)
+        .where(col(Case.id).in_(case_ids), col(CaseMessage.speaker) != Speaker.PERSON)
         .where(col(Case.participant_id).is_not(None))
         .order_by(col(CaseMessage.id))
     )

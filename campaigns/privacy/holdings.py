@@ -290,7 +290,8 @@ def _ideas(session: Session, participant_id: UUID) -> list[Record]:
 def _follows(session: Session, participant_id: UUID) -> Iterator[Record]:
     """The ideas a person follows, with what was decided about each since; of a hidden one the words are withheld."""
     followed = community.followed_by(session, participant_id)
-    decided = community.decisions_of(session, [idea.id for idea, *_ in followed])
+    names = [idea.id for idea, *_ in followed]
+    decided, answered = community.decisions_of(session, names), community.answers_of(session, names)
     for idea, mission, since in followed:
         yield {
             "idea_id": ids.show("ide", idea.id),
@@ -304,6 +305,11 @@ def _follows(session: Session, participant_id: UUID) -> Iterator[Record]:
                 for one in decided.get(idea.id, [])
                 if one.decided_at >= since
             ],
+            "answers": [
+                one.model_dump(include={"text", "created_at"})
+                for one in answered.get(idea.id, [])
+                if one.created_at >= since
+            ],
         }
 
 
@@ -316,11 +322,12 @@ def _votes(session: Session, person: Participant, ballot_secret: BallotSecret) -
     )
     for campaign_id in sorted(set(session.exec(joined).all())):
         voter = community.voter_of(ballot_secret(campaign_id), person.id)
-        for vote, text in community.votes_of(session, voter):
+        for vote, idea in community.votes_of(session, voter):
             yield {
                 "round_id": ids.show("rnd", vote.round_id),
                 "idea_id": ids.show("ide", vote.idea_id),
-                "idea": text,
+                "idea": "" if idea.hidden_rule else idea.text,
+                "hidden_rule": idea.hidden_rule,
                 "state": vote.state,
                 "presence": vote.presence,
                 "hour": clock.instant_of_hour(vote.cast_hour),

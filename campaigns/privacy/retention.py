@@ -85,9 +85,21 @@ _TOGETHER = "with its participant"
 _NAMELESS = "with the mission: it names nobody, erased or not"
 
 
-def _has_letters(c: Any) -> ColumnElement[bool]:
+def _post(table: str, keeps: str, term: str, age: str, before: Cutoff | None = None, only: Any | None = None) -> Rule:
+    return Rule(table, Kind.CONTACT, keeps, term, _of(age), before=before, only=only)
+
+
+_A_DAY = _ago(CONFIRM_WITHIN)
+
+
+def _is_confirming(c: Any) -> ColumnElement[bool]:
+    return c.kind == "confirm"  # type: ignore[no-any-return]  # a column
+
+
+def _is_idle(c: Any) -> ColumnElement[bool]:
+    """Addresses nobody confirmed, once their letters are gone: those go first."""
     letters = SQLModel.metadata.tables["letters"]
-    return exists().where(letters.c.contact_id == c.id)
+    return and_(c.confirmed_at.is_(None), not_(exists().where(letters.c.contact_id == c.id)))
 
 
 def _closing_of(case_id: Any) -> Any:
@@ -207,39 +219,15 @@ RULES: tuple[Rule, ...] = (
     _act("shares", "that a mission was shared on a day", "shared_at"),
     _act("external_acts", "an act another system told of, by its id", "acted_at"),
     _act("ideas", "an idea; its words go with its participant", "created_at"),
-    Rule(
-        "letters",
-        Kind.CONTACT,
-        "that a letter was sent, of which kind",
-        "30 days",
-        _of("made_at"),
-        before=_ago(LETTER_LIFE),
+    _post("letters", "that a letter was sent, of which kind", "30 days", "made_at", _ago(LETTER_LIFE)),
+    _post(
+        "letters", "that an address was to be confirmed", "24 hours", "made_at", _ago(CONFIRM_WITHIN), _is_confirming
     ),
-    Rule(
-        "letters",
-        Kind.CONTACT,
-        "that an address was to be confirmed",
-        "24 hours",
-        _of("made_at"),
-        before=_ago(CONFIRM_WITHIN),
-        only=lambda c: c.kind == "confirm",
+    _post(
+        "contacts", "an e-mail address not confirmed, encrypted", "24 hours", "asked_at", _ago(CONFIRM_WITHIN), _is_idle
     ),
-    Rule(
-        "contacts",
-        Kind.CONTACT,
-        "an e-mail address that was not confirmed, encrypted",
-        "24 hours",
-        _of("asked_at"),
-        before=_ago(CONFIRM_WITHIN),
-        only=lambda c: and_(c.confirmed_at.is_(None), not_(_has_letters(c))),
-    ),
-    Rule(
-        "contacts",
-        Kind.CONTACT,
-        "an e-mail address that was confirmed, encrypted",
-        "until its person takes it away, or with them",
-        _of("asked_at"),
-        only=lambda c: c.confirmed_at.is_not(None),
+    _post(
+        "contacts", "a confirmed e-mail address, encrypted", "until its person takes it away, or with them", "asked_at"
     ),
     Rule(
         "letter_turns",

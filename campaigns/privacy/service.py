@@ -66,8 +66,9 @@ def replay(session: Session, erasures: Sequence[Erasure], *, now: datetime) -> i
 
 
 def declare_young(session: Session, person: Participant, *, now: datetime) -> Participant:
-    """Keep that a person is under 15: the precise positions they shared before go."""
+    """Keep that a person is under 15: the precise positions they shared before go, and the address they left."""
     scans.forget_positions(session, person.id)
+    letters.remove(session, person.id)
     return participants.declare_age(session, person, is_under_15=True, now=now)
 
 

@@ -89,7 +89,8 @@ def test_an_author_changes_their_words_and_nothing_typed_is_lost(shop: Shop) -> 
         assert "Des &lt;b&gt;poiriers" in closed.text
 
 
-def test_anybody_follows_an_idea_and_their_page_tells_what_became_of_it(shop: Shop) -> None:
+def test_anybody_follows_an_idea_and_their_page_tells_what_became_of_it(desk: Desk) -> None:
+    shop = make_shop(desk.server)
     with (
         shop.server.phone(Accept="application/json") as author,
         shop.server.phone(**PAGE) as phone,
@@ -101,7 +102,12 @@ def test_anybody_follows_an_idea_and_their_page_tells_what_became_of_it(shop: Sh
         assert "1 personne la suit" in text_of(phone.get(followed.headers["location"]))
         assert "Rien de nouveau" in text_of(phone.get("/me"))
         assert api.post(f"/v1/ideas/{idea}/decisions", json={"state": "selected", "reason": WHY}).status_code == 201
-        assert WHY in text_of(phone.get("/me"))
+        with desk.signed_in("moderator") as person:
+            said = person.post(f"/console/moderation/{shop.mission}/{idea}/answer", data={"text": "Nous plantons."})
+            assert said.status_code == 303
+        told = text_of(phone.get("/me"))
+        assert WHY in told
+        assert "Nous plantons." in told
         held = phone.get("/me/export").json()["people"][0]["follows"]
         assert [(one["idea_id"], one["changes"][0]["state"]) for one in held] == [(idea, "selected")]
         left = phone.post(f"/m/{shop.slug}/follows/withdrawal", json={"idea": idea}, headers={"Accept": "*/*"})
@@ -153,18 +159,38 @@ def test_a_member_decides_nothing_of_another_organisation(desk: Desk, shop: Shop
         assert person.post(f"/console/ideas/{idea}", data=fields).status_code == 404
 
 
-def test_hidden_words_are_in_no_ballot_follow_or_story(desk: Desk) -> None:
+def test_the_ballot_has_what_takes_votes_and_no_hidden_words(desk: Desk) -> None:
     shop = make_shop(desk.server)
     with shop.server.phone(Accept="application/json") as author, shop.server.phone(**PAGE) as phone:
-        idea, into = give(shop, author, "Zwetschgen"), give(shop, author, "Des poires")
+        idea, into, decided = (give(shop, author, text) for text in ("Zwetschgen", "Des poires", "Des figuiers"))
+        window = {"opens_at": "2026-01-01T00:00:00Z", "closes_at": "2099-01-01T00:00:00Z"}
+        with desk.server.api() as api:
+            round = api.post(f"/v1/missions/{shop.mission}/rounds", json=window).json()["id"]
+        ballot = f"/m/{shop.slug}/rounds/{round}"
+        assert phone.post(f"/m/{shop.slug}/votes", json={"idea": idea}, headers=JSON).status_code == 201
         assert phone.post(f"/m/{shop.slug}/follows", data={"idea": idea}).status_code == 303
         with desk.signed_in("owner") as person:
-            merged = person.post(f"/console/ideas/{idea}", data={"act": "merge", "into": into, "reason": WHY})
-            assert merged.status_code == 303
+            for name, fields in (
+                (decided, {"act": "decide", "state": "selected"}),
+                (idea, {"act": "merge", "into": into}),
+            ):
+                assert person.post(f"/console/ideas/{name}", data={**fields, "reason": WHY}).status_code == 303
+            mine, others = text_of(phone.get(ballot)), text_of(author.get(ballot, headers=PAGE))
+            assert "Zwetschgen" in mine, "who voted for it may take the vote back"
+            assert "votre voix reste ici" in mine
+            assert "Des poires" in others
+            assert "Zwetschgen" not in others
+            assert "Des figuiers" not in mine + others
             fields = {"act": "hide", "rule": "private_data", "reason": "Une voisine"}
             assert person.post(f"/console/moderation/{shop.mission}/{idea}", data=fields).status_code == 303
-        for path in (f"/m/{shop.slug}", f"/m/{shop.slug}/ideas/{into}", f"/m/{shop.slug}/ideas/{idea}", "/me"):
+        page = f"/m/{shop.slug}"
+        for path in (page, f"{page}/ideas/{into}", f"{page}/ideas/{idea}", ballot, "/me", "/me/export"):
             assert "Zwetschgen" not in phone.get(path).text, path
+        with desk.server.api() as api:
+            assert api.patch(f"/v1/rounds/{round}", json={"closes_at": "2026-11-30T00:00:00Z"}).status_code == 200
+        result = phone.get(ballot).text + phone.get(ballot, headers=JSON).text
+        assert "Zwetschgen" not in result
+        assert "Masqué par un modérateur" in result
 
 
 def test_without_a_mail_server_nobody_leaves_an_address(shop: Shop) -> None:

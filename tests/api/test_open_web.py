@@ -204,7 +204,7 @@ def test_the_picture_of_a_hidden_idea_is_that_of_its_mission(desk: Desk) -> None
         assert "Zwetschgen" not in phone.get(f"/m/{shop.slug}/ideas/{idea}", headers={"Accept": "text/html"}).text
 
 
-@pytest.mark.parametrize("text", ["", "日本語", "x" * 500, "🍐" * 100, "a b " * 120, "« é »\ufffe"])
+@pytest.mark.parametrize("text", ["", "日本語 🍐", "x" * 200, "« é »\ufffe"])
 def test_every_text_makes_a_picture(text: str) -> None:
     with Image.open(io.BytesIO(draw(Card(text, text, text, 100)))) as image:
         assert image.size == (1200, 630)

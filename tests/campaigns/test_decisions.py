@@ -98,14 +98,14 @@ def test_a_decision_is_never_changed_has_a_decider_and_its_reason_stays_out_of_t
     assert "Zwetschgen" not in log
 
 
-@pytest.mark.parametrize("reason", ["", " \n ", "x" * 501])
-def test_a_decision_needs_a_reason(database: Database, reason: str) -> None:
+def test_a_decision_needs_a_reason(database: Database) -> None:
     booth = open_booth(database)
     idea, other, by = booth.idea(), booth.idea(), a_member(booth)
-    with pytest.raises(Invalid):
-        act(booth, community.decide, idea, IdeaState.SELECTED, by=by, reason=reason)
-    with pytest.raises(Invalid):
-        act(booth, community.merge_idea, idea, other, by=by, reason=reason)
+    for reason in ("", " \n ", "x" * 501):
+        with pytest.raises(Invalid):
+            act(booth, community.decide, idea, IdeaState.SELECTED, by=by, reason=reason)
+        with pytest.raises(Invalid):
+            act(booth, community.merge_idea, idea, other, by=by, reason=reason)
     assert state_of(booth, idea) == "published"
 
 
