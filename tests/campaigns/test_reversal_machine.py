@@ -1,4 +1,4 @@
-"""Any order of visits, codes, replays, voids and erasures: the totals are those of a plain model in memory.
+"""Any order of visits, invitations, codes, replays, voids and erasures: the totals are those of a model in memory.
 
 Small by default; `PASSERELLE_SOAK=1` (`make soak`) runs it longer.
 """
@@ -11,14 +11,23 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlmodel import col, select
 
-from campaigns import ids, missions, privacy, verify
+from campaigns import ids, missions, participants, privacy, verify
 from campaigns.errors import Conflict, Gone, NotFound
 from campaigns.missions import Membership, StepKind, StepPlan
 from campaigns.missions.tours import stops_done
 from campaigns.participants import Participant
+from campaigns.planning import Campaign
 from campaigns.scans import Scan
 from campaigns.storage import Database
 from campaigns.tokens.directory import Entry
@@ -54,6 +63,30 @@ class Person:
     witnessed: bool = False
     code: str = ""
     erased: bool = False
+    referrer: "Person | None" = None
+    brought: list["Person"] = field(default_factory=list)
+    came: bool = False  # by somebody's link, and to a shop
+    rewarded: bool = False  # and it did the step of who brought them
+
+    def rewards(self) -> int:
+        return sum(one.rewarded for one in self.brought)
+
+    def arrive(self) -> None:
+        """They came to a shop: of people who are there still, the first so many do the step."""
+        if self.referrer is None or self.came:
+            return
+        self.came = True
+        self.rewarded = not self.referrer.erased and self.referrer.rewards() < TIMES
+
+    def leave(self) -> None:
+        """No act of theirs at a place stands any more: another one who came does the step in their place."""
+        if self.referrer is None or self.good() or self.witnessed:
+            return
+        if self.rewarded:
+            spare = next((one for one in self.referrer.brought if one.came and not one.rewarded), None)
+            if spare is not None:
+                spare.rewarded = True
+        self.came = self.rewarded = False
 
     def good(self) -> list[Act]:
         return [act for act in self.acts if not act.voided]
@@ -62,15 +95,15 @@ class Person:
         return len({(act.place, act.day) for act in self.good()})
 
     def steps(self) -> list[bool]:
-        """Which of the mission's steps are done: a trail, all places, so many visits, the shop's word."""
+        """Which of the mission's steps are done: a trail, all places, so many visits, the shop's word, invitations."""
         places = [act.place for act in self.good()]
         names = [UUID(int=one) for one in range(STOPS)]
         trail = stops_done(names, [names[one] for one in places]) == STOPS
-        return [trail, len(set(places)) == STOPS, self.visits() >= TIMES, self.witnessed]
+        return [trail, len(set(places)) == STOPS, self.visits() >= TIMES, self.witnessed, self.rewards() >= TIMES]
 
     def completions(self) -> int:
-        trail, places, _, witnessed = self.steps()
-        return trail + places + min(self.visits(), TIMES) + witnessed
+        trail, places, _, witnessed, _ = self.steps()
+        return trail + places + min(self.visits(), TIMES) + witnessed + self.rewards()
 
 
 class Acts(RuleBasedStateMachine):
@@ -87,6 +120,7 @@ class Acts(RuleBasedStateMachine):
             StepPlan(StepKind.VISIT_PLACES, params={"n": STOPS}),
             StepPlan(StepKind.SCAN, 0, TIMES),
             StepPlan(StepKind.STAFF_VALIDATED),
+            StepPlan(StepKind.REFERRAL, 1, TIMES),
         ]
         with database.transaction() as session:
             missions.set_steps(session, self.scene.mission, plans, now=NOON)
@@ -106,15 +140,40 @@ class Acts(RuleBasedStateMachine):
         self.everybody.append(person)
         return person
 
+    @rule(target=people, referrer=people, place=st.integers(0, STOPS - 1))
+    def come_by_a_link(self, referrer: Person, place: int) -> Person | MultipleResults[Person]:
+        if referrer.erased:
+            return multiple()
+        self._later(0.2)
+        scene, number = self.scene, len(self.everybody) + 1
+        with scene.database.transaction() as session:
+            campaign = session.get_one(Campaign, scene.campaign.id)
+            who, cookie = participants.join(session, campaign.organisation_id, language="fr", now=self.now)
+            phone = missions.Phone(1, self.everybody.index(referrer) + 1)
+            code = missions.invite(session, scene.mission, campaign, referrer.participant, phone, now=self.now)
+            link = missions.Link(code, missions.Phone(1, number))
+            assert missions.claim(session, scene.mission, campaign, who, link, now=self.now) is not None
+            missions.take_part(session, scene.mission, who, phase="live", now=self.now)
+        person = Person(who, cookie, referrer=referrer)
+        referrer.brought.append(person)
+        self.everybody.append(person)
+        self._visit(person, place, 0.2)
+        return person
+
     @rule(person=people, place=st.integers(0, STOPS - 1), hours=st.sampled_from([0.2, 1.5, 13]))
     def come_again(self, person: Person, place: int, hours: float) -> None:
-        if person.erased:
-            return
+        if not person.erased:
+            self._visit(person, place, hours)
+
+    def _visit(self, person: Person, place: int, hours: float) -> None:
         self._later(hours)
         key = self.everybody.index(person) + 1
         row = self.scene.scan(entry=self.entries[place], at=self.now, visitor_key=key)
         self.scene.check_in(row, entry=self.entries[place], cookie=person.cookie, position=INSIDE, now=self.now)
         person.acts.append(Act(row.id, place, self.now))
+        if person.referrer is not None:
+            self.judge()
+            person.arrive()
 
     @rule(person=people, which=st.integers(0, 9))
     def replay(self, person: Person, which: int) -> None:
@@ -138,6 +197,7 @@ class Acts(RuleBasedStateMachine):
         act = person.acts[which % len(person.acts)]
         first = void(self.scene, act.scan_id, now=self.now)
         act.voided = True
+        person.leave()
         assert void(self.scene, act.scan_id, now=self.now) == first
 
     @rule(person=people)
@@ -155,6 +215,9 @@ class Acts(RuleBasedStateMachine):
             return  # used, older than ten minutes, or its person erased
         assert not person.erased
         person.witnessed = True
+        if person.referrer is not None:
+            self.judge()
+            person.arrive()
 
     @rule(person=people)
     def erase(self, person: Person) -> None:
@@ -173,6 +236,7 @@ class Acts(RuleBasedStateMachine):
         totals = self.scene.counters()
         assert totals.get("participants", 0) == len(self.everybody)
         assert totals.get("check_ins", 0) == sum(one.visits() for one in self.everybody)
+        assert totals.get("referrals", 0) == sum(one.came for one in self.everybody)
         assert totals.get("completions", 0) == sum(one.completions() for one in self.everybody)
         with self.scene.database.snapshot() as session:
             done = session.exec(
