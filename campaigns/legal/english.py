@@ -163,8 +163,8 @@ def _participation() -> Body:
         "are public under that made-up name, like what you write in reply to questions; other replies are only "
         "counted.",
         "If you come by somebody's link, we keep that they brought you, unless your browser objects or you are under "
-        f"{terms.LEAST_AGE}. Neither of you is told who the other is. To tell two people from one, we keep a key of the "
-        "phone that asked for a link; after that day it leads to no phone any more.",
+        f"{terms.LEAST_AGE}. Neither of you is told who the other is. To tell two people from one, we keep a key of "
+        "the phone that asked for a link; after that day it leads to no phone any more.",
         "Why: to run the mission you chose to take part in, by its rules. Legal basis: performing that agreement (GDPR "
         "article 6(1)(b)).",
         f"How long: until the campaign ends, and {terms.PARTICIPANT_DAYS} days.",
