@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import Text, cast, delete, func, literal, update
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -26,7 +26,7 @@ from campaigns.missions import Mission, Step, StepKind
 from campaigns.missions.models import CompletionState
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.storage import add_up_all, changed, insert_once
+from campaigns.storage import add_up_all, changed, hand_over, insert_once
 
 TEXT_LIMIT = 500  # characters
 BEST_MARK = 5
@@ -223,6 +223,34 @@ def forget(session: Session, participant_id: UUID) -> None:
     ]
     add_up_all(session, ReplyCounter, _KEY, rows)
     session.execute(delete(Reply).where(mine).execution_options(synchronize_session=False))
+
+
+def merge(session: Session, *, older: UUID, newer: UUID) -> int:
+    """Give the older name the replies of the newer one; how many were taken back.
+
+    Of two to one question and period the first stays, as its completion does. Their counters move one by one: who
+    merges two people holds both, and with them every reply that could move the same.
+    """
+    gone = 0
+    mine = select(Reply).where(col(Reply.participant_id).in_((older, newer)), Reply.state != IdeaState.ERASED)
+    kept: set[tuple[Any, ...]] = set()
+    for row in session.exec(mine.order_by(col(Reply.created_at), col(Reply.id))).all():
+        key = (row.step_id, row.period, row.phase)
+        if key in kept:
+            row.state = IdeaState.ERASED.value
+            session.add(row)
+            session.flush()
+            down = {"step_id": row.step_id, "phase": row.phase, "value": row.value, "total": -1, "erased": 0}
+            add_up_all(session, ReplyCounter, _KEY, [down])
+            gone += 1
+        kept.add(key)
+    twins = select(Reply.client_id).where(Reply.participant_id == older)
+    again = update(Reply).where(col(Reply.participant_id) == newer, col(Reply.client_id).in_(twins))
+    renamed = again.values(client_id=literal("merged-") + cast(col(Reply.id), Text))
+    session.execute(renamed.execution_options(synchronize_session=False))
+    hand_over(session, PERSON_COLUMNS, newer, older)
+    session.expire_all()
+    return gone
 
 
 def recount(session: Session) -> list[str]:

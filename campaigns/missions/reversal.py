@@ -224,10 +224,7 @@ def _meeting(session: Session, mission: Mission, naming: FriendNaming, reason: s
 
 
 def _referral(session: Session, referral: Referral, reason: str, *, now: datetime) -> list[Effect]:
-    """A referral that rested on it: another act of the newcomer keeps it, or it is only claimed again.
-
-    The step it did goes to another newcomer of the same referrer, where one did no step so far, or it goes.
-    """
+    """A referral that rested on it: another act of the newcomer keeps it, or it is only claimed again."""
     mission, step = session.get_one(Mission, referral.mission_id), session.get_one(Step, referral.step_id)
     other = referrals.on_site(session, mission, step, referral)
     if other is not None:
@@ -235,6 +232,17 @@ def _referral(session: Session, referral: Referral, reason: str, *, now: datetim
         session.add(referral)
         session.flush()
         return [Effect("referral", referral.id, "kept")]
+    return unqualify(session, referral, reason, now=now)
+
+
+def unqualify(session: Session, referral: Referral, reason: str, *, now: datetime) -> list[Effect]:
+    """Let a referral be only claimed again; nothing for one that is. The memberships it touches are held.
+
+    The step it did goes to another newcomer of the same referrer, where one did no step so far, or it goes.
+    """
+    if referral.act_id is None:
+        return []
+    mission, step = session.get_one(Mission, referral.mission_id), session.get_one(Step, referral.step_id)
     was = _completed_at(session, mission, referral.referrer_id, referral.phase)
     referral.state, referral.act_id, referral.qualified_at = ReferralState.CLAIMED.value, None, None
     session.add(referral)

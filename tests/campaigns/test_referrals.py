@@ -9,7 +9,8 @@ from sqlmodel import select
 
 from campaigns import missions, participants, privacy
 from campaigns.errors import Conflict, Forbidden
-from campaigns.missions import Link, Mission, Phone, Referral, Repeat, StepKind, StepPlan
+from campaigns.missions import Link, Mission, Phone, Referral, Repeat, StepKind, StepPlan, merged_referrals
+from campaigns.missions.acts import hold_membership
 from campaigns.missions.models import StepCompletion
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
@@ -309,3 +310,50 @@ def test_a_referral_of_the_past_is_not_qualified_by_a_visit_before_it(database: 
     visit(scene, cookie, -60)
     assert come(scene, him, invite(scene, her)) is None  # who visited is a member
     assert states(scene) == []
+
+
+def merge(scene: Scene, older: Participant, newer: Participant) -> int:
+    """Two names of one person become one, as far as word of mouth goes."""
+    with scene.database.transaction() as session:
+        for mission_id, person_id, phase in sorted(merged_referrals.touching(session, (older.id, newer.id))):
+            hold_membership(session, mission_id, person_id, phase)
+        gone = merged_referrals.merge(session, older=older.id, newer=newer.id, now=minutes(400))
+        for row in session.exec(select(StepCompletion).where(StepCompletion.participant_id == newer.id)):
+            row.participant_id, row.period = older.id, f"{row.period} of the newer"
+            session.add(row)
+        session.flush()
+        merged_referrals.settle(session, older.id)
+    return gone
+
+
+def test_of_two_names_that_brought_one_another_or_had_a_referrer_each_one_referral_stays(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    her, (alias, cookie), third = someone(scene), newcomer(scene), someone(scene)
+    code, thirds = invite(scene, her), invite(scene, third)
+    come(scene, alias, code)
+    visit(scene, cookie, 1, key=31)
+    him, his = newcomer(scene)
+    come(scene, him, thirds)
+    visit(scene, his, 2, key=32)
+    assert (states(scene), scene.counters()["referrals"]) == (["rewarded", "rewarded"], 2)
+    assert merge(scene, her, alias) == 1  # nobody is brought by themselves
+    assert (states(scene), points(scene, her), scene.counters()["referrals"]) == (["rewarded"], 0, 1)
+    other, others = newcomer(scene)
+    come(scene, other, code)
+    visit(scene, others, 3, key=33)
+    assert merge(scene, him, other) == 1  # the third brought him first
+    assert (states(scene), points(scene, third), points(scene, her)) == (["rewarded"], 5, 0)
+    assert scene.problems() == []
+
+
+def test_whom_two_names_brought_one_name_has_brought(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    her, alias = someone(scene), someone(scene)
+    brought(scene, her, invite(scene, her), key=41)
+    brought(scene, alias, invite(scene, alias), key=42, at=2)
+    assert merge(scene, her, alias) == 0
+    assert (states(scene), points(scene, her)) == (["rewarded", "rewarded"], 10)
+    with database.snapshot() as session:
+        assert missions.came_by(session, scene.mission, her.id, phase="live")["rewarded"] == 2
+        assert all(len(row.pair) == 64 and her.id.hex in row.pair for row in session.exec(select(Referral)))
+    assert scene.problems() == []
