@@ -162,10 +162,13 @@ def pair_of(one: UUID, other: UUID) -> str:
 
 def due(session: Session, act_ids: Sequence[UUID]) -> list[UUID]:
     """The claimed referrals that these check-ins or validations may qualify, in one order. Reads only."""
-    people = [columns(col(table.participant_id)).where(col(table.id).in_(act_ids)) for table in (CheckIn, Validation)]
-    is_theirs = or_(*(col(Referral.newcomer_id).in_(one) for one in people))
-    found = select(Referral.id).where(Referral.state == ReferralState.CLAIMED.value, is_theirs)
-    return list(session.exec(found.order_by(col(Referral.id))).all())
+    people: set[UUID] = set()
+    for table in (CheckIn, Validation) if act_ids else ():
+        people |= set(session.execute(columns(col(table.participant_id)).where(col(table.id).in_(act_ids))).scalars())
+    if not people:
+        return []
+    theirs = (Referral.state == ReferralState.CLAIMED.value, col(Referral.newcomer_id).in_(people))
+    return list(session.exec(select(Referral.id).where(*theirs).order_by(col(Referral.id))).all())
 
 
 def qualify(session: Session, referral_id: UUID, *, now: datetime) -> None:

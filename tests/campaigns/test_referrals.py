@@ -49,13 +49,14 @@ def come(
     mission: Mission | None = None,
     *,
     objected: bool = False,
+    at: float = 0,
 ) -> Referral | None:
     """A first act by a link: taking part."""
     mission = mission or scene.mission
     with scene.database.transaction() as session:
         campaign = session.get_one(Campaign, scene.campaign.id)
-        found = missions.claim(session, mission, campaign, person, Link(code, phone, objected), now=NOON)
-        missions.take_part(session, mission, person, phase="live", now=NOON)
+        found = missions.claim(session, mission, campaign, person, Link(code, phone, objected), now=minutes(at))
+        missions.take_part(session, mission, person, phase="live", now=minutes(at))
         return found
 
 
@@ -339,7 +340,7 @@ def test_of_two_names_that_brought_one_another_or_had_a_referrer_each_one_referr
     assert merge(scene, her, alias) == 1  # nobody is brought by themselves
     assert (states(scene), points(scene, her), scene.counters()["referrals"]) == (["rewarded"], 0, 1)
     other, others = newcomer(scene)
-    come(scene, other, code)
+    come(scene, other, code, at=3)
     visit(scene, others, 3, key=33)
     assert merge(scene, him, other) == 1  # the third brought him first
     assert (states(scene), points(scene, third), points(scene, her)) == (["rewarded"], 5, 0)
@@ -357,3 +358,14 @@ def test_whom_two_names_brought_one_name_has_brought(database: Database) -> None
         assert missions.came_by(session, scene.mission, her.id, phase="live")["rewarded"] == 2
         assert all(len(row.pair) == 64 and her.id.hex in row.pair for row in session.exec(select(Referral)))
     assert scene.problems() == []
+
+
+def test_a_ring_that_two_names_hid_is_opened(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    her, him, alias = someone(scene), someone(scene), someone(scene)
+    come(scene, him, invite(scene, her))
+    come(scene, alias, invite(scene, him), at=1)
+    assert merge(scene, her, alias) == 1
+    with database.snapshot() as session:
+        (row,) = session.exec(select(Referral)).all()
+    assert (row.referrer_id, row.newcomer_id) == (her.id, him.id)
