@@ -313,7 +313,7 @@ def test_a_referral_of_the_past_is_not_qualified_by_a_visit_before_it(database: 
     assert states(scene) == []
 
 
-def merge(scene: Scene, older: Participant, newer: Participant) -> int:
+def merge(scene: Scene, older: Participant, newer: Participant, *, reverses: bool = False) -> int:
     """Two names of one person become one, as far as word of mouth goes."""
     with scene.database.transaction() as session:
         for mission_id, person_id, phase in sorted(merged_referrals.touching(session, (older.id, newer.id))):
@@ -321,6 +321,7 @@ def merge(scene: Scene, older: Participant, newer: Participant) -> int:
         gone = merged_referrals.merge(session, older=older.id, newer=newer.id, now=minutes(400))
         for row in session.exec(select(StepCompletion).where(StepCompletion.participant_id == newer.id)):
             row.participant_id, row.period = older.id, f"{row.period} of the newer"
+            row.state = "reversed" if reverses else row.state
             session.add(row)
         session.flush()
         merged_referrals.settle(session, older.id)
@@ -369,3 +370,12 @@ def test_a_ring_that_two_names_hid_is_opened(database: Database) -> None:
     with database.snapshot() as session:
         (row,) = session.exec(select(Referral)).all()
     assert (row.referrer_id, row.newcomer_id) == (her.id, him.id)
+
+
+def test_a_referral_whose_step_a_merge_reversed_did_none(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    her, alias = someone(scene), someone(scene)
+    brought(scene, her, invite(scene, her), key=51)
+    brought(scene, alias, invite(scene, alias), key=52, at=2)
+    assert merge(scene, her, alias, reverses=True) == 0
+    assert (states(scene), points(scene, her)) == (["qualified", "rewarded"], 5)
