@@ -121,7 +121,7 @@ class Renderer:
             "other_lang_url": f"?lang={other}",
             "css": self.css,
         }
-        defaults = {"brand": "", "js": "", "owner": "", "notices": [], "rules_url": ""}
+        defaults = {"brand": "", "js": "", "owner": "", "notices": [], "rules_url": "", "carry": ""}
         return self._environments[language].get_template(name).render({**frame, **defaults, **context})
 
     def spliced(self, name: str, language: str, **context: Any) -> Spliced:

@@ -304,6 +304,7 @@ def _mission_page(
         age=age,
         age_error=age_error,
         share_url=next((act.link for act in acts.shown if act.link), ""),
+        carry=f"&s={came_by(request)}" if came_by(request) else "",
         invited=_is_invited(request, session, mission, person, standing),
         other_lang_url=f"/m/{mission.slug}?lang={other}" + (f"&s={came_by(request)}" if came_by(request) else ""),
     )

@@ -61,7 +61,7 @@ def merge(session: Session, merge: Merge) -> None:
     _merge_marks(session, merge)
     _merge_flags(session, merge)
     following.merge(session, merge)
-    replies.merge(session, merge)
+    merge.undone["replies"] += replies.merge(session, older=merge.older.id, newer=merge.newer.id)
     moves = Moves()
     for mission, _, ballots in _ballots(session, merge):
         secret = merge.ballot_secret(mission.campaign_id)

@@ -25,7 +25,7 @@ from campaigns.ids import show, uuid7_at
 from campaigns.last_writes import add_up_last
 from campaigns.missions import Mission, Step, StepKind
 from campaigns.missions.models import CompletionState
-from campaigns.participants import Merge, Participant
+from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.storage import changed, hand_over, insert_once
 
@@ -223,26 +223,31 @@ def forget(session: Session, participant_id: UUID) -> None:
     session.execute(delete(Reply).where(mine).execution_options(synchronize_session=False))
 
 
-def merge(session: Session, merge: Merge) -> None:
-    """Give the older name what the newer one replied; of two replies to a question in a period the first stands."""
-    older, newer = merge.ids
-    mine = select(Reply).where(col(Reply.participant_id).in_(merge.ids), Reply.state != IdeaState.ERASED)
-    first: dict[tuple[object, ...], Reply] = {}
-    for one in sorted(session.exec(mine).all(), key=lambda reply: (reply.created_at, reply.id)):
-        kept = first.setdefault((one.step_id, one.period, one.phase), one)
-        if kept is not one:
-            one.state = IdeaState.ERASED.value
-            session.add(one)
+def merge(session: Session, *, older: UUID, newer: UUID) -> int:
+    """Give the older name the replies of the newer one; how many were taken back.
+
+    Of two to one question and period the first stays, as its completion does.
+    """
+    gone = 0
+    mine = select(Reply).where(col(Reply.participant_id).in_((older, newer)), Reply.state != IdeaState.ERASED)
+    kept: set[tuple[Any, ...]] = set()
+    for row in session.exec(mine.order_by(col(Reply.created_at), col(Reply.id))).all():
+        key = (row.step_id, row.period, row.phase)
+        if key in kept:
+            row.state = IdeaState.ERASED.value
+            session.add(row)
             session.flush()
-            key = {"step_id": one.step_id, "phase": one.phase, "value": one.value}
-            add_up_last(session, ReplyCounter, key, total=-1, erased=0)
-            merge.undone["replies"] += 1
-    has = select(Reply.client_id).where(Reply.participant_id == older)
-    twins = (col(Reply.participant_id) == newer, col(Reply.client_id).in_(has))
-    apart = literal("merged-") + cast(col(Reply.id), Text)
-    moved = update(Reply).where(*twins).values(client_id=apart)
-    session.execute(moved.execution_options(synchronize_session=False))
+            key_of = {"step_id": row.step_id, "phase": row.phase, "value": row.value}
+            add_up_last(session, ReplyCounter, key_of, total=-1, erased=0)
+            gone += 1
+        kept.add(key)
+    twins = select(Reply.client_id).where(Reply.participant_id == older)
+    again = update(Reply).where(col(Reply.participant_id) == newer, col(Reply.client_id).in_(twins))
+    renamed = again.values(client_id=literal("merged-") + cast(col(Reply.id), Text))
+    session.execute(renamed.execution_options(synchronize_session=False))
     hand_over(session, PERSON_COLUMNS, newer, older)
+    session.expire_all()
+    return gone
 
 
 def recount(session: Session) -> list[str]:

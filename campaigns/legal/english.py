@@ -16,7 +16,21 @@ _PROOF: Final = {
     3: "the shop’s staff must confirm it",
 }
 _REPEAT: Final = {"once": "once", "daily": "once a day", "weekly": "once a week"}
-_KIND: Final = {"scan": "Come to a shop and scan the code", "idea": "Give an idea"}
+_KIND: Final = {
+    "scan": "Come to a shop and scan the code",
+    "visit_places": "Visit several places",
+    "trail": "Follow the trail",
+    "staff_validated": "Have it confirmed in the shop",
+    "bring_friend": "Bring a friend",
+    "idea": "Give an idea",
+    "vote": "Vote for an idea",
+    "comment": "Say what you think",
+    "answer": "Answer a question",
+    "rate": "Give a mark",
+    "share": "Tell others",
+    "referral": "Invite someone who comes to a shop",
+    "external": "Do it with a partner",
+}
 _GOAL: Final = {"check_ins": "confirmed visits", "participants": "people", "completions": "completed steps"}
 
 
@@ -146,7 +160,11 @@ def _participation() -> Body:
     return (
         "We keep a made-up name, your language, your visits, the steps you completed and the ideas you write. "
         "Your ideas "
-        "are public under that made-up name.",
+        "are public under that made-up name, like what you write in reply to questions; other replies are only "
+        "counted.",
+        "If you come by somebody's link, we keep that they brought you, unless your browser objects or you are under "
+        f"{terms.LEAST_AGE}. Neither of you is told who the other is. To tell two people from one, we keep a key of "
+        "the phone that asked for a link; after that day it leads to no phone any more.",
         "Why: to run the mission you chose to take part in, by its rules. Legal basis: performing that agreement (GDPR "
         "article 6(1)(b)).",
         f"How long: until the campaign ends, and {terms.PARTICIPANT_DAYS} days.",

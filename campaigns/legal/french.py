@@ -17,7 +17,21 @@ _PROOF: Final = {
     3: "l’équipe du magasin doit le confirmer",
 }
 _REPEAT: Final = {"once": "une fois", "daily": "une fois par jour", "weekly": "une fois par semaine"}
-_KIND: Final = {"scan": "Passer en magasin et scanner le code", "idea": "Proposer une idée"}
+_KIND: Final = {
+    "scan": "Passer en magasin et scanner le code",
+    "visit_places": "Visiter plusieurs lieux",
+    "trail": "Suivre le parcours",
+    "staff_validated": "Le faire confirmer en magasin",
+    "bring_friend": "Venir avec quelqu’un",
+    "idea": "Proposer une idée",
+    "vote": "Voter pour une idée",
+    "comment": "Donner son avis",
+    "answer": "Répondre à une question",
+    "rate": "Donner une note",
+    "share": "En parler autour de soi",
+    "referral": "Inviter quelqu’un qui vient en magasin",
+    "external": "Le faire chez un partenaire",
+}
 _GOAL: Final = {"check_ins": "passages confirmés", "participants": "participants", "completions": "étapes accomplies"}
 
 
@@ -145,7 +159,12 @@ def _position() -> Body:
 def _participation() -> Body:
     return (
         "Nous gardons un nom inventé, votre langue, vos passages, les étapes accomplies et les idées que vous écrivez. "
-        "Vos idées sont publiques sous ce nom inventé.",
+        "Vos idées sont publiques sous ce nom inventé, comme ce que vous écrivez en réponse à une question ; les "
+        "autres réponses sont seulement comptées.",
+        "Si vous venez par le lien de quelqu’un, nous gardons que cette personne vous a invité, sauf si votre "
+        f"navigateur s’y oppose ou si vous avez moins de {terms.LEAST_AGE} ans. Aucun de vous n’apprend qui est "
+        "l’autre. Pour distinguer deux personnes d’une seule, nous gardons une clé du téléphone qui a demandé un "
+        "lien ; passé ce jour, elle ne mène plus à aucun téléphone.",
         "Pourquoi : tenir la mission à laquelle vous avez choisi de participer, selon ses règles. Base légale : "
         "l’exécution de cet engagement (article 6.1.b du RGPD).",
         f"Combien de temps : jusqu’à la fin de la campagne et {terms.PARTICIPANT_DAYS} jours.",

@@ -11,8 +11,8 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, or_, select
 
 from campaigns import scans
+from campaigns.missions import merged_referrals
 from campaigns.missions.acts import complete, count, hold_membership, note_completed
-from campaigns.missions.merging_referrals import merge_referrals, referrals_of
 from campaigns.missions.models import (
     ActCode,
     Card,
@@ -49,7 +49,7 @@ def hold(session: Session, merge: Merge) -> None:
     touched = or_(col(FriendNaming.participant_id).in_(merge.ids), col(FriendNaming.friend_id).in_(merge.ids))
     for naming, mission_id in session.exec(named.where(touched)).all():
         keys |= {(mission_id, one, naming.phase) for one in (naming.participant_id, naming.friend_id)}
-    keys |= {(one.mission_id, one.referrer_id, one.phase) for one in referrals_of(session, merge)}
+    keys |= merged_referrals.touching(session, merge.ids)
     for mission_id, person_id, phase in sorted(keys):
         hold_membership(session, mission_id, person_id, phase)
     merge.missions = {(mission_id, phase) for mission_id, person_id, phase in keys if person_id in merge.ids}
@@ -64,12 +64,13 @@ def merge(session: Session, merge: Merge) -> None:
     _count_visits(session, merge, visits_before)
     _merge_friends(session, merge)
     _merge_shares(session, merge)
-    merge_referrals(session, merge)
+    merge.undone["referrals"] += merged_referrals.merge(session, older=older, newer=newer)
     _merge_places(session, merge)
     _merge_codes(session, merge)
     hand_over(session, _PLAIN, newer, older)
     gone = _uncount_steps(session, merge)
     _merge_completions(session, merge)
+    merged_referrals.settle(session, older)
     _count_others(session, merge, gone)
     for mission_id, phase in sorted(merge.missions):
         _tour(session, session.get_one(Mission, mission_id), merge, phase)

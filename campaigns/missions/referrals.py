@@ -18,6 +18,7 @@ from sqlmodel import Session, col, select
 from campaigns import clock, ids, scans
 from campaigns.errors import Forbidden
 from campaigns.events import record_event
+from campaigns.missions import tours
 from campaigns.missions.acts import complete, count, hold_membership, period_of, require_open, take_part
 from campaigns.missions.models import (
     CompletionState,
@@ -44,6 +45,8 @@ LEAST_SHOWN = 5  # people: no figure of a smaller group is shown to the organisa
 SAME_PHONE = "same_phone"
 _COUNTED = (ReferralState.QUALIFIED, ReferralState.REWARDED)
 _WITNESSED = 3
+# What an act may rest on here; a further scan within the hour is no doubt that somebody was there.
+_SURE = (Verdict.VALID, Verdict.TEST, Verdict.DUPLICATE)
 
 
 class Phone(NamedTuple):
@@ -159,10 +162,13 @@ def pair_of(one: UUID, other: UUID) -> str:
 
 def due(session: Session, act_ids: Sequence[UUID]) -> list[UUID]:
     """The claimed referrals that these check-ins or validations may qualify, in one order. Reads only."""
-    people = [columns(col(table.participant_id)).where(col(table.id).in_(act_ids)) for table in (CheckIn, Validation)]
-    is_theirs = or_(*(col(Referral.newcomer_id).in_(one) for one in people))
-    found = select(Referral.id).where(Referral.state == ReferralState.CLAIMED.value, is_theirs)
-    return list(session.exec(found.order_by(col(Referral.id))).all())
+    people: set[UUID] = set()
+    for table in (CheckIn, Validation) if act_ids else ():
+        people |= set(session.execute(columns(col(table.participant_id)).where(col(table.id).in_(act_ids))).scalars())
+    if not people:
+        return []
+    theirs = (Referral.state == ReferralState.CLAIMED.value, col(Referral.newcomer_id).in_(people))
+    return list(session.exec(select(Referral.id).where(*theirs).order_by(col(Referral.id))).all())
 
 
 def qualify(session: Session, referral_id: UUID, *, now: datetime) -> None:
@@ -212,9 +218,8 @@ def on_site(session: Session, mission: Mission, step: Step, referral: Referral) 
     for act in acts:
         judged = standing.get(act.scan_id)
         verdict = judged.verdict if judged else act.verdict
-        if verdict in (Verdict.VALID, Verdict.TEST) or (
-            verdict == Verdict.PROVISIONAL and act.presence >= scans.STRONG
-        ):
+        is_strong = verdict == Verdict.PROVISIONAL and act.presence >= scans.STRONG
+        if act.verdict in tours.COUNTING and (verdict in _SURE or is_strong):
             return OnSite(act.id, act.presence, act.scan_id)
     witnessed = session.exec(
         select(Validation.id)

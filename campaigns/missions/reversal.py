@@ -58,7 +58,7 @@ def reverse(session: Session, voided: Voided, now: datetime) -> list[Effect]:
         effects += _meeting(session, mission, naming, voided.reason)
         people.add(naming.friend_id)
     for referral in brought:
-        effects += _referral(session, referral, voided.reason, now=now)
+        effects += _referral(session, referral, voided.reason)
     for person_id in sorted(people):
         if note_undone(session, mission.id, person_id, act.phase):
             effects.append(Effect("mission", mission.id))
@@ -251,11 +251,8 @@ def _meeting(session: Session, mission: Mission, naming: FriendNaming, reason: s
     return effects
 
 
-def _referral(session: Session, referral: Referral, reason: str, *, now: datetime) -> list[Effect]:
-    """A referral that rested on it: another act of the newcomer keeps it, or it is only claimed again.
-
-    The step it did goes to another newcomer of the same referrer, where one did no step so far, or it goes.
-    """
+def _referral(session: Session, referral: Referral, reason: str) -> list[Effect]:
+    """A referral that rested on it: another act of the newcomer keeps it, or it is only claimed again."""
     mission, step = session.get_one(Mission, referral.mission_id), session.get_one(Step, referral.step_id)
     other = referrals.on_site(session, mission, step, referral)
     if other is not None:
@@ -263,19 +260,22 @@ def _referral(session: Session, referral: Referral, reason: str, *, now: datetim
         session.add(referral)
         session.flush()
         return [Effect("referral", referral.id, "kept")]
+    return unqualify(session, referral, reason)
+
+
+def unqualify(session: Session, referral: Referral, reason: str) -> list[Effect]:
+    """Let a referral be only claimed again; nothing for one that is. The memberships it touches are held.
+
+    The step it did goes to another newcomer of the same referrer, where one did no step so far, or it goes.
+    """
+    if referral.act_id is None:
+        return []
+    mission, step = session.get_one(Mission, referral.mission_id), session.get_one(Step, referral.step_id)
     referral.state, referral.act_id, referral.qualified_at = ReferralState.CLAIMED.value, None, None
     session.add(referral)
     session.flush()
     count(session, mission, "referrals", phase=referral.phase, number=-1)
-    effects = [Effect("referral", referral.id), *pass_step_on(session, mission, step, referral, reason)]
-    if note_undone(session, mission.id, referral.referrer_id, referral.phase):
-        effects.append(Effect("mission", mission.id))
-    return effects
-
-
-def pass_step_on(session: Session, mission: Mission, step: Step, referral: Referral, reason: str) -> list[Effect]:
-    """Give the step that a referral did to another one of the same referrer that did none so far, or reverse it."""
-    effects = []
+    effects = [Effect("referral", referral.id)]
     zone = session.get_one(Campaign, mission.campaign_id).time_zone
     for completion in _rest_on(session, [referral.id]):
         spare = referrals.spare(session, referral, completion, step, zone)
@@ -286,6 +286,8 @@ def pass_step_on(session: Session, mission: Mission, step: Step, referral: Refer
         session.add_all([completion, spare])
         session.flush()
         effects.append(Effect("completion", completion.id, "kept"))
+    if note_undone(session, mission.id, referral.referrer_id, referral.phase):
+        effects.append(Effect("mission", mission.id))
     return effects
 
 

@@ -297,6 +297,7 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
     campaign = make_campaign(session, where, name=f"{peer.mark} campaign", now=now, external_id=f"{peer.mark}-campaign")
     draft = make_campaign(session, where, name=f"{peer.mark} draft", now=now, live=False)
     steps = [StepPlan(StepKind.SCAN, 1, Repeat.DAILY), StepPlan(StepKind.IDEA), StepPlan(StepKind.EXTERNAL)]
+    steps += [StepPlan(StepKind.RATE), StepPlan(StepKind.REFERRAL)]
     mission = make_mission(session, campaign, title={"fr": f"{peer.mark} mission"}, steps=steps, now=now)
     person, _ = participants.join(session, peer.id, language="fr", now=now)
     peer.ids["public_code"] = missions.public_code(session, mission, person, now=now)
@@ -332,6 +333,10 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
     planning.declare_pilot(session, trial, team, now=now)
     link, _ = participants.issue_cohort_link(session, peer.id, label=f"{peer.mark} link", now=now)
     peer.name("/v1/campaigns/{campaign_id}/pilot campaign_id", "cmp", trial.id)
+    question = missions.steps_of(session, mission.id)[3]
+    words = {"value": 4, **said, "text": f"{peer.mark} reply"}
+    reply = community.give_reply(session, mission, campaign, person, question, **words).reply  # type: ignore[arg-type]
+    peer.rows |= {question.id.hex, reply.id.hex}
     for parameter, prefix, row in (
         ("campaign_id", "cmp", campaign),
         ("mission_id", "mis", mission),

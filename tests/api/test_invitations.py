@@ -62,6 +62,21 @@ def test_a_newcomer_by_a_link_counts_once_they_came(server: Server) -> None:
         assert api.get(f"/v1/missions/{tour.mission['id']}").json()["totals"]["referrals"] == 1
 
 
+def test_a_reply_is_a_first_act_too_and_its_page_keeps_the_link(server: Server) -> None:
+    tour = open_tour(server, 1, [*STEPS, {"kind": "rate"}])
+    url = f"/m/{tour.mission['slug']}"
+    with phones(server, 2) as (her, him):
+        him.headers["User-Agent"] = OTHER_PHONE
+        code = invite(tour, her)
+        (question,) = re.findall(r'href="([^"]*/questions/[^"]*)"', him.get(url, params={"s": code}).text)
+        action = form_of(him.get(html.unescape(question)).text, "ratings")
+        refused = him.post(action, data={"rating": "9", "age": "15_or_older"}, headers={"Accept": "text/html"})
+        assert form_of(refused.text, "ratings") == action
+        assert came(tour, her)["claimed"] == 0
+        assert him.post(action, data={"rating": "5", "age": "15_or_older"}).status_code == 303
+        assert came(tour, her)["claimed"] == 1
+
+
 def test_the_figures_are_shown_from_five_people_on(server: Server) -> None:
     tour = open_tour(server, 1, STEPS)
     with phones(server, 6) as (her, *others):

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 
 from campaigns import community, missions, privacy
-from campaigns.community import Given, Reply, Results, Rule, SubjectKind
+from campaigns.community import Given, Reply, Results, Rule, SubjectKind, replies
 from campaigns.community.models import ReplyCounter
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
 from campaigns.missions import Repeat, Step, StepKind, StepPlan
@@ -233,3 +233,19 @@ def test_a_question_that_does_not_fit_names_the_field(database: Database, plan: 
     with pytest.raises(Invalid) as refused:
         set_scene(database, steps=[plan])
     assert refused.value.context["pointer"] == pointer
+
+
+def test_of_the_replies_of_two_names_the_first_stands(database: Database) -> None:
+    scene = set_scene(database, steps=STEPS)
+    older, newer = someone(scene), someone(scene)
+    reply(scene, newer, 1, client_id="a")
+    reply(scene, older, 2, client_id="a", now=minutes(1))
+    reply(scene, newer, 5, 1, client_id="b", now=minutes(2))
+    with database.transaction() as session:
+        assert replies.merge(session, older=older.id, newer=newer.id) == 1
+    assert totals(scene) == {1: (1, 0), 5: (1, 0)}
+    with database.snapshot() as session:
+        rows = session.exec(select(Reply)).all()
+        assert {row.participant_id for row in rows} == {older.id}
+        assert sorted(row.value for row in rows if row.state != "erased") == [1, 5]
+    assert scene.problems() == []
