@@ -1,4 +1,4 @@
-"""Keeping one's place on a small phone: a code made without JavaScript opens the same name elsewhere, and two become one."""
+"""Keeping one's place on a small phone: a code made without JavaScript opens the same name on another phone."""
 
 import os
 import re
