@@ -224,8 +224,8 @@ def _rights(who: Publisher) -> Body:
             f"Correct, restrict, or anything else: {on_one_line(who.privacy) or 'contact not given yet'}. You get an "
             "answer within a month.",
         ),
-        "As we do not know who you are, the cookie on your phone is the only key to your data: once it is erased, "
-        "neither you nor we can find them.",
+        "As we do not know who you are, the cookie on your phone and the recovery code you may make are the only keys "
+        "to your data: once they are lost, neither you nor we can find them.",
         "If the answer does not satisfy you, you may complain to the CNIL, 3 place de Fontenoy, TSA 80715, 75334 Paris "
         "Cedex 07, France, www.cnil.fr.",
     )
@@ -291,8 +291,9 @@ def _appeal(who: Publisher) -> Body:
 
 def _cleared() -> Body:
     return (
-        "Your participation hangs on one cookie, on this phone. If you erase it you become a new person: what you did "
-        "still counts, but no longer belongs to you.",
+        "Your participation hangs on one cookie, on this phone. If you erase it without having kept a recovery code "
+        "you become a new person: what you did still counts, but no longer belongs to you. Two names that turn out to "
+        "be one person’s become one, and what one person may do once counts once.",
         "So steps that ask for no strong proof can be repeated by the same person. We say so here rather than ask you "
         "for an account.",
     )

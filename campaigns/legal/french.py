@@ -225,9 +225,8 @@ def _rights(who: Publisher) -> Body:
             "Corriger, limiter, ou toute autre demande : "
             f"{on_one_line(who.privacy) or 'contact pas encore indiqué'}. Réponse en un mois au plus.",
         ),
-        "Comme nous ne savons pas qui vous êtes, le cookie de votre téléphone est la seule clé de vos données "
-        ": s’il est "
-        "effacé, ni vous ni nous ne les retrouvons.",
+        "Comme nous ne savons pas qui vous êtes, le cookie de votre téléphone et le code de reprise que vous pouvez "
+        "créer sont les seules clés de vos données : s’ils sont perdus, ni vous ni nous ne les retrouvons.",
         "Si la réponse ne vous convient pas, vous pouvez saisir la CNIL, 3 place de Fontenoy, TSA 80715, 75334 Paris "
         "Cedex 07, www.cnil.fr.",
     )
@@ -294,8 +293,10 @@ def _appeal(who: Publisher) -> Body:
 
 def _cleared() -> Body:
     return (
-        "Votre participation tient à un seul cookie, sur ce téléphone. Si vous l’effacez, vous devenez une nouvelle "
-        "personne : ce que vous avez fait compte toujours, mais ne vous est plus rattaché.",
+        "Votre participation tient à un seul cookie, sur ce téléphone. Si vous l’effacez sans avoir gardé un code de "
+        "reprise, vous devenez une nouvelle personne : ce que vous avez fait compte toujours, mais ne vous est plus "
+        "rattaché. Deux noms qui s’avèrent être ceux d’une même personne n’en font plus qu’un, et ce qu’une personne "
+        "peut faire une fois compte une fois.",
         "Les étapes qui ne demandent pas de preuve forte peuvent donc être refaites par la même personne. Nous le "
         "disons ici plutôt que de vous demander un compte.",
     )

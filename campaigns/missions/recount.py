@@ -1,15 +1,25 @@
 """Recounting missions: every counter against what it counts (I22)."""
 
+from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import and_, func
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns.ids import show
 from campaigns.missions import referrals
-from campaigns.missions.models import CompletionState, Membership, Mission, MissionCounter, StepCompletion
+from campaigns.missions.models import (
+    CompletionState,
+    Membership,
+    Mission,
+    MissionCounter,
+    MissionPlace,
+    Step,
+    StepCompletion,
+)
+from campaigns.missions.tours import COUNTING
 from campaigns.scans import CheckIn
 
 
@@ -30,7 +40,54 @@ def recount(session: Session) -> list[str]:
         counted[(mission_id, phase, "completions")] = number
     counted |= {(mission_id, phase, "check_ins"): number for (mission_id, phase), number in visits_of(session).items()}
     counted |= referrals.recount(session)
-    return differences(session, counted, ("participants", "completions", "check_ins", "referrals"))
+    return [
+        *differences(session, counted, ("participants", "completions", "check_ins", "referrals")),
+        *_wrong_ends(session),
+        *_wrong_places(session),
+    ]
+
+
+def _wrong_ends(session: Session) -> list[str]:
+    """Memberships that say the mission is done when a step is not, or the reverse."""
+    times: dict[UUID, dict[UUID, int]] = {}
+    for step in session.exec(select(Step)):
+        times.setdefault(step.mission_id, {})[step.id] = step.times
+    key = [col(getattr(StepCompletion, one)) for one in ("mission_id", "participant_id", "phase", "step_id")]
+    verified = col(StepCompletion.state) == CompletionState.VERIFIED
+    done: Counter[tuple[UUID, UUID, str]] = Counter()
+    for mission_id, person_id, phase, step_id, number in session.execute(
+        columns(*key, func.count()).where(verified).group_by(*key)
+    ):
+        done[mission_id, person_id, phase] += number >= times[mission_id][step_id]
+    mine = [col(getattr(Membership, one)) for one in ("mission_id", "participant_id", "phase")]
+    is_over = col(Membership.completed_at).is_not(None)
+    return [
+        f"mission {show('mis', mission_id)} ({phase}) of {show('par', person_id)}: "
+        f"{'done' if is_done else 'open'} stored, {done[mission_id, person_id, phase]} of "
+        f"{len(times[mission_id])} steps done"
+        for mission_id, person_id, phase, is_done in session.execute(columns(*mine, is_over))
+        if mission_id in times and is_done != (done[mission_id, person_id, phase] == len(times[mission_id]))
+    ]
+
+
+def _wrong_places(session: Session) -> list[str]:
+    """Places visited for a mission that rest on no visit of that person there, or on one of another presence."""
+    rests = (
+        col(CheckIn.participant_id) == MissionPlace.participant_id,
+        col(CheckIn.place_id) == MissionPlace.place_id,
+        col(CheckIn.phase) == MissionPlace.phase,
+        col(CheckIn.presence) == MissionPlace.presence,
+        col(CheckIn.verdict).in_(COUNTING),
+    )
+    query = (
+        columns(col(MissionPlace.mission_id), col(MissionPlace.participant_id), col(MissionPlace.place_id))
+        .outerjoin(CheckIn, and_(col(CheckIn.id) == MissionPlace.check_in_id, *rests))
+        .where(col(CheckIn.id).is_(None))
+    )
+    return [
+        f"place {show('plc', place_id)} of {show('par', person_id)} in mission {show('mis', mission_id)}: no such visit"
+        for mission_id, person_id, place_id in session.execute(query)
+    ]
 
 
 def visits_of(session: Session, participant_ids: Sequence[UUID] | None = None) -> dict[tuple[UUID, str], int]:

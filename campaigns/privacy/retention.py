@@ -207,7 +207,14 @@ RULES: tuple[Rule, ...] = (
     ),
     _act("pilot_people", "that a person takes part in a pilot", "admitted_at"),
     _act("mission_places", "a place visited for a mission"),
-    _act("act_codes", "a code shown for ten minutes; the next one drawn clears it away", "issued_at"),
+    Rule(
+        "act_codes",
+        Kind.OPERATIONS,
+        "a code that a phone shows to staff or a friend",
+        "ten minutes",
+        _of("expires_at"),
+        before=lambda now, _: now,
+    ),
     _act("validations", "that a shop witnessed an act", "validated_at"),
     _act("friend_namings", "that two friends named one another", "named_at"),
     _act(

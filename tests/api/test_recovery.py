@@ -8,6 +8,7 @@ import httpx2
 from tests.api.helpers import BELLECOUR, Shop, made, problem
 from tests.api.test_votes import open_poll
 from tests.conftest import PHONE, TLS, Server, client
+from tests.racing import race
 
 PAGE = {"Accept": "text/html", "Accept-Language": "en"}
 AS_JSON = {"Accept": "application/json"}
@@ -68,6 +69,14 @@ def test_a_code_is_offered_after_the_first_act_and_shown_once_in_ways_to_keep_it
         assert 'action="/me/recovery-codes' not in phone.get(f"/m/{shop.slug}?just=checked_in", headers=PAGE).text
         assert 'action="/me/recovery-codes' in phone.get("/me", headers=PAGE).text
         problem(phone.post("/me/recovery-codes", json={"participant": "par_" + "0" * 32}), 404, "nobody_here")
+
+
+def test_of_phones_that_race_with_one_code_one_is_let_in(server: Server, shop: Shop) -> None:
+    with server.phone() as known, server.phone() as one, server.phone() as two:
+        take_part(known, shop)
+        code, phones = code_of(known), [one, two]
+        answers = race(2, lambda index: phones[index].post("/me/recovery", json={"code": code}).status_code)
+        assert sorted(answers) == [200, 409]  # type: ignore[type-var]  # status codes
 
 
 def from_elsewhere(server: Server) -> httpx2.Client:

@@ -1,4 +1,4 @@
-"""Word of mouth beside the rest: any order of visits, invitations, codes, replays, voids and erasures: the totals are those of a model in memory.
+"""Word of mouth beside the rest: any order of acts has the totals of a model in memory.
 
 Small by default; `PASSERELLE_SOAK=1` (`make soak`) runs it longer.
 """

@@ -1,6 +1,7 @@
 """Two names of one person become one: what one person could not have done twice goes, and every figure stays exact."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,8 @@ from tests.campaigns.test_comments import someone as commenter
 from tests.campaigns.test_moderation import flag
 from tests.campaigns.test_reversal import void
 from tests.campaigns.test_steps import FRIENDS, name_friend, set_tour, share, show, visit
+from tests.campaigns.test_votes import waiting
+from tests.conftest import wait_until
 from tests.factories import NOON
 from tests.racing import race
 from tests.scene import INSIDE, Scene, minutes, set_scene
@@ -69,6 +72,18 @@ def test_a_visit_of_one_day_counts_once_and_both_cookies_lead_to_the_older_name(
     again = visit(scene, scene.entry, 24 * 60, newer.secret)
     assert again.person.id == older.person.id
     all_well(scene, now=minutes(24 * 60 + 1))
+
+
+def test_a_visit_that_a_merge_found_one_too_many_counts_when_another_one_is_voided(database: Database) -> None:
+    scene = set_scene(database, steps=[StepPlan(StepKind.SCAN, 0, 2)])
+    older = visit(scene, scene.entry, 0)
+    visit(scene, scene.entry, 24 * 60, older.secret)
+    newer = visit(scene, scene.entry, 48 * 60)
+    merge(database, older.person, newer.person, now=minutes(48 * 60 + 1))
+    assert scene.counters() == {"participants": 1, "check_ins": 3, "completions": 2}
+    void(scene, older.check_in.scan_id, now=minutes(48 * 60 + 2))
+    assert scene.counters() == {"participants": 1, "check_ins": 2, "completions": 2}
+    all_well(scene, now=minutes(48 * 60 + 3))
 
 
 def test_a_replay_of_the_newer_names_check_in_gets_its_first_answer_as_the_older_one(database: Database) -> None:
@@ -149,8 +164,9 @@ def test_a_friend_met_under_two_names_is_met_once(database: Database) -> None:
     all_well(scene)
 
 
-def test_one_ballot_a_round_by_the_hours_of_the_votes(database: Database) -> None:
-    booth = open_booth(database, quota=2)
+@pytest.mark.parametrize(("quota", "undone"), [(2, 2), (4, 1)])
+def test_one_ballot_a_round_by_the_hours_of_the_votes(database: Database, quota: int, undone: int) -> None:
+    booth = open_booth(database, quota=quota)
     ideas = [booth.idea() for _ in range(4)]
     older, newer = booth.somebody(), booth.somebody()
     older, newer = participants.by_age(older, newer)
@@ -159,12 +175,13 @@ def test_one_ballot_a_round_by_the_hours_of_the_votes(database: Database) -> Non
     booth.vote(older, ideas[2])
     booth.vote(newer, ideas[1])
     done = merge(database, older, newer)
-    assert done.undone["votes"] == 2
+    assert done.undone["votes"] == undone
     standing = {one.idea_id: one for one in booth.votes()}
-    assert set(standing) == {ideas[0], ideas[1]}, "the first hour, then the older name's first"
+    left = min(quota, 3)
+    assert set(standing) == {*ideas[:left]}, "the first hour, then the older name's first"
     assert {one.voter for one in booth.votes(standing=False)} == {voter_of(SECRET, older.id)}
-    assert (booth.result().voters, booth.result().votes, booth.result().voided) == (1, 2, {"merged": 2})
-    assert booth.withdraw(older, ideas[0]).left == 1
+    assert (booth.result().voters, booth.result().votes, booth.result().voided) == (1, left, {"merged": undone})
+    assert booth.withdraw(older, ideas[0]).left == quota - left + 1
     booth.vote(older, ideas[3])
     assert booth.scene.problems() == []
 
@@ -203,7 +220,7 @@ def test_a_share_of_one_day_is_one_and_the_older_code_stays(database: Database) 
 
 def test_nothing_names_the_newer_one_but_the_note_that_they_were_merged(database: Database) -> None:
     booth = open_booth(database, steps=[*STEPS, StepPlan(StepKind.SHARE), *FRIENDS])
-    older, newer = booth.scene.check_in(booth.scene.scan()), booth.scene.check_in(booth.scene.scan())
+    older, newer = visit(booth.scene, booth.scene.entry, 0), visit(booth.scene, booth.scene.entry, 5)
     for done in (older, newer):
         booth.vote(done.person, booth.idea())
         booth.scene.post_idea(done.person)
@@ -303,6 +320,29 @@ def vote_by(booth: Booth, secret: str | None, idea: Any) -> Cast:
             secret=SECRET,
             now=NOON,
         )
+
+
+def test_the_further_key_of_a_name_that_is_being_merged_waits_and_leads_to_the_older_one(
+    postgres_database: Database,
+) -> None:
+    """Where writers do not queue: else who acts at that moment would be somebody new."""
+    scene = set_scene(postgres_database, steps=STEPS[:1])
+    older, newer = visit(scene, scene.entry, 0), visit(scene, scene.entry, 5)
+    with postgres_database.transaction() as session:
+        key = participants.add_key(session, newer.person, now=NOON)
+
+    def act() -> Participant | None:
+        with postgres_database.transaction() as session:
+            return participants.recognise(session, key, to_act=True)
+
+    with ThreadPoolExecutor(1) as pool:
+        with postgres_database.between_rounds() as session:
+            merging.merge(session, older.person.id, newer.person.id, ballot_secret=lambda _: SECRET, now=NOON)
+            acting = pool.submit(act)
+            wait_until(lambda: waiting(postgres_database))
+        found = acting.result(timeout=30)
+    assert found is not None
+    assert found.id == older.person.id
 
 
 def test_merges_that_race_leave_one_name(database: Database) -> None:

@@ -10,12 +10,26 @@ from sqlalchemy import delete, text
 from sqlmodel import SQLModel, col, select
 
 from api.pages.phone import COOKIE_LIFE_S
-from campaigns import care, community, idempotency, identity, ids, missions, places, planning, privacy, scans, worker
+from campaigns import (
+    care,
+    community,
+    idempotency,
+    identity,
+    ids,
+    missions,
+    participants,
+    places,
+    planning,
+    privacy,
+    scans,
+    worker,
+)
 from campaigns.identity import RIGHTS, Organisation, Role
 from campaigns.jobs import Job
 from campaigns.legal import terms
 from campaigns.migrations import tables
 from campaigns.missions import Repeat, StepKind, StepPlan
+from campaigns.missions.models import ActCode
 from campaigns.participants import Participant
 from campaigns.places.models import StaffSession
 from campaigns.planning import Campaign
@@ -39,8 +53,10 @@ PURGED = [
     ("aggregate", "scan_visitors"),
     ("member", "member_sessions"),
     ("member", "sign_in_links"),
+    ("operations", "act_codes"),
     ("operations", "idempotent_answers"),
     ("operations", "jobs"),
+    ("operations", "recovery_tries"),
     ("operations", "spent_taps"),
     ("operations", "text_counts"),
     ("participant", "participants"),
@@ -99,6 +115,16 @@ def furnish(database: Database) -> Scene:
         care.answer(session, case, text="Hm", speaker=care.Speaker.SHOP, now=NOON)
         care.close(session, case, now=NOON)
         store(session, ReceiptTries, scan_id=UUID(row.id), tries=1)
+        participants.take_try(session, 1, now=NOON)
+        shown = {
+            "organisation_id": organisation_id,
+            "participant_id": done.person.id,
+            "phase": "live",
+            "code": "123456",
+        }
+        step = missions.steps_of(session, scene.mission.id)[0]
+        times = {"issued_at": NOON, "expires_at": minutes(10)}
+        store(session, ActCode, id=ids.uuid7_at(NOON), step_id=step.id, **shown, **times)
         store(session, VisitorSalt, day=int(NOON.timestamp()) // 86400, salt=b"salt")
         judged = {"rules_version": 1, "verdict": row.verdict, "score": 0, "reasons": "", "decided_by": "judge"}
         store(session, ScanJudgement, id=ids.uuid7_at(NOON), scan_id=UUID(row.id), decided_at=NOON, **judged)
@@ -162,7 +188,7 @@ def held(database: Database) -> dict[tuple[str, str], int]:
     return {
         (line.table, line.keeps): line.rows
         for line in lines
-        if line.table not in ("log_starts", "events", "text_counts")
+        if line.table not in ("log_starts", "events", "text_counts", "act_codes")
     }
 
 

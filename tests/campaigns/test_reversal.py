@@ -319,6 +319,19 @@ def test_what_was_voided_is_never_rewritten(database: Database, statement: str) 
         session.connection().execute(text(statement))
 
 
+def test_verify_finds_a_mission_that_ended_too_early_and_a_place_without_its_visit(database: Database) -> None:
+    scene, (one, _) = set_tour(database, StepKind.VISIT_PLACES, 2, n=2)
+    visit(scene, one, 0)
+    assert scene.problems() == []
+    with database.transaction() as session:
+        session.exec(select(Membership)).one().completed_at = NOON
+    assert "done stored, 0 of 1 steps done" in scene.problems()[0]
+    with database.transaction() as session:
+        session.exec(select(Membership)).one().completed_at = None
+        session.exec(select(MissionPlace)).one().presence = 3
+    assert "no such visit" in scene.problems()[0]
+
+
 def test_a_capability_joins_by_a_function(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[UUID] = []
 
