@@ -299,7 +299,7 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
     steps = [StepPlan(StepKind.SCAN, 1, Repeat.DAILY), StepPlan(StepKind.IDEA), StepPlan(StepKind.EXTERNAL)]
     steps += [StepPlan(StepKind.RATE), StepPlan(StepKind.REFERRAL)]
     mission = make_mission(session, campaign, title={"fr": f"{peer.mark} mission"}, steps=steps, now=now)
-    person, _ = participants.join(session, peer.id, language="fr", now=now)
+    person, _ = participants.join(session, peer.id, language="fr", now=now - timedelta(hours=2))  # no newcomer
     peer.ids["public_code"] = missions.public_code(session, mission, person, now=now)
     token = make_token(session, campaign, place, label=f"{peer.mark} token", now=now)
     batch = tokens.issue_statics(

@@ -17,7 +17,7 @@ from sqlmodel import Session, SQLModel
 from api.policies import PUBLIC, policy_of
 from campaigns import community, identity, ids, missions, participants, planning, worker
 from campaigns.community import Electorate
-from campaigns.missions import Repeat, StepKind, StepPlan
+from campaigns.missions import Link, Phone, Repeat, StepKind, StepPlan
 from campaigns.participants import Participant
 from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts
@@ -64,6 +64,8 @@ STEPS = [
     StepPlan(StepKind.COMMENT),
     StepPlan(StepKind.SHARE),
     StepPlan(StepKind.EXTERNAL),
+    StepPlan(StepKind.RATE),
+    StepPlan(StepKind.REFERRAL, 1, 2),
 ]
 
 
@@ -102,6 +104,7 @@ def trial(peers: Peers) -> tuple[Peer, dict[str, str]]:
 def be_busy(peers: Peers, peer: Peer, named: dict[str, str]) -> None:
     """Six people of the team do all that can be done."""
     now, database = peers.services.clock(), peers.services.database
+    code = ""
     for number in range(6):
         with database.snapshot() as session:
             campaign = session.get_one(Campaign, ids.parse("cmp", named["campaign_id"]))
@@ -116,7 +119,9 @@ def be_busy(peers: Peers, peer: Peer, named: dict[str, str]) -> None:
         with database.transaction() as session:
             link, _ = participants.issue_cohort_link(session, peer.id, now=now)
             person, cookie = participants.join(session, peer.id, language="fr", now=now)
-            participants.enter_cohort(session, link, person, now=now)
+            person = participants.enter_cohort(session, link, person, now=now)
+            came = Link(code, Phone(1, number))
+            missions.claim(session, mission, session.get_one(Campaign, campaign.id), person, came, now=now)
         receipt = make_receipt(entry, row)
         with database.snapshot() as session:
             ground = missions.ground_of(session, receipt, missions.led_to(session, entry.campaign.id))
@@ -137,7 +142,9 @@ def be_busy(peers: Peers, peer: Peer, named: dict[str, str]) -> None:
             assert done.check_in.counted, done
             assert [one.outcome for one in done.outcomes] == ["verified", "verified"], done.outcomes
         with database.transaction() as session:
-            act_online(session, peers, mission, session.get_one(Campaign, campaign.id), done.person, number)
+            campaign = session.get_one(Campaign, campaign.id)
+            act_online(session, peers, mission, campaign, done.person, number)
+            code = missions.invite(session, mission, campaign, done.person, Phone(1, 100 + number), now=now)
     while worker.drain(database, now=now).done:
         pass
 
@@ -161,6 +168,8 @@ def act_online(
         secret=peers.services.keyring.ballot_secret(campaign.id),
         now=now,
     )
+    question = next(step for step in missions.steps_of(session, mission.id) if step.kind == StepKind.RATE)
+    community.give_reply(session, mission, campaign, person, question, value=5, text="", now=now, **said)
     missions.share(session, mission, campaign, person, now=now)
     code = missions.public_code(session, mission, person, now=now)
     missions.tell(session, mission, campaign, code=code, external_id=f"e-{number}", now=now)
