@@ -21,7 +21,7 @@ from campaigns.community import RoundPlan, Totals
 from campaigns.community.models import Electorate
 from campaigns.missions import Mission, StepKind
 from campaigns.participants import Participant
-from campaigns.planning import Campaign, PilotPlan
+from campaigns.planning import Campaign
 from campaigns.tokens import Token
 from campaigns.tokens.directory import Directory, Entry
 
@@ -88,9 +88,6 @@ def tell_stories(session: Session, organisation_id: UUID, shops: dict[str, dict[
     planning.launch(session, campaign, tokens.launch_facts(session, campaign.id, missions=1), now=since)
     office = _apply(session, organisation_id, team, since)
     campaign, _ = office.mission(session)
-    places = [f"ext_{name}" for name in TEAM.values()]
-    thresholds = {"people": 5.0, "verified_acts": 20.0, "places": 3.0}
-    planning.declare_pilot(session, campaign, PilotPlan(places, 25, thresholds), now=since)
     planning.start_pilot(session, campaign, now=since)
     link, _ = participants.issue_cohort_link(
         session, organisation_id, max_uses=TEAM_SIZE, label="Équipe", expires_at=since + timedelta(days=60), now=since

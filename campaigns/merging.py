@@ -55,6 +55,7 @@ def merge(
     if found.older.is_under_15:
         scans.forget_positions(session, found.older.id)
     _void_doubled(session, found)
+    found.undone = +found.undone  # without what was none
     _note(session, found)
     return found
 

@@ -1,6 +1,7 @@
 """Word of mouth, a question and the map of a trail on a small phone: with and without scripts, light and dark."""
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,8 @@ def test_a_friend_is_invited_comes_and_is_counted(phone: Phone, house: Server, s
     link = page.locator(".own a").inner_text()
     check(page, f"invitations-{scheme}")
 
-    friend = phone(scheme=scheme, position=BELLECOUR)
+    nearby = BELLECOUR["latitude"] + random.uniform(1e-6, 1e-4)  # the sixth person at one point would be doubted
+    friend = phone(scheme=scheme, position={**BELLECOUR, "latitude": nearby})
     friend.goto(link)
     expect(friend.locator("#invited")).to_contain_text("Quelqu’un vous invite.")
     check(friend, f"invited-{scheme}")

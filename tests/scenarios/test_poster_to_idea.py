@@ -211,7 +211,7 @@ def test_a_printed_code_leads_a_shopper_to_an_idea_and_the_shop_sees_it(server: 
         assert stats["unique_visitors"] == 1
         assert (stats["participants"], stats["check_ins"], stats["bridge_rate"]) == (1, 1, 1.0)
         totals = api.get(f"/v1/missions/{mission['id']}").json()["totals"]
-        assert totals == {"check_ins": 1, "participants": 1, "completions": 2, "ideas": 1, "votes": 0}
+        assert totals == {"check_ins": 1, "participants": 1, "completions": 2, "ideas": 1, "votes": 0, "referrals": 0}
 
         # Paused, resumed, revoked, ended: a printed code always explains itself, with 200.
         assert api.post(f"/v1/campaigns/{campaign['id']}/pause").json()["state"] == "paused"

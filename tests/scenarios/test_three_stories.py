@@ -42,14 +42,14 @@ class Town:
     def api(self) -> httpx2.Client:
         return self.open.enter_context(self.server.api())
 
-    def start(self, template: str) -> "Mission":
-        """A campaign of a template, live: its mission."""
+    def start(self, template: str, *, is_pilot: bool = False) -> "Mission":
+        """A campaign of a template, live or in its pilot: its mission."""
         file = ROOT / "campaigns" / "templates" / f"{template}.toml"
         arguments = ["campaigns", "apply", str(file), "--server", self.server.url, "--key", self.server.key]
         applied = self.server.passerelle(*arguments)
         assert applied.returncode == 0, applied.stdout + applied.stderr
         api = self.api()
-        assert api.post(f"/v1/campaigns/ext_{template}/launch").status_code == 200
+        assert api.post(f"/v1/campaigns/ext_{template}/{'pilot' if is_pilot else 'launch'}").status_code == 200
         (mission,) = api.get(f"/v1/campaigns/ext_{template}/missions").json()["data"]
         places = {one["external_id"]: one for one in api.get("/v1/places?limit=100").json()["data"]}
         codes = {
@@ -207,25 +207,41 @@ def test_two_friends_walk_a_trail_of_five_shops(town: Town) -> None:
     town.verify()
 
 
-def test_a_team_learns_its_shops(town: Town) -> None:
-    mission = town.start("employees")
-    clerk = town.phone()
+def test_a_team_tries_its_mission_before_the_public(town: Town) -> None:
+    mission = town.start("employees", is_pilot=True)
+    clerk, colleague, stranger, till = (town.phone() for _ in range(4))
+
+    # The team enters by its link; for anybody else the campaign has not begun.
+    link = made(mission.api.post("/v1/cohort-links", json={"max_uses": 2}))["url"]
+    for phone in (clerk, colleague):
+        assert phone.post(link, headers=JSON).status_code == 200
+    assert stranger.post(link, headers=JSON).status_code == 410
+    one = mission.shops["north"]
+    receipt = stranger.get(f"/t/{one.code}", headers=JSON).json()["receipt"]
+    problem(stranger.post(f"/t/{one.code}/check-in", data={"receipt": receipt, **one.here}, headers=JSON), 403)
+
     states = [mission.visit(clerk, "north")["states"]["visit_places"]]
     town.later(minutes=10)
     states.append(mission.visit(clerk, "centre")["states"]["visit_places"])
     assert states == ["progress", "verified"]
 
     # The shop's phone confirms the hour behind the counter, another system the training.
-    till = town.phone()
-    link = made(mission.api.post(f"/v1/places/{mission.shops['centre'].place['id']}/staff-links"))["url"]
-    assert till.post(link, data={"pin": PIN}).status_code == 303
-    page = mission.page(clerk)
-    codes = [made(mission.post(clerk, "codes", step=step))["code"] for step in act_steps(page)]
+    at_centre = made(mission.api.post(f"/v1/places/{mission.shops['centre'].place['id']}/staff-links"))["url"]
+    assert till.post(at_centre, data={"pin": PIN}).status_code == 303
+    steps = act_steps(mission.page(clerk))
+    codes = [made(mission.post(clerk, "codes", step=step))["code"] for step in steps]
     assert till.post("/staff/validations", json={"code": codes[0]}, headers=JSON).json()["outcome"] == "verified"
     path = f"/v1/missions/{mission.body['id']}/external-acts"
     for number in (1, 2, 2):
         assert made(mission.api.post(path, json={"participant": codes[1], "id": f"module-{number}"}))
-    assert mission.totals["completions"] == 4
+
+    # The team sees how far it is; the public figures know nothing of it, and the launch names what is missing.
+    assert mission.body["slug"] in clerk.get("/pilot").text
+    assert not any(mission.totals.values())
+    standing = mission.api.get("/v1/campaigns/ext_employees/pilot").json()
+    assert (standing["state"], standing["is_passed"]) == ("pilot", False)
+    refused = problem(mission.api.post("/v1/campaigns/ext_employees/launch"), 409, "pilot_unmet")
+    assert "people" in str(refused)
     town.verify()
 
 
