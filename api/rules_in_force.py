@@ -5,31 +5,32 @@ drops what it touches; a look-up that one overtook is used once and not kept (ge
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
 from campaigns import identity, legal, missions
 from campaigns.legal import Document, LegalVersion
-from campaigns.missions import Led, Mission
+from campaigns.missions import Led, Mission, Step
 from campaigns.storage import Database
 
 KEPT = 5_000  # missions, and campaigns
+Name = TypeVar("Name", bound=Hashable)
 Known = TypeVar("Known")
 
 
-class Shelf(Generic[Known]):
-    """What this process knows, by id, with the ids of the campaign and organisation whose changes end it."""
+class Shelf(Generic[Name, Known]):
+    """What this process knows, by id or name, with the ids of the campaign and organisation whose changes end it."""
 
     def __init__(self) -> None:
-        self._kept: dict[UUID, tuple[Known, tuple[UUID, ...]]] = {}
+        self._kept: dict[Name, tuple[Known, tuple[UUID, ...]]] = {}
         self._generation = 0
         self._lock = threading.Lock()
 
-    def find(self, id: UUID, look: Callable[[], tuple[Known, tuple[UUID, ...]]]) -> Known:
+    def find(self, name: Name, look: Callable[[], tuple[Known, tuple[UUID, ...]]]) -> Known:
         """What is known, else what `look` finds."""
-        known = self._kept.get(id)
+        known = self._kept.get(name)
         if known is not None:
             return known[0]
         generation = self._generation
@@ -38,7 +39,7 @@ class Shelf(Generic[Known]):
             if generation == self._generation:
                 if len(self._kept) >= KEPT:
                     self._kept.pop(next(iter(self._kept)))
-                self._kept[id] = found
+                self._kept[name] = found
         return found[0]
 
     def hear(self, kind: str, id: UUID) -> None:
@@ -56,8 +57,9 @@ class RulesInForce:
     """The versions this process knows to be in force, by mission, and the missions of campaigns."""
 
     def __init__(self) -> None:
-        self._versions: Shelf[UUID] = Shelf()
-        self._led: Shelf[Led] = Shelf()
+        self._versions: Shelf[UUID, UUID] = Shelf()
+        self._led: Shelf[UUID, Led] = Shelf()
+        self._named: Shelf[str, Led] = Shelf()
 
     def version_id(self, database: Database, mission: Mission, *, now: datetime) -> UUID:
         """The version in force now, made when the rules changed. Opens sessions of its own unless it is known."""
@@ -77,8 +79,21 @@ class RulesInForce:
 
         return self._led.find(campaign_id, look)
 
+    def named(self, database: Database, name: str) -> tuple[Mission, Sequence[Step]]:
+        """The mission of an id or slug, with its steps, for reading; NotFound else."""
+
+        def look() -> tuple[Led, tuple[UUID, ...]]:
+            with database.snapshot() as session:
+                found = missions.mission_named(session, name)
+                return Led(found, missions.steps_of(session, found.id)), (found.campaign_id,)
+
+        led = self._named.find(name, look)
+        assert led.mission is not None  # noqa: S101  # or it was not found
+        return led.mission, led.steps
+
     def hear(self, kind: str, id: UUID) -> None:
         """Forget what a committed change may have put out of force."""
+        self._named.hear(kind, id)
         self._versions.hear(kind, id)
         self._led.hear(kind, id)
 

@@ -147,8 +147,7 @@ def _act(request: Request, core: Services, mission: str, asked: VoteCreate, *, w
 def _cast(
     request: Request, core: Services, mission: str, asked: VoteCreate, idea_id: UUID
 ) -> tuple[Mission, Participant, str | None, Cast]:
-    with core.database.snapshot() as session:
-        found = mission_named(session, mission)
+    found, steps = core.rules.named(core.database, mission)
     rules = core.rules.version_id(core.database, found, now=core.clock())
     link = link_of(request, core.clock())
     with core.database.transaction() as session:
@@ -176,6 +175,7 @@ def _cast(
             client_id=asked.client_id or str(uuid4()),
             secret=core.keyring.ballot_secret(campaign.id),
             rules_version_id=rules,
+            steps=steps,
             now=now,
         )
         return found, person, secret, cast

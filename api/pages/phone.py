@@ -18,7 +18,6 @@ from api.scan_headers import YOUNG_COOKIE, objects
 from campaigns import care, clock, ids, missions, participants
 from campaigns.care import Case
 from campaigns.errors import Conflict, NotFound
-from campaigns.missions import Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.scans.agents import LONGEST_AGENT
@@ -31,6 +30,7 @@ COOKIE_LIFE_S = 400 * 86_400  # what browsers allow at most
 _PUBLIC_CODE = re.compile(r"[0-9A-Z]{1,20}")
 ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
+mission_named = missions.mission_named
 Tongue = Annotated[str | None, Query(description="fr or en")]
 
 
@@ -45,15 +45,6 @@ def entry_of(core: Services, code: str) -> Entry:
     if found is None:
         raise NotFound("We do not know this code.", code="unknown_code")
     return found
-
-
-def mission_named(session: DbSession, name: str) -> Mission:
-    if name.startswith("mis_"):
-        found = session.get(Mission, ids.parse("mis", name))
-        if found is None:
-            raise NotFound("There is no such mission.")
-        return found
-    return missions.mission_by_name(session, name)
 
 
 def moved(request: Request, url: str, body: dict[str, Any], *, status: int = 200) -> Response:

@@ -38,7 +38,7 @@ from campaigns.errors import Conflict, Forbidden, NotFound
 from campaigns.events import record_event
 from campaigns.ids import first_of, parse
 from campaigns.last_writes import add_up_last
-from campaigns.missions import Mission, StepKind
+from campaigns.missions import Mission, Step, StepKind
 from campaigns.missions.models import CompletionState
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
@@ -79,9 +79,10 @@ def cast_vote(
     client_id: str,
     secret: bytes,
     rules_version_id: UUID | None = None,
+    steps: Sequence[Step] | None = None,
     now: datetime,
 ) -> Cast:
-    """Vote for an idea, in the open round when none is named; completes the mission's vote step.
+    """Vote for an idea, in the open round when none is named; completes the mission's vote step, one of its `steps`.
 
     A repeat of `client_id` returns the first vote, after the close too.
     Forbidden for who is under 15 or lacks the presence the round asks for, NotFound for an idea of another mission,
@@ -117,7 +118,8 @@ def cast_vote(
     if stored.id != vote.id:
         return Cast(stored, round, left, is_replay=True)
     _count(session, mission, stored, +1)
-    _complete_step(session, mission, campaign, person, round, ballot, phase=phase, now=now)
+    known = missions.steps_of(session, mission.id) if steps is None else steps
+    _complete_step(session, mission, known, campaign, person, round, ballot, phase=phase, now=now)
     record_event(session, "vote.cast", now=now, round_id=round.id, mission_id=mission.id)
     return Cast(stored, round, left, is_replay=False)
 
@@ -174,20 +176,12 @@ def proofs_of(
 
     Of an electorate of visitors they are visits to its places within its window, by the instant of the scan.
     """
-    query = (
-        select(col(CheckIn.scan_id), col(CheckIn.presence))
-        .where(*_earning(campaign_id, person, phase), col(CheckIn.presence) >= round.min_presence)
-        .order_by(col(CheckIn.presence).desc(), col(CheckIn.id))
-        .limit(PROOFS_READ)
-    )
+    at: dict[str, Any] = {"campaign": campaign_id, "person": person.id, "in_phase": phase, "least": round.min_presence}
     if round.electorate == Electorate.VISITORS:
-        opens, closes = first_of(round.opens_at), first_of(round.closes_at)
-        query = query.where(
-            col(CheckIn.place_id).is_not(None), col(CheckIn.scan_id) >= opens, col(CheckIn.scan_id) < closes
-        )
+        at |= {"opens": first_of(round.opens_at), "closes": first_of(round.closes_at)}
     if round.place_ids is not None:
-        query = query.where(col(CheckIn.place_id).in_([parse("plc", one) for one in round.place_ids]))
-    found = session.execute(query).all()
+        at["places"] = [parse("plc", one) for one in round.place_ids]
+    found = session.execute(_proofs(visitors="opens" in at, placed="places" in at), at).all()
     if round.min_presence == 0:
         return [Proof(found[0].presence if found else 0, None)]
     return [Proof(presence, proof_of(secret, scan_id)) for scan_id, presence in found]
@@ -204,10 +198,7 @@ def has_opened(session: Session, round_id: UUID, proofs: Sequence[Proof], *, pha
 
 def find_ballot(session: Session, round_id: UUID, voter: str, *, phase: str) -> Ballot | None:
     """A person's ballot in a round, read anew; None before their first vote, and while it is void."""
-    mine = (Ballot.round_id == round_id, Ballot.phase == phase, Ballot.voter == voter)
-    return session.exec(
-        rows(Ballot).where(*mine, col(Ballot.is_void).is_(False)).execution_options(populate_existing=True)
-    ).first()
+    return session.exec(_BALLOT, params={"round": round_id, "in_phase": phase, "voter": voter}).first()
 
 
 def voted_ideas(session: Session, round_id: UUID, voter: str) -> set[UUID]:
@@ -276,15 +267,6 @@ def _open_again(session: Session, fields: dict[str, Any]) -> None:
     session.execute(again.execution_options(synchronize_session=False))
 
 
-def _earning(campaign_id: UUID, person: Participant, phase: str) -> tuple[Any, ...]:
-    return (
-        col(CheckIn.participant_id) == person.id,
-        col(CheckIn.campaign_id) == campaign_id,
-        col(CheckIn.phase) == phase,
-        col(CheckIn.verdict).in_([*scans.EARNING, scans.Verdict.TEST]),
-    )
-
-
 def unproven(round: Round) -> Forbidden:
     """What this round asks for, to somebody who did not show it."""
     if round.electorate == Electorate.VISITORS:
@@ -350,6 +332,37 @@ def _insert_while_open(dialect: str) -> Any:
     return insert_into(dialect, Vote).from_select(names, chosen).on_conflict_do_nothing()
 
 
+@cache
+def _proofs(*, visitors: bool, placed: bool) -> Any:
+    acts = columns_of(CheckIn)
+    query = (
+        select(acts.scan_id, acts.presence)
+        .where(
+            acts.participant_id == bindparam("person"),
+            acts.campaign_id == bindparam("campaign"),
+            acts.phase == bindparam("in_phase"),
+            acts.verdict.in_([*scans.EARNING, scans.Verdict.TEST]),
+            acts.presence >= bindparam("least"),
+        )
+        .order_by(acts.presence.desc(), acts.id)
+        .limit(PROOFS_READ)
+    )
+    if visitors:
+        window = (acts.scan_id >= bindparam("opens"), acts.scan_id < bindparam("closes"))
+        query = query.where(acts.place_id.is_not(None), *window)
+    return query.where(acts.place_id.in_(bindparam("places", expanding=True))) if placed else query
+
+
+_BALLOT = (
+    rows(Ballot)
+    .where(
+        Ballot.round_id == bindparam("round"),
+        Ballot.phase == bindparam("in_phase"),
+        Ballot.voter == bindparam("voter"),
+        col(Ballot.is_void).is_(False),
+    )
+    .execution_options(populate_existing=True)
+)
 _VOTES, _IDEAS, _BALLOTS = columns_of(Vote), columns_of(Idea), columns_of(Ballot)
 _CAST_BY = select(_VOTES.id).where(_VOTES.voter == bindparam("voter"), _VOTES.cast_key == bindparam("act"))
 _SLOTS = select(_VOTES.slot).where(
@@ -390,6 +403,7 @@ def _count(session: Session, mission: Mission, vote: Vote, number: int) -> None:
 def _complete_step(
     session: Session,
     mission: Mission,
+    steps: Sequence[Step],
     campaign: Campaign,
     person: Participant,
     round: Round,
@@ -399,7 +413,7 @@ def _complete_step(
     now: datetime,
 ) -> None:
     """Complete the vote step, where the ballot reaches it. It names the round: no row joins person and vote."""
-    step = next((one for one in missions.steps_of(session, mission.id) if one.kind == StepKind.VOTE), None)
+    step = next((one for one in steps if one.kind == StepKind.VOTE), None)
     if step is None or ballot.presence < step.min_presence:
         return
     missions.complete(

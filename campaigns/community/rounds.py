@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from campaigns import places
@@ -107,8 +108,15 @@ def round_of(session: Session, mission_id: UUID, round_id: UUID) -> Round:
 
 def open_round(session: Session, mission_id: UUID, *, now: datetime) -> Round | None:
     """The round of a mission that takes votes now; there is one at most."""
-    query = select(Round).where(Round.mission_id == mission_id, Round.opens_at <= now, Round.closes_at > now)
-    return session.exec(query.order_by(col(Round.id))).first()
+    return session.exec(_OPEN, params={"mission": mission_id, "now": now}).first()
+
+
+_OPEN = (
+    select(Round)
+    .where(Round.mission_id == bindparam("mission"), Round.opens_at <= bindparam("now"))
+    .where(Round.closes_at > bindparam("now"))
+    .order_by(col(Round.id))
+)
 
 
 def require_round(session: Session, mission_id: UUID, *, now: datetime) -> Round:
