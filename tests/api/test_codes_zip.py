@@ -187,7 +187,9 @@ def test_a_drawing_process_that_dies_breaks_the_download_off(shop: Shop, large: 
     assert len(unpacked(get(shop, large))) == LARGE
 
 
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "ending", [signal.SIGKILL, signal.SIGTERM, *([signal.SIGINT] if os.environ.get("PASSERELLE_SOAK") else [])]
+)
 def test_a_server_that_ends_takes_its_drawing_processes_along(tmp_path: Path, ending: signal.Signals) -> None:
     with running_server(f"sqlite:///{tmp_path}/passerelle.db") as server:
         shop = make_shop(server)

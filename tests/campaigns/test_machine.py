@@ -253,7 +253,7 @@ def test_any_order_of_acts_adds_up(database: Database, monkeypatch: pytest.Monke
     run_state_machine_as_test(  # any callable will do, its annotation is narrower
         lambda: Acts(database),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=200 if SOAK else 10,
+            max_examples=200 if SOAK else 6,
             stateful_step_count=50 if SOAK else 25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

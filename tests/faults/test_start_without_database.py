@@ -48,7 +48,7 @@ def is_ready(url: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 2] if os.environ.get("PASSERELLE_SOAK") else [2])
 def test_a_server_waits_for_the_database_and_starts_with_it(
     own_postgres: Postgres, tmp_path: Path, workers: int
 ) -> None:
