@@ -28,6 +28,7 @@ from api.pages.phone import (
     objected,
     participant_shown,
 )
+from api.pagination import Cursor
 from api.policies import PUBLIC
 from api.problems import status_of
 from campaigns import community, ids, missions
@@ -58,9 +59,10 @@ def idea_page(
     idea: Annotated[str, Path(max_length=60)],
     lang: Tongue = None,
     just: Annotated[str, Query(pattern="^(edited|followed|unfollowed|)$")] = "",
+    cursor: Cursor = None,
 ) -> HTMLResponse:
     """An idea, what became of it, and the conversation about it, oldest first."""
-    return idea_views.page(request, core, mission, idea, now, lang=lang, just=just)
+    return idea_views.page(request, core, mission, idea, now, lang=lang, just=just, cursor=cursor)
 
 
 @router.post("/{mission}/comments", status_code=201)

@@ -14,14 +14,15 @@ from sqlmodel import Session
 from api.dependencies import Services
 from api.pages import ballot_views, open_graph, views
 from api.pages.phone import acting, cookie_of, is_young, language_for, mission_named, objected
+from api.pagination import before
 from campaigns import clock, community, ids, missions
-from campaigns.community import EDIT_WINDOW, Decision, Idea
+from campaigns.community import EDIT_WINDOW, Comment, Decision, Idea
 from campaigns.community.comments import TEXT_LIMIT
 from campaigns.missions import Mission
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 
-COMMENTS_SHOWN = 200
+COMMENTS_SHOWN = 50  # a page; links lead to those before
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def page(
     problem: str = "",
     edit_problem: str = "",
     typed: dict[str, Any] | None = None,
+    cursor: str | None = None,
 ) -> HTMLResponse:
     """The page as this phone sees it; with a problem, what was typed stands in its form."""
     language, typed = language_for(request, lang), typed or {}
@@ -93,8 +95,9 @@ def page(
             **views.house(session, found.organisation_id),
             **_story(session, found, campaign, idea, language=language, now=now),
             **_mine(session, idea, campaign, person, language=language, now=now),
-            "comments": _comments(session, idea.id, person),
         }
+        rows = community.comments_on(session, idea.id, before=before(cursor), limit=COMMENTS_SHOWN + 1)
+        comments = [_comment(one, author, person) for one, author in rows[-COMMENTS_SHOWN:]]
         state = missions.state_shown(campaign, person, now=now).value
     young = is_young(request) or (person is not None and bool(person.is_under_15))
     urls = {name: acting(request, f"/m/{found.slug}/{path}") for name, path in _urls(idea_name).items()}
@@ -103,6 +106,10 @@ def page(
         language,
         **context,
         **urls,
+        comments=comments,
+        earlier_url=f"/m/{found.slug}/ideas/{idea_name}?cursor={ids.show('cur', rows[1][0].id)}&lang={language}"
+        if len(rows) > COMMENTS_SHOWN
+        else "",
         mission=found,
         url=f"/m/{found.slug}",
         idea=views.idea_view(idea, name),
@@ -211,16 +218,13 @@ def _mine(
     }
 
 
-def _comments(session: Session, idea_id: UUID, person: Participant | None) -> list[CommentView]:
-    return [
-        CommentView(
-            id=ids.show("cmt", one.id),
-            text="" if one.hidden_rule else one.text,
-            pseudonym=author,
-            is_official=one.is_official,
-            hidden_rule=one.hidden_rule,
-            useful=one.useful,
-            is_mine=person is not None and one.participant_id == person.id,
-        )
-        for one, author in community.comments_on(session, idea_id, limit=COMMENTS_SHOWN)
-    ]
+def _comment(one: Comment, author: str, person: Participant | None) -> CommentView:
+    return CommentView(
+        id=ids.show("cmt", one.id),
+        text="" if one.hidden_rule else one.text,
+        pseudonym=author,
+        is_official=one.is_official,
+        hidden_rule=one.hidden_rule,
+        useful=one.useful,
+        is_mine=person is not None and one.participant_id == person.id,
+    )

@@ -126,8 +126,12 @@ def mark_useful(session: Session, mission: Mission, comment_id: UUID, person: Pa
     return session.get_one(Comment, comment_id, populate_existing=True).useful
 
 
-def comments_on(session: Session, idea_id: UUID, *, limit: int) -> Sequence[tuple[Comment, str]]:
-    """Comments on an idea with their author's pseudonym, oldest first; of official ones it is empty.
+def comments_on(
+    session: Session, idea_id: UUID, *, before: UUID | None = None, limit: int
+) -> Sequence[tuple[Comment, str]]:
+    """The last comments on an idea, or the last `before` one, in their order, with their author's pseudonym.
+
+    Of official ones it is empty.
 
     Hidden ones are among them, with their words: who shows them to the public withholds these.
     """
@@ -135,10 +139,12 @@ def comments_on(session: Session, idea_id: UUID, *, limit: int) -> Sequence[tupl
         columns(Comment, func.coalesce(col(Participant.pseudonym), ""))
         .outerjoin(Participant, col(Participant.id) == Comment.participant_id)
         .where(col(Comment.idea_id) == idea_id)
-        .order_by(col(Comment.id))
+        .order_by(col(Comment.id).desc())
         .limit(limit)
     )
-    return [(comment, name) for comment, name in session.execute(query)]
+    if before is not None:
+        query = query.where(col(Comment.id) < before)
+    return [(comment, name) for comment, name in session.execute(query)][::-1]
 
 
 def answers_of(session: Session, idea_ids: Iterable[UUID]) -> dict[UUID, list[Comment]]:

@@ -55,6 +55,22 @@ def test_a_flood_is_refused_with_its_words_kept(shop: Shop) -> None:
     assert 3500 < int(answers[3].headers["retry-after"]) <= 3600
 
 
+def test_a_page_leads_on_to_the_comments_before_it(shop: Shop) -> None:
+    idea = an_idea(shop)
+    for number in range(51):
+        with shop.server.phone(Accept="application/json") as phone:
+            assert say(shop, phone, idea, text=f"Poire numéro {number}.").status_code == 201
+    with shop.server.phone(**PAGE) as phone:
+        page = phone.get(f"/m/{shop.slug}/ideas/{idea}").text
+        assert "Poire numéro 50." in page
+        assert "Poire numéro 0." not in page
+        (earlier,) = re.findall(r'href="([^"]+cursor=[^"]+)"', page)
+        before = phone.get(earlier.replace("&amp;", "&")).text
+        assert "Poire numéro 0." in before
+        assert "Poire numéro 1." not in before
+        assert phone.get(f"/m/{shop.slug}/ideas/{idea}?cursor=nonsense").status_code == 422
+
+
 def test_json_is_answered_in_json_and_bad_input_is_refused(shop: Shop) -> None:
     idea = an_idea(shop)
     with shop.server.phone(Accept="application/json") as phone:

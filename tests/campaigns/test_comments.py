@@ -139,6 +139,16 @@ def test_a_member_answers_officially(database: Database) -> None:
     assert scene.problems() == []
 
 
+def test_the_last_comments_come_first_and_those_before_them_after(database: Database) -> None:
+    scene = set_scene(database)
+    idea = an_idea(scene)
+    said = [say(scene, idea, someone(scene), now=minutes(number)).comment.id for number in range(5)]
+    with database.snapshot() as session:
+        last = community.comments_on(session, idea, limit=3)
+        earlier = community.comments_on(session, idea, before=last[0][0].id, limit=3)
+    assert [one.id for one, _ in (*earlier, *last)] == said
+
+
 def test_what_is_hidden_takes_no_comments_and_a_hidden_comment_no_marks(database: Database) -> None:
     scene = set_scene(database)
     idea, other, member = an_idea(scene), an_idea(scene), a_member(scene)
