@@ -197,7 +197,7 @@ class Acts(RuleBasedStateMachine):
         older.witnessed |= newer.witnessed
         older.code = older.code or newer.code
         self.merged.append(newer)
-        self.everybody[self.everybody.index(newer)] = older
+        self.everybody = [older if each is newer else each for each in self.everybody]
 
     @rule()
     def judge(self) -> None:

@@ -315,7 +315,8 @@ def test_after_an_uncertain_commit_each_position_is_stored_once_and_answered(
     assert given == [expected, BestFix("inside", 50, 20)]
     with postgres_database.snapshot() as session:
         kept = [(one.scan_id.hex, one.slot, one.accuracy_m) for one in session.exec(select(ScanPosition))]
-        located = [event.facts["scan_ids"] for event in session.exec(select(Event)) if event.name == "scans.located"]
+        events = session.exec(select(Event).where(Event.name == "scans.located"))
+        located = sorted(event.facts["scan_ids"] for event in events)
     first = [(scan.id, 1, 80)] * before
     assert sorted(kept) == sorted([*first, (scan.id, 1 + before, 90), (other.id, 1, 20)])
     assert located == [[scan.id]] * before + [[scan.id, other.id]]

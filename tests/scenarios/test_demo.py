@@ -43,7 +43,7 @@ def test_the_demo_shows_the_whole_product_and_its_figures_add_up(tmp_path: Path)
         time.sleep(2)
     finally:
         demo.send_signal(signal.SIGINT)
-        demo.wait(timeout=40)
+        demo.wait(timeout=90)
         said.close()
     checked = run_passerelle(environment, "verify")
     assert checked.returncode == 0, checked.stdout

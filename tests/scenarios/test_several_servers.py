@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import psycopg
 
-from tests.conftest import PHONE, Server, new_postgres_url, run_passerelle, running_server
+from tests.conftest import PHONE, Server, new_postgres_url, run_passerelle, running_server, wait_until
 from tests.racing import race
 
 WITHIN_S = 5.0  # the promise is one second; a loaded test machine is given more, a sweep-less miss would be minutes
@@ -47,6 +47,9 @@ def test_two_workers_count_every_scan_once_and_both_hear_of_changes(postgres: st
     url = new_postgres_url(postgres)
     with running_server(url, "--workers", "2") as server:
         campaign, code = _live_code(server)
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            both = "SELECT count(*) = 2 FROM scan_writers"  # the first one answers before the other has started
+            wait_until(lambda: bool((connection.execute(both).fetchone() or [False])[0]), seconds=30)
         answered: list[set[str]] = [set() for _ in range(8)]
 
         def scan(number: int) -> None:
