@@ -299,6 +299,7 @@ def _mission_page(
         ideas_url=acting(request, f"/m/{mission.slug}/ideas"),
         say_url=onward(request, f"/m/{mission.slug}/cases/new"),
         flag_url=f"/m/{mission.slug}/flags/new?lang={language}&",
+        asks_ideas=any(step.kind == missions.StepKind.IDEA for step in steps),
         can_write=bool(idea_error) or (_can_write(steps, presence) and not _is_under_15(request, person)),
         asks_age=not _is_under_15(request, person) and (person is None or person.age_declared_at is None),
         age=age,
