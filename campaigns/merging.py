@@ -4,8 +4,8 @@ The older name takes over what the newer one did. Where a UNIQUE, a quota or a c
 reversed by the ordinary cascade, with the reason `merged`. A capability that has columns of participants joins here; if
 it does not, the database refuses to let the newer name go.
 
-Everything is held first, in the order in which acts take their locks: people, memberships and their totals, texts,
-votes, check-ins, completions. Then nothing waits for anybody.
+What acts hold is held first, in their order: people, memberships, texts. Counters are written last, as everywhere: who
+held one before would wait for an act that waits for them.
 """
 
 from collections.abc import Callable
@@ -49,7 +49,6 @@ def merge(
     found = participants.hold_both(session, one_id, other_id, ballot_secret=ballot_secret, now=now)
     missions.hold_for_merge(session, found)
     community.hold_texts(session, found)
-    community.hold_votes(session, found)
     for part in MERGES:
         part(session, found)
     if found.older.is_under_15:

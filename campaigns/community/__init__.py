@@ -38,7 +38,7 @@ from campaigns.community.decisions import (
     separate,
 )
 from campaigns.community.following import follow, followed_by, is_followed, unfollow
-from campaigns.community.merging import hold_texts, hold_votes, merge
+from campaigns.community.merging import hold_texts, merge
 from campaigns.community.models import (
     VOTABLE,
     Act,
@@ -193,7 +193,6 @@ __all__ = [
     "hide",
     "history_of",
     "hold_texts",
-    "hold_votes",
     "idea_by_id",
     "idea_shown",
     "ideas_everywhere",

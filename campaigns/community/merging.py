@@ -22,10 +22,8 @@ from campaigns.community.models import (
     Idea,
     Round,
     TextCount,
-    TurnOut,
     VoidReason,
     Vote,
-    VoteCounter,
 )
 from campaigns.community.secrecy import voter_of
 from campaigns.community.voiding import Moves, carry, standing_votes, void_votes
@@ -42,17 +40,6 @@ def hold_texts(session: Session, merge: Merge) -> None:
         session.exec(mine.order_by(col(table.id)).with_for_update()).all()
     marked = select(CommentMark.comment_id).where(col(CommentMark.participant_id).in_(merge.ids))
     session.exec(select(Comment).where(col(Comment.id).in_(marked)).order_by(col(Comment.id)).with_for_update()).all()
-
-
-def hold_votes(session: Session, merge: Merge) -> None:
-    """Hold the counters that the votes of both are in."""
-    rounds = sorted({one.round_id for _, _, ballots in _ballots(session, merge) for one in ballots})
-    votes = select(VoteCounter).where(col(VoteCounter.round_id).in_(rounds))
-    order = (col(VoteCounter.round_id), col(VoteCounter.phase), col(VoteCounter.idea_id))
-    session.exec(votes.order_by(*order).with_for_update()).all()
-    people = select(TurnOut).where(col(TurnOut.round_id).in_(rounds))
-    by_level = (col(TurnOut.round_id), col(TurnOut.phase), col(TurnOut.presence))
-    session.exec(people.order_by(*by_level).with_for_update()).all()
 
 
 def merge(session: Session, merge: Merge) -> None:
