@@ -21,6 +21,8 @@ import httpx2
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Dialect
+from sqlalchemy.util import LRUCache
 from sqlmodel import Session, SQLModel
 
 from api import cli
@@ -33,6 +35,8 @@ TLS = ssl.create_default_context()  # one for all clients: each would take 20 ms
 SECRET = "a-secret-for-tests-only-0123456789abcdef"
 PIN = "4821"  # of the shops' phones
 ERASURES = tempfile.TemporaryDirectory(prefix="passerelle-erasures-")  # of PostgreSQL, whose default is the folder here
+STATEMENTS = 3000  # to remember, of each kind of database
+_compiled: dict[str, tuple[Dialect, LRUCache[Any, Any]]] = {}  # statements, by kind of database
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
@@ -81,9 +85,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated file to copy: migrating one a test would take most of the time."""
     path = tmp_path_factory.mktemp("migrated") / "passerelle.db"
-    database = Database(f"sqlite:///{path}")
-    migrations.upgrade(database)
-    database.close()
+    _migrate(f"sqlite:///{path}")
     return path
 
 
@@ -91,10 +93,24 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def migrated_postgres(postgres: str) -> str:
     """The URL of a migrated database that tests share, each after emptying it: making one takes a third of a second."""
     url = new_postgres_url(postgres)
+    _migrate(url)
+    return url
+
+
+def _migrate(url: str) -> None:
     database = Database(url)
     migrations.upgrade(database)
+    _compiled[database.engine.name] = database.engine.dialect, LRUCache(STATEMENTS)
     database.close()
-    return url
+
+
+def open_migrated(url: str) -> Database:
+    """A database that knows the statements which earlier tests compiled: a server compiles them once, an engine a test
+    would do so again and again, for half of its time. The key of that memory holds the dialect, so it is shared too."""
+    database = Database(url)
+    for engine in (database.engine, database._reading):
+        engine.dialect, engine._compiled_cache = _compiled[engine.name]
+    return database
 
 
 @pytest.fixture
@@ -108,7 +124,7 @@ def postgres_database(migrated_postgres: str) -> Iterator[Database]:
         with connection.transaction():  # a tenth of what TRUNCATE of a hundred tables takes
             connection.execute("SET LOCAL session_replication_role = replica")  # no trigger, no foreign key
             connection.execute("; ".join(f"DELETE FROM {name}" for name in SQLModel.metadata.tables))
-    database = Database(migrated_postgres)
+    database = open_migrated(migrated_postgres)
     yield database
     database.close()
 
@@ -120,7 +136,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         yield request.getfixturevalue("postgres_database")
         return
     shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "passerelle.db")
-    database = Database(f"sqlite:///{tmp_path}/passerelle.db")
+    database = open_migrated(f"sqlite:///{tmp_path}/passerelle.db")
     yield database
     database.close()
 
