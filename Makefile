@@ -5,6 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c docker/constraints.txt
 
+# Who asks for no bytecode pays for it here: each test process would compile 450 modules anew, each server all of ours.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test check bench soak clean
 
 demo: $(VENV)/.run
