@@ -20,7 +20,9 @@ from campaigns.last_writes import add_up_last
 from campaigns.missions.kinds import checked_params, repeat_of
 from campaigns.missions.models import (
     MODES,
+    ActCode,
     CompletionState,
+    FriendNaming,
     GoalMetric,
     LocalText,
     Membership,
@@ -29,6 +31,7 @@ from campaigns.missions.models import (
     Referral,
     Repeat,
     Step,
+    StepAnswer,
     StepCompletion,
     StepKind,
 )
@@ -95,11 +98,13 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
     """Replace the steps of a mission nobody has acted in; Conflict once someone has."""
     if not steps:
         raise Invalid("A mission needs at least one step.", pointer="/steps")
-    acted = session.exec(select(StepCompletion.id).where(StepCompletion.mission_id == mission.id).limit(1)).first()
-    brought = session.exec(select(Referral.id).where(Referral.mission_id == mission.id).limit(1)).first()
-    if acted is not None or brought is not None:
-        raise Conflict("People have completed steps of this mission: its steps are fixed.", code="rules_frozen")
-    session.execute(delete(Step).where(col(Step.mission_id) == mission.id))
+    theirs = col(Step.mission_id) == mission.id
+    # Held: an act on its way refers to its step, and is seen below.
+    old = session.exec(select(Step.id).where(theirs).order_by(col(Step.id)).with_for_update()).all()
+    if any(_rests_on(session, table, old) for table in (StepCompletion, StepAnswer, FriendNaming, Referral)):
+        raise Conflict("People have acted in this mission: its steps are fixed.", code="rules_frozen")
+    session.execute(delete(ActCode).where(col(ActCode.step_id).in_(old)))  # shown for ten minutes, and for nothing now
+    session.execute(delete(Step).where(theirs))
     for position, plan in enumerate(steps, 1):
         where = f"/steps/{position - 1}"
         if plan.kind is StepKind.ANSWER and not plan.title:
@@ -122,6 +127,10 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
         )
     session.flush()
     announce(session, "campaign", mission.campaign_id)
+
+
+def _rests_on(session: Session, table: Any, step_ids: Sequence[UUID]) -> bool:
+    return session.exec(select(table.step_id).where(table.step_id.in_(step_ids)).limit(1)).first() is not None
 
 
 def change_mission(session: Session, mission: Mission, *, now: datetime, **fields: Any) -> Mission:
