@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger
 from sqlmodel import CheckConstraint, Field, Index, SQLModel, UniqueConstraint
 
 from campaigns.audit import Audit
+from campaigns.scans.verdict import Reason
 from campaigns.storage import Row, json_column
 
 LocalText = dict[str, str]  # language -> text; "" holds a text given in one language only
@@ -142,6 +143,10 @@ class Step(Row, table=True):
     def choices(self) -> list[LocalText]:
         """The choices of a question, in their order; none where people reply in words."""
         return list(self.params.get("choices") or [])
+
+    def takes(self, reasons: str) -> bool:
+        """Whether a check-in with these reasons shows the pack that this step may ask for by name."""
+        return not self.params.get("possession") or Reason.POSSESSION in reasons.split(",")
 
     @property
     def editable_h(self) -> int:

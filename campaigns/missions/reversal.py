@@ -170,6 +170,8 @@ def _support(session: Session, mission: Mission, step: Step, completion: StepCom
         .order_by(col(CheckIn.id))
     ).all()
     for act, zone in rows:
+        if not step.takes(act.reasons):
+            continue
         if step.repeat.isdigit():
             if act.counted or act.phase == "draft":
                 return act

@@ -1,16 +1,20 @@
 """Two names of one person in follows, replies, an address, word of mouth, paper cards and a pilot."""
 
+import threading
+import time
 from datetime import timedelta
+from typing import Any
 
 from sqlmodel import select
 
-from campaigns import letters, missions, participants, planning
+from campaigns import community, letters, missions, participants, planning, scans
 from campaigns.community import Reply
 from campaigns.community.models import Follow
 from campaigns.letters import Contact
-from campaigns.missions import Referral
+from campaigns.missions import Referral, StepKind, StepPlan
+from campaigns.missions.check_ins import counted_for
 from campaigns.missions.models import Card
-from campaigns.participants import Participant
+from campaigns.participants import Cohort, Participant
 from campaigns.planning import Campaign
 from campaigns.planning.models import Pilot, PilotPerson
 from campaigns.storage import Database, store
@@ -19,6 +23,7 @@ from tests.campaigns import test_letters, test_referrals, test_replies
 from tests.campaigns.test_decisions import follow
 from tests.campaigns.test_merging import merge, states
 from tests.factories import NOON
+from tests.racing import race
 from tests.scene import Scene, minutes, set_scene
 
 
@@ -133,3 +138,64 @@ def test_two_places_in_a_pilot_become_one(database: Database) -> None:
     with database.snapshot() as session:
         assert session.get_one(Pilot, pilot.id).people == 1
         assert session.exec(select(PilotPerson.participant_id)).all() == [older.id]
+
+
+def open_pilot(scene: Scene) -> None:
+    assert scene.entry.place is not None
+    with scene.database.transaction() as session:
+        campaign = session.get_one(Campaign, scene.campaign.id)
+        plan = planning.PilotPlan([f"plc_{scene.entry.place.id.hex}"], 10, {"people": 5})
+        planning.declare_pilot(session, campaign, plan, now=NOON)
+        planning.start_pilot(session, campaign, now=NOON)
+
+
+def colleague(scene: Scene, *, phase: str | None = "pilot") -> Participant:
+    """A person of the team, who takes part in the pilot or not yet."""
+    with scene.database.transaction() as session:
+        person = participants.join(session, scene.campaign.organisation_id, language="fr", now=NOON)[0]
+        session.get_one(Participant, person.id).cohort = Cohort.EMPLOYEE
+        if phase is not None:
+            missions.take_part(session, scene.mission, session.get_one(Participant, person.id), phase=phase, now=NOON)
+        return session.get_one(Participant, person.id)
+
+
+def test_visits_of_a_pilot_that_are_one_take_their_counted_steps_along(database: Database) -> None:
+    scene = set_scene(database, live=False, steps=[StepPlan(StepKind.SCAN, 0, 2)])
+    open_pilot(scene)
+    older, newer = colleague(scene), colleague(scene)
+    with database.transaction() as session:
+        for minute, one in ((0, older), (30, newer)):
+            done, _ = scans.witness(session, scene.entry, one, phase="pilot", presence=3, now=minutes(minute))
+            steps = missions.steps_of(session, scene.mission.id)
+            counted_for(session, scene.mission, steps, one, done, scene.entry, now=minutes(minute))
+    assert scene.counters("pilot") == {"participants": 2, "check_ins": 2, "completions": 2}
+    merge(database, older, newer, now=minutes(60))
+    assert scene.counters("pilot") == {"participants": 1, "check_ins": 1, "completions": 1}
+    assert scene.problems() == []
+
+
+def test_a_merge_in_a_pilot_waits_for_who_takes_a_place_in_it(database: Database) -> None:
+    """Who enters a pilot holds its row and then touches what the merge holds: held first, nobody waits in a ring."""
+    scene = set_scene(database, live=False)
+    open_pilot(scene)
+    older, newer, fresh = colleague(scene), colleague(scene), colleague(scene, phase=None)
+    idea = scene.post_idea(older).idea.id
+    entered, merging_now = threading.Event(), threading.Event()
+
+    def comment() -> None:
+        with database.transaction() as session:
+            campaign = session.get_one(Campaign, scene.campaign.id)
+            missions.take_part(session, scene.mission, fresh, phase="pilot", now=NOON)
+            entered.set()
+            merging_now.wait(5)
+            time.sleep(0 if database.is_sqlite else 0.3)  # until the merge waits for the pilot's row
+            words: dict[str, Any] = {"text": "Yes", "client_id": "c", "language": "fr", "now": NOON}
+            community.post_comment(session, scene.mission, campaign, fresh, idea, **words)
+
+    def join_both() -> None:
+        entered.wait(5)
+        merging_now.set()
+        merge(database, older, newer)
+
+    assert race(2, lambda index: (comment, join_both)[index]()) == [None, None]
+    assert scene.problems() == []
