@@ -228,8 +228,8 @@ def _card(core: Services, session: DbSession, shown: Presented, language: str, n
     if round is not None:
         secret = core.keyring.ballot_secret(shown.campaign.id)
         voted = community.voted_ideas(session, round.id, community.voter_of(secret, person.id)) if person else set()
-        rows = community.list_ideas(session, shown.mission.id, phase=phase, limit=IDEAS_OFFERED)
-        ideas = [(ids.show("ide", one.id), one.text, one.id in voted) for one, _ in rows if one.state == "published"]
+        rows = community.list_ideas(session, shown.mission.id, phase=phase, votable_or=frozenset(), limit=IDEAS_OFFERED)
+        ideas = [(ids.show("ide", one.id), one.text, one.id in voted) for one, _ in rows]
         left = round.quota - len(voted)
     return CardView(
         code=shown.token.code,

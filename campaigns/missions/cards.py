@@ -135,7 +135,7 @@ def record(
     outcome: str,
     now: datetime,
 ) -> StaffRecord:
-    """Note that the staff of a place recorded an act. Of a vote no subject: nobody reads whom it was for.
+    """Note that the staff of a place recorded an act. The subject of a vote is its round: nobody reads whom it was for.
 
     Conflict (`already_recorded`) when the same form was first: ask again for the answer it got.
     """

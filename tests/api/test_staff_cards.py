@@ -129,6 +129,17 @@ def test_a_phone_has_a_most_of_votes_an_hour(bench: tuple[Shop, list[str], httpx
     assert "retry-after" in given[15].headers
 
 
+def test_the_page_offers_each_idea_that_takes_votes(bench: tuple[Shop, list[str], httpx2.Client]) -> None:
+    shop, codes, till = bench
+    assert record(till, codes[0], "idea", text="Pear trees", age="15_or_older").status_code == 201
+    with shop.server.api() as api:
+        (posted,) = api.get(f"/v1/missions/{shop.mission}/ideas").json()["data"]
+        decided = {"state": "shortlisted", "reason": "Good"}
+        made(api.post(f"/v1/ideas/{posted['id']}/decisions", json=decided))
+    page = till.get("/staff/cards", params={"code": codes[1]}, headers={"Accept": "text/html"})
+    assert posted["id"] in page.text
+
+
 def test_what_is_no_card_of_this_place_is_told_and_nothing_is_made(
     bench: tuple[Shop, list[str], httpx2.Client], shop: Shop
 ) -> None:
