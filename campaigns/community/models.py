@@ -105,7 +105,8 @@ class Round(Row, table=True):
     """A ballot of a mission, open from `opens_at` until just before `closes_at`.
 
     `quota` is how many votes a person has, `min_presence` the least proof that opens their ballot. Its rules may change
-    until `first_vote_at`; after it the round can only close earlier (I9). Without `place_ids` every place counts.
+    until `first_vote_at`, in a pilot or after; then the round can only close earlier (I9), and another one be planned.
+    Without `place_ids` every place counts.
     """
 
     __tablename__ = "rounds"

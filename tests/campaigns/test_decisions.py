@@ -308,7 +308,10 @@ def test_the_public_record_tells_no_decision_of_a_trial_and_names_replies_as_the
     act(booth, community.decide, idea, IdeaState.SELECTED, by=by)
     assert by.member_id is not None
     with database.transaction() as session:
-        fields = {"organisation_id": booth.scene.campaign.organisation_id, "mission_id": booth.scene.mission.id}
+        fields: dict[str, Any] = {
+            "organisation_id": booth.scene.campaign.organisation_id,
+            "mission_id": booth.scene.mission.id,
+        }
         fields |= {"subject_id": uuid4(), "act": "hidden", "rule": "private_data", "reason": WHY, "phase": "live"}
         session.add(
             ModerationAct(

@@ -14,7 +14,7 @@ from campaigns.letters import Contact
 from campaigns.missions import Referral, StepKind, StepPlan
 from campaigns.missions.check_ins import counted_for
 from campaigns.missions.models import Card
-from campaigns.participants import Cohort, Participant
+from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.planning.models import Pilot, PilotPerson
 from campaigns.storage import Database, store
@@ -24,7 +24,7 @@ from tests.campaigns.test_decisions import follow
 from tests.campaigns.test_merging import merge, states
 from tests.factories import NOON
 from tests.racing import race
-from tests.scene import Scene, minutes, set_scene
+from tests.scene import Scene, colleague, minutes, open_pilot, set_scene
 
 
 def names(scene: Scene) -> tuple[Participant, Participant]:
@@ -138,25 +138,6 @@ def test_two_places_in_a_pilot_become_one(database: Database) -> None:
     with database.snapshot() as session:
         assert session.get_one(Pilot, pilot.id).people == 1
         assert session.exec(select(PilotPerson.participant_id)).all() == [older.id]
-
-
-def open_pilot(scene: Scene) -> None:
-    assert scene.entry.place is not None
-    with scene.database.transaction() as session:
-        campaign = session.get_one(Campaign, scene.campaign.id)
-        plan = planning.PilotPlan([f"plc_{scene.entry.place.id.hex}"], 10, {"people": 5})
-        planning.declare_pilot(session, campaign, plan, now=NOON)
-        planning.start_pilot(session, campaign, now=NOON)
-
-
-def colleague(scene: Scene, *, phase: str | None = "pilot") -> Participant:
-    """A person of the team, who takes part in the pilot or not yet."""
-    with scene.database.transaction() as session:
-        person = participants.join(session, scene.campaign.organisation_id, language="fr", now=NOON)[0]
-        session.get_one(Participant, person.id).cohort = Cohort.EMPLOYEE
-        if phase is not None:
-            missions.take_part(session, scene.mission, session.get_one(Participant, person.id), phase=phase, now=NOON)
-        return session.get_one(Participant, person.id)
 
 
 def test_visits_of_a_pilot_that_are_one_take_their_counted_steps_along(database: Database) -> None:
