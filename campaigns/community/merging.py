@@ -142,10 +142,11 @@ def _let_stand(session: Session, merge: Merge, ballot: Ballot, twin: Ballot, kep
 def _part_acts(session: Session, names: tuple[str, str]) -> None:
     """What both phones called alike stays apart; a repeat of any other act gets its first answer."""
     older, newer = names
-    for key in (col(Vote.cast_key), col(Vote.withdrawal_key)):
+    for name in ("cast_key", "withdrawal_key"):
+        key = col(getattr(Vote, name))
         known = select(key).where(Vote.voter == older, key.is_not(None))
         for vote in session.exec(select(Vote).where(Vote.voter == newer, key.in_(known))).all():
-            setattr(vote, key.key, secrets.token_hex(16))
+            setattr(vote, name, secrets.token_hex(16))
             session.add(vote)
     session.flush()
 

@@ -186,6 +186,7 @@ class VoidReason(StrEnum):
 
     SCAN_VOIDED = "scan_voided"
     MERGED = "merged"  # one person had voted under two names
+    RECORD_VOIDED = "record_voided"  # the staff of a place recorded it, and took that back
 
 
 _IS_VOID = text("void_reason IS NOT NULL")
@@ -231,7 +232,7 @@ class Vote(Row, table=True):
     line: str
     cast_key: str
     withdrawal_key: str | None = None
-    void_reason: str | None = Field(default=None, description="of a voided one: `scan_voided` or `merged`")
+    void_reason: str | None = Field(default=None, description="of a voided one: a `VoidReason`")
     rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
 
 

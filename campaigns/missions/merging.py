@@ -7,7 +7,7 @@ not have done twice is reversed, the later of the two, with the reason `merged`.
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete
+from sqlalchemy import update
 from sqlmodel import Session, col, or_, select
 
 from campaigns import scans
@@ -184,11 +184,12 @@ def _merge_places(session: Session, merge: Merge) -> None:
 
 
 def _merge_codes(session: Session, merge: Merge) -> None:
-    """One public code a mission: the older name's."""
+    """One public code a mission is shown, the older name's; a link that the newer one shared still leads to them."""
     older, newer = merge.ids
     has = select(PublicCode.mission_id).where(PublicCode.participant_id == older)
     theirs = (col(PublicCode.participant_id) == newer, col(PublicCode.mission_id).in_(has))
-    session.execute(delete(PublicCode).where(*theirs).execution_options(synchronize_session=False))
+    kept = update(PublicCode).where(*theirs, col(PublicCode.former_at).is_(None)).values(former_at=merge.now)
+    session.execute(kept.execution_options(synchronize_session=False))
     hand_over(session, [col(PublicCode.participant_id)], newer, older)
 
 

@@ -180,3 +180,20 @@ def test_a_merge_in_a_pilot_waits_for_who_takes_a_place_in_it(database: Database
 
     assert race(2, lambda index: (comment, join_both)[index]()) == [None, None]
     assert scene.problems() == []
+
+
+def test_a_link_that_the_newer_name_shared_leads_to_the_older_one(database: Database) -> None:
+    scene = set_scene(database, steps=[StepPlan(StepKind.REFERRAL), StepPlan(StepKind.SCAN)])
+    older, newer = names(scene)
+    with database.transaction() as session:
+        shown, shared = (missions.public_code(session, scene.mission, one, now=NOON) for one in (older, newer))
+    merge(database, older, newer)
+    with database.transaction() as session:
+        assert missions.find_inviter(session, scene.mission, shared) == older.id
+        assert missions.find_inviter(session, scene.mission, shown) == older.id
+        assert missions.find_public_code(session, scene.mission, older) == shown
+        assert missions.public_code(session, scene.mission, older, now=NOON) == shown
+    third = names(scene)[1]
+    merge(database, older, third)
+    with database.snapshot() as session:
+        assert missions.find_inviter(session, scene.mission, shared) == older.id
