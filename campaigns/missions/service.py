@@ -227,7 +227,11 @@ def counters(session: Session, mission_id: UUID, *, phase: str = "live") -> dict
 
 def fold_counters(session: Session) -> None:
     """Add what earlier processes counted to the counters of none (0). An act that comes between counts anew."""
-    gone = delete(MissionCounter).where(col(MissionCounter.writer) != 0).returning(*columns_of(MissionCounter))
+    by = columns_of(MissionCounter)
+    # Held in the order in which acts hold them, so that none waits for a row that waits for it.
+    held = columns(by.mission_id).where(by.writer != 0).order_by(by.mission_id, by.phase, by.metric, by.writer)
+    session.execute(held.with_for_update()).all()
+    gone = delete(MissionCounter).where(col(MissionCounter.writer) != 0).returning(*by)
     for row in session.execute(gone).mappings().all():
         key = {name: row[name] for name in ("mission_id", "phase", "metric")}
         add_up_last(session, MissionCounter, {**key, "writer": 0}, total=row["total"])

@@ -17,9 +17,13 @@ from campaigns.missions.models import Card
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.planning.models import Pilot, PilotPerson
+from campaigns.scans.models import ScanVoid
 from campaigns.storage import Database, store
+from campaigns.tokens import Good
+from campaigns.tokens.models import SerialUse
 from tests.booth import open_booth
 from tests.campaigns import test_letters, test_referrals, test_replies
+from tests.campaigns.test_batches import open_packs
 from tests.campaigns.test_decisions import follow
 from tests.campaigns.test_merging import merge, states
 from tests.factories import NOON
@@ -197,3 +201,16 @@ def test_a_link_that_the_newer_name_shared_leads_to_the_older_one(database: Data
     merge(database, older, third)
     with database.snapshot() as session:
         assert missions.find_inviter(session, scene.mission, shared) == older.id
+
+
+def test_a_serial_used_under_two_names_is_used_once(database: Database) -> None:
+    packs = open_packs(database, good=Good.ONCE_PER_PERSON)
+    first, second = packs.use(), packs.use(at=1)
+    assert packs.counted() == 2
+    done = merge(database, first.person, second.person, now=minutes(2))
+    assert (done.undone["visits"], packs.counted()) == (1, 1)
+    with database.snapshot() as session:
+        voided = session.exec(select(ScanVoid.scan_id)).all()
+        (use,) = session.exec(select(SerialUse).where(SerialUse.person_id == first.person.id)).all()
+    assert (voided, use.scan_id) == ([second.check_in.scan_id], first.check_in.scan_id)
+    assert packs.scene.problems() == []
