@@ -62,7 +62,7 @@ class RankedRead(BaseModel):
 class ResultRead(BaseModel):
     """What a round came to, as the public sees it: levels of presence of fewer than ten people are left out.
 
-    `voided` counts votes by why they were voided (`scan_voided`, `merged`); they are in no other figure.
+    `voided` counts votes by why they were voided (`scan_voided`, `merged`, `record_voided`), apart from all else.
     """
 
     voters: int

@@ -18,7 +18,9 @@ from campaigns import clock, ids, missions, planning, reversals, scans, tokens
 from campaigns.community import Idea
 from campaigns.errors import Invalid
 from campaigns.identity import Right
+from campaigns.missions.models import StaffRecord
 from campaigns.scans import CheckIn, Scan
+from campaigns.scans.models import VoidEffect
 
 router = APIRouter(prefix="/v1", tags=["scans"])
 
@@ -171,15 +173,16 @@ def void_scan(scan_id: str, body: VoidCreate, actor: Actor, core: Core, now: Now
         scan_id=ids.show("scn", found.scan_id),
         reason=found.reason,
         voided_at=found.voided_at,
-        effects=[
-            EffectRead(what=one.what, id=ids.show(_EFFECTS.get(one.what, "id"), one.subject_id), outcome=one.outcome)
-            for one in effects
-        ],
+        effects=[_effect(one) for one in effects],
     )
 
 
-# Prefixes of their ids; a ballot is told by its round.
-_EFFECTS = {"check_in": "chk", "visit": "chk", "completion": "cpl", "mission": "mis", "ballot": "rnd"}
+# Prefixes of their ids; a ballot and a vote are told by their round.
+_EFFECTS = {"check_in": "chk", "visit": "chk", "completion": "cpl", "mission": "mis", "ballot": "rnd", "vote": "rnd"}
+
+
+def _effect(one: VoidEffect) -> EffectRead:
+    return EffectRead(what=one.what, id=ids.show(_EFFECTS.get(one.what, "id"), one.subject_id), outcome=one.outcome)
 
 
 @router.get("/campaigns/{campaign_id}/stats", dependencies=[may(Right.FIGURES_READ)])
@@ -226,6 +229,68 @@ def list_staff_records(campaign_id: str, actor: Actor, session: ReadSession) -> 
     found = missions.recorded_by_place(session, campaign.id)
     shown = [{"place_id": ids.show("plc", one.place_id), "acts": one.acts, "people": one.people} for one in found]
     return Page(data=shown, next_cursor=None)
+
+
+class StaffRecordRead(BaseModel):
+    """An act that the staff of a place recorded for who has no phone, and why it was voided. Nobody is named."""
+
+    id: str
+    place_id: str
+    act: str
+    outcome: str
+    phase: str
+    recorded_at: datetime
+    voided_at: datetime | None
+    void_reason: str | None
+
+
+class StaffRecordVoidRead(StaffRecordRead):
+    """What voiding it undid."""
+
+    effects: list[EffectRead]
+
+
+@router.get("/staff-records", dependencies=[may(Right.SCANS_READ)])
+def list_each_record(
+    actor: Actor,
+    session: ReadSession,
+    campaign_id: str,
+    place_id: str | None = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Page:
+    """What the staff recorded in a campaign for people without a phone, one by one, newest first."""
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
+    place = ids.parse("plc", place_id) if place_id else None
+    rows = missions.list_records(
+        session, campaign_id=campaign.id, place_id=place, before=before(cursor), limit=limit + 1
+    )
+    return page(rows, limit, lambda one: StaffRecordRead(**_record(one)), lambda one: one.id)
+
+
+@router.post("/staff-records/{record_id}/void", dependencies=[may(Right.SCANS_VOID)])
+def void_staff_record(record_id: str, body: VoidCreate, actor: Actor, core: Core, now: Now) -> StaffRecordVoidRead:
+    """Void an act that the staff recorded: what it did goes, once, and the person can act anew.
+
+    That is the check-in it made, with all that rests on it, and its own step or vote. The words of an idea stay: hiding
+    them is for moderators. A second void gets the first answer, with the first reason.
+    """
+    with core.database.between_rounds(author=actor.author) as session:
+        record = missions.record_by_id(session, actor.organisation_id, ids.parse("rec", record_id))
+        found, effects = reversals.void_record(
+            session,
+            actor.organisation_id,
+            record,
+            reason=body.reason,
+            ballot_secret=core.keyring.ballot_secret,
+            now=now,
+        )
+    return StaffRecordVoidRead(**_record(found), effects=[_effect(one) for one in effects])
+
+
+def _record(one: StaffRecord) -> dict[str, Any]:
+    kept = one.model_dump(include={"act", "outcome", "phase", "recorded_at", "voided_at", "void_reason"})
+    return {"id": ids.show("rec", one.id), "place_id": ids.show("plc", one.place_id), **kept}
 
 
 def _bridge_rate(session: DbSession, campaign_id: Any, offline: int) -> float | None:

@@ -4,8 +4,8 @@ The older name takes over what the newer one did. Where a UNIQUE, a quota or a c
 reversed by the ordinary cascade, with the reason `merged`. A capability that has columns of participants joins here; if
 it does not, the database refuses to let the newer name go.
 
-What acts hold is held first, in their order: people, memberships, texts. Counters are written last, as everywhere: who
-held one before would wait for an act that waits for them.
+What acts hold is held first, in their order: people, pilots, memberships, texts. Counters are written last, as
+everywhere: who held one before would wait for an act that waits for them.
 """
 
 from collections.abc import Callable
@@ -47,6 +47,7 @@ def merge(
     NotFound when one is gone, Conflict (`other_scope`) when they cannot be one person.
     """
     found = participants.hold_both(session, one_id, other_id, ballot_secret=ballot_secret, now=now)
+    planning.hold_pilots(session, found)
     missions.hold_for_merge(session, found)
     community.hold_texts(session, found)
     for part in MERGES:

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlmodel import select
 
-from campaigns import community, missions, scans, worker
+from campaigns import community, missions, participants, planning, scans, worker
 from campaigns.community import Posted
 from campaigns.identity import Organisation
 from campaigns.missions import CheckedIn, Mission
-from campaigns.participants import Participant
+from campaigns.participants import Cohort, Participant
 from campaigns.places import till
 from campaigns.planning import Campaign
 from campaigns.scans import Figures, Position, Receipt, Scan, SealedFix
@@ -199,3 +199,23 @@ def confirmation(row: ScanRow, at: datetime) -> Confirmation:
 def minutes(number: float) -> datetime:
     """So many minutes after noon."""
     return NOON + timedelta(minutes=number)
+
+
+def open_pilot(scene: Scene) -> None:
+    """Begin the pilot of a draft, at the scene's place."""
+    assert scene.entry.place is not None
+    with scene.database.transaction() as session:
+        campaign = session.get_one(Campaign, scene.campaign.id)
+        plan = planning.PilotPlan([f"plc_{scene.entry.place.id.hex}"], 10, {"people": 5})
+        planning.declare_pilot(session, campaign, plan, now=NOON)
+        planning.start_pilot(session, campaign, now=NOON)
+
+
+def colleague(scene: Scene, *, phase: str | None = "pilot") -> Participant:
+    """A person of the team, who takes part in the pilot or not yet."""
+    with scene.database.transaction() as session:
+        person = participants.join(session, scene.campaign.organisation_id, language="fr", now=NOON)[0]
+        session.get_one(Participant, person.id).cohort = Cohort.EMPLOYEE
+        if phase is not None:
+            missions.take_part(session, scene.mission, session.get_one(Participant, person.id), phase=phase, now=NOON)
+        return session.get_one(Participant, person.id)

@@ -1,6 +1,7 @@
 """Acts from the mission page beside check-ins and ideas: showing a code, naming a friend, sharing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,15 +17,17 @@ from api.forms import read_fields, require_same_site, wants_json
 from api.pages import views
 from api.pages.ages import Age
 from api.pages.one_act import StepName, act_once, adult, step_named
-from api.pages.phone import language_for, mission_named, onward, phone_of
+from api.pages.phone import address_key, language_for, mission_named, onward, phone_of
 from api.policies import PUBLIC
-from campaigns import missions
+from campaigns import missions, participants
 from campaigns.errors import CampaignError
 from campaigns.missions import Mission, StepKind
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 
 router = APIRouter(prefix="/m", tags=["phones"], dependencies=[PUBLIC])
+# Wrong ones of an address: a shop full of friends shares one. Of a million codes sixty find nothing.
+FRIEND_TRIES_AN_HOUR = 60
 MissionName = Annotated[str, Path(max_length=80, description="The mission's id (`mis_...`) or slug.")]
 ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
@@ -83,7 +86,7 @@ def _show_code(request: Request, core: Services, mission: str, asked: CodeCreate
 async def name_friend(request: Request, core: Core, mission: MissionName, now: Now) -> Response:
     """Name a friend by the code on their phone. JSON: `{outcome}`: `verified` once both did, `progress` before.
 
-    A wrong code is asked for again, with what was typed.
+    A wrong code is asked for again, with what was typed. 429 `friend_tries` after sixty an hour from one address.
     """
     require_same_site(request)
     asked = await read_fields(request, FriendCreate)
@@ -99,11 +102,33 @@ def _name_friend(request: Request, core: Services, mission: str, asked: FriendCr
         return _just("friend" if done["outcome"] == "progress" else "friends")(found, done)
 
     try:
-        return act_once(request, core, mission, act, onto, now=now)
+        with _guessing(request, core, now):
+            return act_once(request, core, mission, act, onto, now=now)
     except CampaignError as error:
-        if wants_json(request) or error.code not in ("unknown_act_code", "own_code"):
+        if wants_json(request) or error.code not in ("unknown_act_code", "own_code", "friend_tries"):
             raise
         return _ask_again(request, core, mission, asked, error)
+
+
+@contextmanager
+def _guessing(request: Request, core: Services, now: datetime) -> Iterator[None]:
+    """A code of another phone is typed: one that nobody has counts for the address, any other costs nothing."""
+    sender = address_key(request, now, "friend-code")
+    with core.database.transaction() as session:
+        participants.take_try(session, sender, most=FRIEND_TRIES_AN_HOUR, code="friend_tries", now=now)
+    try:
+        yield
+    except CampaignError as error:
+        if error.code == "unknown_act_code":
+            raise
+        _give_back(core, sender, now)
+        raise
+    _give_back(core, sender, now)
+
+
+def _give_back(core: Services, sender: int, now: datetime) -> None:
+    with core.database.transaction() as session:
+        participants.give_back_try(session, sender, now=now)
 
 
 @router.post("/{mission}/shares")
@@ -154,4 +179,5 @@ def _ask_again(
             done=None,
             other_lang_url="",
         )
-    return HTMLResponse(page, problems.status_of(error), headers={"Cache-Control": "no-store"})
+    headers = {"Cache-Control": "no-store", **problems.headers_of(error)}
+    return HTMLResponse(page, problems.status_of(error), headers=headers)

@@ -105,8 +105,8 @@ def tally(request: Request, core: Core, now: Now, mission: MissionName, round: R
 
     `line` is random and the same in every download. `presence` and `hour` (UTC) are empty where fewer than ten people
     share them. There is no time to the second and no voter: somebody who knows when a person voted, or their vote in
-    another round, must not find their line. `voided` says why a vote counts no more (`scan_voided`, `merged`); such a
-    line names no idea. 409 `round_open` before the close.
+    another round, must not find their line. `voided` says why a vote counts no more (`scan_voided`, `merged`,
+    `record_voided`); such a line names no idea. 409 `round_open` before the close.
     """
     with core.database.snapshot() as session:
         found = mission_named(session, mission)

@@ -101,10 +101,16 @@ def mark_useful(
         campaign = session.get_one(Campaign, found.campaign_id)
         missions.require_open(campaign, now=now)
         person, secret = missions.recognise_or_join(
-            session, campaign, cookie_of(request, campaign), language=language, objected=objected(request), now=now
+            session,
+            campaign,
+            cookie_of(request, campaign),
+            language=language,
+            objected=objected(request),
+            is_young=is_young(request),
+            now=now,
         )
-        id = ids.parse("cmt", comment)
-        useful = community.mark_useful(session, found, id, person, now=now)
+        id, phase = ids.parse("cmt", comment), missions.phase_shown(campaign, person)
+        useful = community.mark_useful(session, found, id, person, phase=phase, now=now)
         idea = ids.show("ide", session.get_one(community.Comment, id).idea_id)
     answer = moved(request, f"/m/{found.slug}/ideas/{idea}", {"useful": useful})
     if secret:

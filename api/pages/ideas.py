@@ -116,7 +116,6 @@ def _follow(request: Request, core: Services, mission: str, name: str, now: date
     with core.database.transaction() as session:
         found = mission_named(session, mission)
         campaign = session.get_one(Campaign, found.campaign_id)
-        idea = community.open_idea(session, found, ids.parse("ide", name))
         person, secret = missions.recognise_or_join(
             session,
             campaign,
@@ -126,8 +125,9 @@ def _follow(request: Request, core: Services, mission: str, name: str, now: date
             is_young=is_young(request),
             now=now,
         )
-        followers = community.follow(session, found, idea.id, person, now=now)
-    url = f"{idea_views.url_of(found, idea.id)}?just=followed"
+        id, phase = ids.parse("ide", name), missions.phase_shown(campaign, person)
+        followers = community.follow(session, found, id, person, phase=phase, now=now)
+    url = f"{idea_views.url_of(found, id)}?just=followed"
     answer = moved(request, url, {"followers": followers}, status=201)
     if secret:
         keep_cookie(answer, core, person, secret)

@@ -286,6 +286,11 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Ten wrong codes came from here within the hour.",
         "Try again in an hour; your place is kept.",
     ),
+    "friend_tries": (
+        "Please wait a little",
+        "Many wrong codes came from here within the hour.",
+        "Ask your friend for a new code, and try again in an hour.",
+    ),
     "nobody_here": (
         "Nobody is known here yet",
         "This phone has not taken part in anything.",

@@ -156,9 +156,7 @@ def _post_idea(request: Request, core: Services, mission: str, asked: IdeaCreate
                 objected=objected(request),
                 now=now,
             )
-            if person.age_declared_at is None:
-                community.tidy(asked.text)  # what is wrong with the words comes first: it is what the person looks at
-            person = of_age(request, session, person, asked.age, now)
+            person = _of_age(request, session, person, asked, now)
             missions.claim(session, found, campaign, person, link, now=now)
             posted = community.post_idea(
                 session,

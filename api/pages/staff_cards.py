@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import uuid4
 
+from babel.dates import format_datetime
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import Field
@@ -18,8 +19,8 @@ from api.pages import views
 from api.pages.phone import ClientId, after_its_twin, entry_of, language_for
 from api.pages.staff_session import Staff
 from api.policies import STAFF
-from campaigns import community, ids, missions, participants
-from campaigns.errors import CampaignError, Forbidden, Invalid
+from campaigns import clock, community, ids, missions, participants, places, reversals
+from campaigns.errors import CampaignError, Forbidden, Invalid, NotFound
 from campaigns.missions import Presented, StaffAct, StepKind
 from campaigns.missions.models import LocalText, StaffRecord
 from campaigns.participants import Participant
@@ -29,6 +30,7 @@ from campaigns.tokens import codes
 
 router = APIRouter(prefix="/staff", tags=["staff"], dependencies=[STAFF])
 IDEAS_OFFERED = 50  # of the ballot, on the counter
+RECORDS_SHOWN = 10  # of a card, to be taken back
 
 
 class StaffRecordCreate(schemas.Request):
@@ -46,6 +48,24 @@ class StaffRecordCreate(schemas.Request):
     client_id: ClientId | None = None
 
 
+class RecordVoidCreate(schemas.Request):
+    """Which record is taken back, and why: the person reads it. `code` is that of the card, for the page."""
+
+    record: str = Field(max_length=40, description="`rec_...`")
+    reason: schemas.Text = Field("", max_length=500)
+    code: str = Field("", max_length=300)
+
+
+@dataclass(frozen=True)
+class RecordView:
+    """An act that was recorded here for a card's person; `void_reason` is empty while it stands."""
+
+    id: str
+    act: str
+    when: str
+    void_reason: str
+
+
 @dataclass(frozen=True)
 class CardView:
     """A card at the counter, and what can be recorded for its person."""
@@ -59,6 +79,7 @@ class CardView:
     asks_age: bool
     ideas: list[tuple[str, str, bool]]
     votes_left: int
+    records: list[RecordView]
 
 
 @router.get("/cards", response_class=HTMLResponse)
@@ -83,6 +104,40 @@ async def record_act(request: Request, core: Core, staff: Staff, now: Now) -> Re
     return await run_in_threadpool(_record, request, core, staff, asked, now)
 
 
+@router.post("/cards/voids")
+async def void_record(request: Request, core: Core, staff: Staff, now: Now) -> Response:
+    """Take back what was recorded at this place, with a reason, from a manager's phone: once, by the cascade of voids.
+
+    JSON: `{id, voided_at, undone}`. 403 `manager_needed`, 404 for what was recorded elsewhere, 422 without a reason.
+    """
+    require_same_site(request)
+    asked = await read_fields(request, RecordVoidCreate)
+    return await run_in_threadpool(_void, request, core, staff, asked, now)
+
+
+def _void(request: Request, core: Services, staff: StaffSession, asked: RecordVoidCreate, now: datetime) -> Response:
+    try:
+        with core.database.between_rounds(author=request.state.author) as session:
+            places.require_manager(session, staff.id, now=now)
+            place = session.get_one(Place, staff.place_id)
+            record = missions.record_by_id(session, place.organisation_id, ids.parse("rec", asked.record))
+            if record.place_id != place.id:
+                raise NotFound("This was recorded in another place.")
+            secret = core.keyring.ballot_secret
+            found, effects = reversals.void_record(
+                session, place.organisation_id, record, reason=asked.reason, ballot_secret=secret, now=now
+            )
+    except Invalid as error:
+        if wants_json(request):
+            raise
+        return _page(request, core, staff, now, code=asked.code, error=error)
+    if wants_json(request):
+        undone = sorted({one.what for one in effects if one.outcome == "reversed"})
+        at = found.voided_at.isoformat() if found.voided_at else None
+        return JSONResponse({"id": ids.show("rec", found.id), "voided_at": at, "undone": undone})
+    return _page(request, core, staff, now, code=asked.code, voided=True)
+
+
 def _record(request: Request, core: Services, staff: StaffSession, asked: StaffRecordCreate, now: datetime) -> Response:
     client_id = asked.client_id or str(uuid4())
     try:
@@ -93,6 +148,7 @@ def _record(request: Request, core: Services, staff: StaffSession, asked: StaffR
         return _page(request, core, staff, now, code=asked.code, asked=asked, error=error)
     if wants_json(request):
         body = {"outcome": done.outcome, "pseudonym": person.pseudonym, "act": done.act}
+        body["id"] = ids.show("rec", done.id)
         return JSONResponse(body, 201)
     return _page(request, core, staff, now, code=asked.code, done=done)
 
@@ -189,6 +245,7 @@ def _page(
     asked: StaffRecordCreate | None = None,
     done: StaffRecord | None = None,
     error: CampaignError | None = None,
+    voided: bool = False,
 ) -> HTMLResponse:
     language = language_for(request, None)
     card = None
@@ -197,7 +254,7 @@ def _page(
         if code:
             try:
                 shown = missions.present(session, place, code, now=now)
-                card = _card(core, session, shown, language, now)
+                card = _card(core, session, shown, place, language, now)
             except CampaignError as refusal:
                 error = error or refusal
         brand = views.brand(session, place.organisation_id)
@@ -210,6 +267,8 @@ def _page(
         typed=code,
         asked=asked,
         done=done,
+        voided=voided,
+        is_manager=staff.is_manager,
         fault=core.renderer.sentence(language, error.code, error.detail) if error else "",
         client_id=str(uuid4()),
         text_limit=community.service.TEXT_LIMIT,
@@ -218,7 +277,7 @@ def _page(
     return HTMLResponse(page, problems.status_of(error) if error else 200, headers={"Cache-Control": "no-store"})
 
 
-def _card(core: Services, session: DbSession, shown: Presented, language: str, now: datetime) -> CardView:
+def _card(core: Services, session: DbSession, shown: Presented, place: Place, language: str, now: datetime) -> CardView:
     person, phase = shown.person, missions.phase_shown(shown.campaign, None)
     steps = missions.steps_of(session, shown.mission.id)
     standing = missions.standing(session, shown.mission, person, phase=phase).done if person else {}
@@ -228,8 +287,8 @@ def _card(core: Services, session: DbSession, shown: Presented, language: str, n
     if round is not None:
         secret = core.keyring.ballot_secret(shown.campaign.id)
         voted = community.voted_ideas(session, round.id, community.voter_of(secret, person.id)) if person else set()
-        rows = community.list_ideas(session, shown.mission.id, phase=phase, limit=IDEAS_OFFERED)
-        ideas = [(ids.show("ide", one.id), one.text, one.id in voted) for one, _ in rows if one.state == "published"]
+        rows = community.list_ideas(session, shown.mission.id, phase=phase, votable_or=frozenset(), limit=IDEAS_OFFERED)
+        ideas = [(ids.show("ide", one.id), one.text, one.id in voted) for one, _ in rows]
         left = round.quota - len(voted)
     return CardView(
         code=shown.token.code,
@@ -245,4 +304,19 @@ def _card(core: Services, session: DbSession, shown: Presented, language: str, n
         asks_age=person is None or person.age_declared_at is None,
         ideas=ideas,
         votes_left=left,
+        records=_records(session, place, person, language) if person else [],
     )
+
+
+def _records(session: DbSession, place: Place, person: Participant, language: str) -> list[RecordView]:
+    """The last acts recorded here for the card's person, for a manager's phone to take back."""
+    zone = clock.zone(place.time_zone)
+    return [
+        RecordView(
+            id=ids.show("rec", one.id),
+            act=one.act,
+            when=format_datetime(one.recorded_at, "d MMMM, HH:mm", tzinfo=zone, locale=language),
+            void_reason=one.void_reason or "",
+        )
+        for one in missions.list_records(session, place_id=place.id, participant_id=person.id, limit=RECORDS_SHOWN)
+    ]

@@ -127,7 +127,7 @@ from campaigns.community.tally import (
     votes_of,
     votes_of_ideas,
 )
-from campaigns.community.voiding import void_ballots
+from campaigns.community.voiding import void_ballots, void_vote
 
 __all__ = [
     "BEST_MARK",
@@ -238,6 +238,7 @@ __all__ = [
     "unfollow",
     "unproven",
     "void_ballots",
+    "void_vote",
     "voted_ideas",
     "voter_of",
     "votes_by_round",

@@ -89,7 +89,7 @@ def cast_vote(
     Conflict for an idea that takes none (`idea_closed`), a second vote for it (`already_voted`), a spent quota
     (`quota_used`), a spent proof (`proof_used`), a closed round or campaign.
     """
-    voter, act = voter_of(secret, person.id), act_of(secret, person.id, client_id)
+    voter, act = voter_of(secret, person.id), act_of(secret, client_id)
     first = _cast_by(session, voter, act)
     if first is not None:
         return _answer(session, session.get_one(Round, first.round_id), first, is_replay=True)
@@ -141,7 +141,7 @@ def withdraw_vote(
     Conflict when no vote for that idea stands (`not_voted`), and when the round or the campaign is closed. The vote
     step counts votes that stand: who takes the last one back that it counted has it open again, and can do it anew.
     """
-    voter, act = voter_of(secret, person.id), act_of(secret, person.id, client_id)
+    voter, act = voter_of(secret, person.id), act_of(secret, client_id)
     first = _withdrawn_by(session, voter, act)
     if first is not None:
         return _answer(session, session.get_one(Round, first.round_id), first, is_replay=True)
@@ -210,13 +210,13 @@ def voted_ideas(session: Session, round_id: UUID, voter: str) -> set[UUID]:
 
 
 def _hold(session: Session, round_id: UUID, *, phase: str, now: datetime) -> Round:
-    """The round as it stands, held to the commit; its rules freeze with the first vote that counts.
+    """The round as it stands, held to the commit; its rules freeze with the first vote, a pilot's too, no draft's.
 
     The UPDATE comes first: two first voters who both held the row already would wait for each other. A round that was
     frozen stays so.
     """
     known = session.get_one(Round, round_id)
-    if phase == "live" and known.first_vote_at is None:
+    if phase != "draft" and known.first_vote_at is None:
         mine = col(Round.id) == round_id
         freeze = update(Round).where(mine, col(Round.first_vote_at).is_(None)).values(first_vote_at=now)
         session.execute(freeze.execution_options(synchronize_session=False))

@@ -60,9 +60,7 @@ def post_comment(
         raise Forbidden(UNDER_AGE, code="under_age_text")
     phase = missions.require_open(campaign, now=now)
     words = tidy(text)
-    idea = open_idea(session, mission, idea_id)
-    if idea.phase != phase:
-        raise NotFound("There is no such idea.")
+    idea = open_idea(session, mission, idea_id, phase=phase)
     step = next((one for one in missions.steps_of(session, mission.id) if one.kind == StepKind.COMMENT), None)
     presence = missions.standing(session, mission, person, phase=phase).presence if step else None
     if step is not None and step.min_presence > 0 and (presence is None or presence < step.min_presence):
@@ -114,10 +112,13 @@ def post_answer(
     return Said(session.get_one(Comment, id), False)
 
 
-def mark_useful(session: Session, mission: Mission, comment_id: UUID, person: Participant, *, now: datetime) -> int:
-    """Note that a comment was useful to a person, once; how many found it so. Conflict for one's own."""
+def mark_useful(
+    session: Session, mission: Mission, comment_id: UUID, person: Participant, *, phase: str, now: datetime
+) -> int:
+    """Note that a comment of a phase was useful to a person, once; how many found it so. Conflict for one's own."""
     comment = session.get(Comment, comment_id)
-    if comment is None or comment.mission_id != mission.id or comment.state in _CLOSED:
+    is_shown = comment is not None and (comment.mission_id, comment.phase) == (mission.id, phase)
+    if comment is None or not is_shown or comment.state in _CLOSED:
         raise NotFound("There is no such comment.")
     if comment.participant_id == person.id:
         raise Conflict("This is your own comment.", code="own_comment")
@@ -173,10 +174,13 @@ def idea_shown(session: Session, mission: Mission, idea_id: UUID, *, phase: str)
     return found[0], found[1]
 
 
-def open_idea(session: Session, mission: Mission, idea_id: UUID) -> Idea:
-    """An idea of a mission that may be read and commented on; NotFound for a hidden one and for another's."""
+def open_idea(session: Session, mission: Mission, idea_id: UUID, *, phase: str | None = None) -> Idea:
+    """An idea of a mission that may be read and commented on; NotFound for a hidden one and for another's.
+
+    With a phase NotFound for one of another phase as well: who is not of a pilot's team knows none of its ideas.
+    """
     idea = session.get(Idea, idea_id)
-    if idea is None or idea.mission_id != mission.id or idea.state in _CLOSED:
+    if idea is None or idea.mission_id != mission.id or idea.state in _CLOSED or phase not in (None, idea.phase):
         raise NotFound("There is no such idea.")
     return idea
 

@@ -13,15 +13,19 @@ from campaigns.errors import Conflict
 from campaigns.ids import show
 from campaigns.missions import Mission
 from campaigns.participants import Merge, Participant
-from campaigns.storage import changed, hand_over, insert_once
+from campaigns.storage import changed, hand_over, hold, insert_once
 
 PERSON_COLUMNS = (col(Follow.participant_id),)
 MOST = 100  # ideas a person follows
 
 
-def follow(session: Session, mission: Mission, idea_id: UUID, person: Participant, *, now: datetime) -> int:
-    """Follow an idea, once; how many people do. NotFound for a hidden one, Conflict beyond a hundred of a person."""
-    idea = open_idea(session, mission, idea_id)
+def follow(session: Session, mission: Mission, idea_id: UUID, person: Participant, *, phase: str, now: datetime) -> int:
+    """Follow an idea of a phase, once; how many people do.
+
+    NotFound for a hidden one, Conflict beyond a hundred of a person, who is held: of follows at once no more go in.
+    """
+    idea = open_idea(session, mission, idea_id, phase=phase)
+    hold(session, person.id)
     number = select(func.count()).where(col(Follow.participant_id) == person.id)
     if session.execute(number).scalar_one() >= MOST and not is_followed(session, idea_id, person.id):
         raise Conflict("You follow a hundred ideas. Leave one first.", code="too_many_follows")

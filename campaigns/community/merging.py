@@ -4,6 +4,7 @@ Of two ballots of one round the one that voted first stays. The votes of both ar
 if one person had cast them: a second one for an idea, and what is above the quota, is voided (`merged`).
 """
 
+import secrets
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -53,6 +54,7 @@ def merge(session: Session, merge: Merge) -> None:
     for mission, _, ballots in _ballots(session, merge):
         secret = merge.ballot_secret(mission.campaign_id)
         names = (voter_of(secret, merge.older.id), voter_of(secret, merge.newer.id))
+        _part_acts(session, names)
         for ballot in ballots:
             if ballot.voter == names[1]:
                 twin = next((one for one in ballots if one.round_id == ballot.round_id and one is not ballot), None)
@@ -135,6 +137,18 @@ def _let_stand(session: Session, merge: Merge, ballot: Ballot, twin: Ballot, kep
     merge.undone["votes"] += len(refused)
     gone = {vote.id for vote, _ in refused}
     return [vote for vote, its in both if its is not kept and vote.id not in gone]
+
+
+def _part_acts(session: Session, names: tuple[str, str]) -> None:
+    """What both phones called alike stays apart; a repeat of any other act gets its first answer."""
+    older, newer = names
+    for name in ("cast_key", "withdrawal_key"):
+        key = col(getattr(Vote, name))
+        known = select(key).where(Vote.voter == older, key.is_not(None))
+        for vote in session.exec(select(Vote).where(Vote.voter == newer, key.in_(known))).all():
+            setattr(vote, name, secrets.token_hex(16))
+            session.add(vote)
+    session.flush()
 
 
 def _rename(session: Session, ballot: Ballot, voter: str) -> None:

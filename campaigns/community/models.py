@@ -105,7 +105,8 @@ class Round(Row, table=True):
     """A ballot of a mission, open from `opens_at` until just before `closes_at`.
 
     `quota` is how many votes a person has, `min_presence` the least proof that opens their ballot. Its rules may change
-    until `first_vote_at`; after it the round can only close earlier (I9). Without `place_ids` every place counts.
+    until `first_vote_at`, in a pilot or after; then the round can only close earlier (I9), and another one be planned.
+    Without `place_ids` every place counts.
     """
 
     __tablename__ = "rounds"
@@ -185,6 +186,7 @@ class VoidReason(StrEnum):
 
     SCAN_VOIDED = "scan_voided"
     MERGED = "merged"  # one person had voted under two names
+    RECORD_VOIDED = "record_voided"  # the staff of a place recorded it, and took that back
 
 
 _IS_VOID = text("void_reason IS NOT NULL")
@@ -230,7 +232,7 @@ class Vote(Row, table=True):
     line: str
     cast_key: str
     withdrawal_key: str | None = None
-    void_reason: str | None = Field(default=None, description="of a voided one: `scan_voided` or `merged`")
+    void_reason: str | None = Field(default=None, description="of a voided one: a `VoidReason`")
     rules_version_id: UUID | None = Field(default=None, description="the mission's rules in force at the act")
 
 

@@ -12,7 +12,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from campaigns.community.models import Comment, Decision, Idea, ModerationAct, Round, VoteCounter
+from campaigns.community.models import Comment, Decision, Idea, ModerationAct, Round, SubjectKind, VoteCounter
+from campaigns.community.moderation import PREFIXES
 from campaigns.community.tally import result_of
 from campaigns.ids import show
 from campaigns.missions import Mission, Step
@@ -43,7 +44,7 @@ def public_record(session: Session, mission: Mission, *, now: datetime, phase: s
     """The record, page by page: the mission and its steps, ideas, decisions, comments, votes, moderation."""
     yield [_mission(mission), *_steps(session, mission, phase)]
     yield from _paged(session, Idea, mission, _idea, phase=phase)
-    yield from _paged(session, Decision, mission, _decision)
+    yield from _paged(session, Decision, mission, _decision, phase=phase)
     yield from _paged(session, Comment, mission, _comment, phase=phase)
     yield from _votes(session, mission, phase, now)
     yield from _paged(session, ModerationAct, mission, _moderation, phase=phase)
@@ -99,7 +100,7 @@ def _comment(one: Comment) -> Entry:
 
 def _moderation(one: ModerationAct) -> Entry:
     """What was done and by which rule; the reason is for the author, and may tell of people."""
-    about = show("ide" if one.subject_kind == "idea" else "cmt", one.subject_id)
+    about = show(PREFIXES[SubjectKind(one.subject_kind)], one.subject_id)
     return Entry("moderation", show("mod", one.id), about, one.acted_at, one.rule or "", one.act)
 
 
@@ -129,12 +130,14 @@ def _votes(session: Session, mission: Mission, phase: str, now: datetime) -> Ite
 
 
 def _paged(
-    session: Session, table: Any, mission: Mission, entry: Callable[[Any], Entry], *, phase: str | None = None
+    session: Session, table: Any, mission: Mission, entry: Callable[[Any], Entry], *, phase: str
 ) -> Iterator[list[Entry]]:
     after: UUID | None = None
     while True:
         query = select(table).where(table.mission_id == mission.id)
-        if phase is not None:
+        if table is Decision:  # it has the phase of its idea
+            query = query.join(Idea, col(Idea.id) == col(Decision.idea_id)).where(col(Idea.phase) == phase)
+        else:
             query = query.where(table.phase == phase)
         if after is not None:
             query = query.where(table.id > after)

@@ -19,7 +19,7 @@ from sqlmodel import Session, col, select
 from campaigns import missions
 from campaigns.community.ballots import proofs_of
 from campaigns.community.models import Ballot, Round, TurnOut, VoidReason, Vote, VoteCounter, VoteState
-from campaigns.community.secrecy import proof_of
+from campaigns.community.secrecy import act_of, proof_of, voter_of
 from campaigns.community.vote_steps import settle_steps
 from campaigns.last_writes import add_up_last
 from campaigns.missions import Mission
@@ -73,6 +73,28 @@ def void_ballots(session: Session, voided: Voided, now: datetime) -> list[Effect
         voter, person_id, phase = cast[0].voter, act.participant_id, act.phase
         effects += settle_steps(session, mission, voter, person_id, phase, reason=voided.reason, now=now)
     return effects
+
+
+def void_vote(
+    session: Session, mission: Mission, participant_id: UUID, phase: str, client_id: str, secret: bytes, now: datetime
+) -> list[Effect]:
+    """Void the vote that an act of a person cast, by what the act was called; nothing where none of it stands.
+
+    The person's membership is held, as by a vote. Of who was erased no vote is found: it is nobody's.
+    """
+    missions.hold_membership(session, mission.id, participant_id, phase)
+    voter = voter_of(secret, participant_id)
+    mine = (Vote.voter == voter, Vote.cast_key == act_of(secret, client_id), Vote.phase == phase)
+    found = session.exec(select(Vote).where(*mine, col(Vote.slot).is_not(None)).with_for_update()).first()
+    if found is None:
+        return []
+    moves = Moves()
+    void_votes(session, [found], VoidReason.RECORD_VOIDED, moves)
+    moves.write(session)
+    effects = [Effect("vote", found.round_id)]
+    return effects + settle_steps(
+        session, mission, voter, participant_id, phase, reason=VoidReason.RECORD_VOIDED, now=now
+    )
 
 
 def void_votes(session: Session, votes: Iterable[Vote], reason: VoidReason, moves: Moves) -> None:

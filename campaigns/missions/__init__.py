@@ -17,8 +17,10 @@ from campaigns.missions.cards import (
     find_record,
     hold_card,
     holder_of,
+    list_records,
     present,
     record,
+    record_by_id,
     recorded_by_place,
     take_staff_turn,
 )
@@ -67,6 +69,7 @@ from campaigns.missions.reversal import (
     least_presence,
     rest_on,
     reverse,
+    reverse_recorded,
     verified_of,
 )
 from campaigns.missions.service import (
@@ -143,6 +146,7 @@ __all__ = [
     "least_presence",
     "led_to",
     "list_missions",
+    "list_records",
     "merge",
     "mission_by_id",
     "mission_by_name",
@@ -159,6 +163,7 @@ __all__ = [
     "recognise",
     "recognise_or_join",
     "record",
+    "record_by_id",
     "recorded_by_place",
     "recount",
     "repeat_of",
@@ -167,6 +172,7 @@ __all__ = [
     "require_step",
     "rest_on",
     "reverse",
+    "reverse_recorded",
     "set_steps",
     "share",
     "show_code",

@@ -7,6 +7,7 @@ never by who did it. A phone has so many acts an hour, and fewer votes, so that 
 `holder_of` is the seam for a phone that scans a card later: the card's person, to be merged with the phone's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,7 +41,7 @@ from campaigns.participants import Participant
 from campaigns.places import Place
 from campaigns.planning import Campaign
 from campaigns.scans import CheckIn
-from campaigns.storage import changed, insert_once, store, upsert
+from campaigns.storage import changed, insert_once, newest, store, upsert
 from campaigns.tokens import Token, TokenState, codes
 from campaigns.tokens.directory import Entry
 
@@ -135,7 +136,7 @@ def record(
     outcome: str,
     now: datetime,
 ) -> StaffRecord:
-    """Note that the staff of a place recorded an act. Of a vote no subject: nobody reads whom it was for.
+    """Note that the staff of a place recorded an act. The subject of a vote is its round: nobody reads whom it was for.
 
     Conflict (`already_recorded`) when the same form was first: ask again for the answer it got.
     """
@@ -203,6 +204,35 @@ def confirm_step(
         state=CompletionState.VERIFIED,
         now=now,
     )
+
+
+def record_by_id(session: Session, organisation_id: UUID, record_id: UUID) -> StaffRecord:
+    """What the staff recorded in a place of an organisation; NotFound for another's."""
+    query = select(StaffRecord).join(Place, col(Place.id) == StaffRecord.place_id)
+    found = session.exec(query.where(StaffRecord.id == record_id, Place.organisation_id == organisation_id)).first()
+    if found is None:
+        raise NotFound("There is no such record.")
+    return found
+
+
+def list_records(
+    session: Session,
+    *,
+    campaign_id: UUID | None = None,
+    place_id: UUID | None = None,
+    participant_id: UUID | None = None,
+    before: UUID | None = None,
+    limit: int,
+) -> Sequence[StaffRecord]:
+    """What the staff recorded, of a campaign, a place, a person, or of several of them, newest first."""
+    query = select(StaffRecord)
+    for column, wanted in (
+        (StaffRecord.campaign_id, campaign_id),
+        (StaffRecord.place_id, place_id),
+        (StaffRecord.participant_id, participant_id),
+    ):
+        query = query if wanted is None else query.where(column == wanted)
+    return newest(session, query, StaffRecord, before=before, limit=limit)
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,6 @@ def _offline(
 def _refusal(step: Step, done: CheckIn) -> StepOutcome | None:
     if done.verdict not in _TAKING_PART:
         return StepOutcome(step, "refused", "not_counted")
-    if step.params.get("possession") and scans.Reason.POSSESSION not in done.reasons.split(","):
+    if not step.takes(done.reasons):
         return StepOutcome(step, "refused", "possession")
     return StepOutcome(step, "refused", "presence") if done.presence < step.min_presence else None

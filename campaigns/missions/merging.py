@@ -7,7 +7,7 @@ not have done twice is reversed, the later of the two, with the reason `merged`.
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete
+from sqlalchemy import update
 from sqlmodel import Session, col, or_, select
 
 from campaigns import scans
@@ -184,11 +184,12 @@ def _merge_places(session: Session, merge: Merge) -> None:
 
 
 def _merge_codes(session: Session, merge: Merge) -> None:
-    """One public code a mission: the older name's."""
+    """One public code a mission is shown, the older name's; a link that the newer one shared still leads to them."""
     older, newer = merge.ids
     has = select(PublicCode.mission_id).where(PublicCode.participant_id == older)
     theirs = (col(PublicCode.participant_id) == newer, col(PublicCode.mission_id).in_(has))
-    session.execute(delete(PublicCode).where(*theirs).execution_options(synchronize_session=False))
+    kept = update(PublicCode).where(*theirs, col(PublicCode.former_at).is_(None)).values(former_at=merge.now)
+    session.execute(kept.execution_options(synchronize_session=False))
     hand_over(session, [col(PublicCode.participant_id)], newer, older)
 
 
@@ -247,22 +248,22 @@ def _set_period(session: Session, row: StepCompletion, period: str) -> None:
     session.flush()
 
 
-def _uncount_steps(session: Session, merge: Merge) -> dict[UUID, int]:
-    """Take back what a step of so many visits has of visits that count no more; how many of each step."""
+def _uncount_steps(session: Session, merge: Merge) -> dict[tuple[UUID, str], int]:
+    """Take back what a step of so many visits has of visits that count no more; how many of each step and phase."""
     rested = (col(StepCompletion.source_id).in_(merge.uncounted), Step.kind == StepKind.SCAN.value)
     query = select(StepCompletion, Step).join(Step, col(Step.id) == StepCompletion.step_id)
-    live = query.where(*rested, StepCompletion.phase == "live", StepCompletion.state != CompletionState.REVERSED.value)
-    gone: dict[UUID, int] = {}
-    for done, step in session.exec(live.order_by(col(StepCompletion.id))).all():
+    stands = query.where(*rested, StepCompletion.state != CompletionState.REVERSED.value)
+    gone: dict[tuple[UUID, str], int] = {}
+    for done, step in session.exec(stands.order_by(col(StepCompletion.id))).all():
         if step.repeat.isdigit():
             _reverse(session, merge, session.get_one(Mission, step.mission_id), done)
-            gone[step.id] = gone.get(step.id, 0) + 1
+            gone[step.id, done.phase] = gone.get((step.id, done.phase), 0) + 1
     return gone
 
 
-def _count_others(session: Session, merge: Merge, gone: dict[UUID, int]) -> None:
+def _count_others(session: Session, merge: Merge, gone: dict[tuple[UUID, str], int]) -> None:
     """Let further visits, which had found the step done, take the place of those."""
-    for step_id, number in sorted(gone.items()):
+    for (step_id, phase), number in sorted(gone.items()):
         step = session.get_one(Step, step_id)
         mission = session.get_one(Mission, step.mission_id)
         resting = select(StepCompletion.source_id).where(
@@ -271,13 +272,14 @@ def _count_others(session: Session, merge: Merge, gone: dict[UUID, int]) -> None
         others = select(CheckIn).where(
             CheckIn.participant_id == merge.older.id,
             CheckIn.campaign_id == mission.campaign_id,
-            CheckIn.phase == "live",
+            CheckIn.phase == phase,
             col(CheckIn.counted),
             CheckIn.presence >= step.min_presence,
             col(CheckIn.id).not_in(resting),
         )
-        for act in session.exec(others.order_by(col(CheckIn.id)).limit(number)).all():
-            _complete(session, mission, step, merge, "live", act)
+        fitting = [act for act in session.exec(others.order_by(col(CheckIn.id))) if step.takes(act.reasons)]
+        for act in fitting[:number]:
+            _complete(session, mission, step, merge, phase, act)
 
 
 def _tour(session: Session, mission: Mission, merge: Merge, phase: str) -> None:

@@ -5,10 +5,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, text
 from sqlmodel import CheckConstraint, Field, Index, SQLModel, UniqueConstraint
 
 from campaigns.audit import Audit
+from campaigns.scans.verdict import Reason
 from campaigns.storage import Row, json_column
 
 LocalText = dict[str, str]  # language -> text; "" holds a text given in one language only
@@ -143,6 +144,10 @@ class Step(Row, table=True):
         """The choices of a question, in their order; none where people reply in words."""
         return list(self.params.get("choices") or [])
 
+    def takes(self, reasons: str) -> bool:
+        """Whether a check-in with these reasons shows the pack that this step may ask for by name."""
+        return not self.params.get("possession") or Reason.POSSESSION in reasons.split(",")
+
     @property
     def editable_h(self) -> int:
         """For how many hours a reply to it may be changed."""
@@ -254,19 +259,34 @@ class FriendNaming(Row, table=True):
     check_in_id: UUID | None = Field(default=None, index=True)
 
 
+_IS_SHOWN = text("former_at IS NULL")
+
+
 class PublicCode(SQLModel, table=True):
     """A person's public code in a mission: in the link they share, and for another system to tell of an act.
 
+    They have one that is shown; those of names that were merged into theirs (`former_at`) lead to them as well.
     `phone_key` is the key of the phone that last asked for the link, on the UTC day `phone_day`: who comes by the link
     on that phone is nobody new.
     """
 
     __tablename__ = "public_codes"
+    __table_args__ = (
+        Index(
+            "uq_public_codes_shown",
+            "mission_id",
+            "participant_id",
+            unique=True,
+            sqlite_where=_IS_SHOWN,
+            postgresql_where=_IS_SHOWN,
+        ),
+    )
 
-    mission_id: UUID = Field(foreign_key="missions.id", primary_key=True)
-    participant_id: UUID = Field(foreign_key="participants.id", primary_key=True)
-    code: str = Field(unique=True)
+    code: str = Field(primary_key=True)
+    mission_id: UUID = Field(foreign_key="missions.id")
+    participant_id: UUID = Field(foreign_key="participants.id", index=True)
     issued_at: datetime
+    former_at: datetime | None = Field(default=None, description="when another code of its person took its place")
     phone_day: int | None = None
     phone_key: int | None = Field(
         default=None, sa_type=BigInteger, description="keyed hash under the salt of that day, which is gone"
@@ -376,6 +396,8 @@ class StaffRecord(Row, table=True):
     phase: str
     client_id: str
     recorded_at: datetime
+    voided_at: datetime | None = None
+    void_reason: str | None = None
 
 
 class StaffHour(SQLModel, table=True):

@@ -38,8 +38,8 @@ def public_code(session: Session, mission: Mission, person: Participant, *, now:
 
 
 def find_public_code(session: Session, mission: Mission, person: Participant) -> str | None:
-    found = session.get(PublicCode, (mission.id, person.id))
-    return found.code if found else None
+    mine = select(PublicCode.code).where(PublicCode.mission_id == mission.id, PublicCode.participant_id == person.id)
+    return session.exec(mine.where(col(PublicCode.former_at).is_(None))).first()
 
 
 def share(session: Session, mission: Mission, campaign: Campaign, person: Participant, *, now: datetime) -> Shared:

@@ -24,6 +24,8 @@ from campaigns.missions.models import (
     MissionPlace,
     Referral,
     ReferralState,
+    StaffAct,
+    StaffRecord,
     Step,
     StepCompletion,
     StepKind,
@@ -62,6 +64,26 @@ def reverse(session: Session, voided: Voided, now: datetime) -> list[Effect]:
     for person_id in sorted(people):
         if note_undone(session, mission.id, person_id, act.phase):
             effects.append(Effect("mission", mission.id))
+    return effects
+
+
+def reverse_recorded(session: Session, mission: Mission, record: StaffRecord, *, reason: str) -> list[Effect]:
+    """Undo the step that a record of the staff completed; an idea's words stay, and are for moderators."""
+    hold_membership(session, mission.id, record.participant_id, record.phase)
+    what = StepCompletion.step_id if record.act == StaffAct.STEP else StepCompletion.source_id
+    rows = session.exec(
+        select(StepCompletion).where(
+            StepCompletion.mission_id == mission.id,
+            StepCompletion.participant_id == record.participant_id,
+            StepCompletion.phase == record.phase,
+            StepCompletion.completed_at == record.recorded_at,
+            StepCompletion.state != CompletionState.REVERSED,
+            what == record.subject_id,
+        )
+    ).all()
+    effects = [reverse_completion(session, mission, one, reason) for one in rows]
+    if effects and note_undone(session, mission.id, record.participant_id, record.phase):
+        effects.append(Effect("mission", mission.id))
     return effects
 
 
@@ -170,6 +192,8 @@ def _support(session: Session, mission: Mission, step: Step, completion: StepCom
         .order_by(col(CheckIn.id))
     ).all()
     for act, zone in rows:
+        if not step.takes(act.reasons):
+            continue
         if step.repeat.isdigit():
             if act.counted or act.phase == "draft":
                 return act

@@ -20,7 +20,9 @@ from campaigns.last_writes import add_up_last
 from campaigns.missions.kinds import checked_params, repeat_of
 from campaigns.missions.models import (
     MODES,
+    ActCode,
     CompletionState,
+    FriendNaming,
     GoalMetric,
     LocalText,
     Membership,
@@ -29,6 +31,7 @@ from campaigns.missions.models import (
     Referral,
     Repeat,
     Step,
+    StepAnswer,
     StepCompletion,
     StepKind,
 )
@@ -95,11 +98,13 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
     """Replace the steps of a mission nobody has acted in; Conflict once someone has."""
     if not steps:
         raise Invalid("A mission needs at least one step.", pointer="/steps")
-    acted = session.exec(select(StepCompletion.id).where(StepCompletion.mission_id == mission.id).limit(1)).first()
-    brought = session.exec(select(Referral.id).where(Referral.mission_id == mission.id).limit(1)).first()
-    if acted is not None or brought is not None:
-        raise Conflict("People have completed steps of this mission: its steps are fixed.", code="rules_frozen")
-    session.execute(delete(Step).where(col(Step.mission_id) == mission.id))
+    theirs = col(Step.mission_id) == mission.id
+    # Held: an act on its way refers to its step, and is seen below.
+    old = session.exec(select(Step.id).where(theirs).order_by(col(Step.id)).with_for_update()).all()
+    if any(_rests_on(session, table, old) for table in (StepCompletion, StepAnswer, FriendNaming, Referral)):
+        raise Conflict("People have acted in this mission: its steps are fixed.", code="rules_frozen")
+    session.execute(delete(ActCode).where(col(ActCode.step_id).in_(old)))  # shown for ten minutes, and for nothing now
+    session.execute(delete(Step).where(theirs))
     for position, plan in enumerate(steps, 1):
         where = f"/steps/{position - 1}"
         if plan.kind is StepKind.ANSWER and not plan.title:
@@ -122,6 +127,10 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
         )
     session.flush()
     announce(session, "campaign", mission.campaign_id)
+
+
+def _rests_on(session: Session, table: Any, step_ids: Sequence[UUID]) -> bool:
+    return session.exec(select(table.step_id).where(table.step_id.in_(step_ids)).limit(1)).first() is not None
 
 
 def change_mission(session: Session, mission: Mission, *, now: datetime, **fields: Any) -> Mission:
@@ -218,7 +227,11 @@ def counters(session: Session, mission_id: UUID, *, phase: str = "live") -> dict
 
 def fold_counters(session: Session) -> None:
     """Add what earlier processes counted to the counters of none (0). An act that comes between counts anew."""
-    gone = delete(MissionCounter).where(col(MissionCounter.writer) != 0).returning(*columns_of(MissionCounter))
+    by = columns_of(MissionCounter)
+    # Held in the order in which acts hold them, so that none waits for a row that waits for it.
+    held = columns(by.mission_id).where(by.writer != 0).order_by(by.mission_id, by.phase, by.metric, by.writer)
+    session.execute(held.with_for_update()).all()
+    gone = delete(MissionCounter).where(col(MissionCounter.writer) != 0).returning(*by)
     for row in session.execute(gone).mappings().all():
         key = {name: row[name] for name in ("mission_id", "phase", "metric")}
         add_up_last(session, MissionCounter, {**key, "writer": 0}, total=row["total"])

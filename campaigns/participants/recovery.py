@@ -81,19 +81,24 @@ def add_key(session: Session, person: Participant, *, now: datetime) -> str:
     return secret
 
 
-def take_try(session: Session, sender_key: int, *, now: datetime) -> None:
-    """Count a try of an address; commit it before the code is looked at. TooMany beyond ten wrong ones an hour."""
+def take_try(
+    session: Session, sender_key: int, *, most: int = TRIES_AN_HOUR, code: str = "recovery_tries", now: datetime
+) -> None:
+    """Count a try of an address; commit it before its code is looked at.
+
+    TooMany beyond so many wrong ones an hour, ten of a recovery code.
+    """
     hour = clock.hour_of(now)
     first = upsert(session, RecoveryTries).values(sender_key=sender_key, hour=hour, tries=1)
     more = first.on_conflict_do_update(
         index_elements=["sender_key", "hour"],
         set_={"tries": col(RecoveryTries.tries) + 1},
-        where=col(RecoveryTries.tries) < TRIES_AN_HOUR,
+        where=col(RecoveryTries.tries) < most,
     )
     if not changed(session, more):
         left = int((clock.instant_of_hour(hour + 1) - now).total_seconds()) + 1
-        words = "Ten wrong codes came from here within the hour. Wait a little, then try again."
-        raise TooMany(words, code="recovery_tries", retry_after_s=left)
+        words = "Too many wrong codes came from here within the hour. Wait a little, then try again."
+        raise TooMany(words, code=code, retry_after_s=left)
 
 
 def give_back_try(session: Session, sender_key: int, *, now: datetime) -> None:

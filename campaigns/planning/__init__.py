@@ -29,6 +29,7 @@ from campaigns.planning.pilot import (
     waive,
     waivers_of,
 )
+from campaigns.planning.pilot import hold as hold_pilots
 from campaigns.planning.pilot import merge as merge_pilots
 from campaigns.planning.service import (
     BEFORE_LAUNCH,
@@ -77,6 +78,7 @@ __all__ = [
     "find_campaign",
     "find_pilot",
     "forget",
+    "hold_pilots",
     "launch",
     "list_campaigns",
     "list_targets",

@@ -211,6 +211,13 @@ def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
     hand_over(session, PERSON_COLUMNS, participant_id, surrogate)
 
 
+def hold(session: Session, merge: Merge) -> None:
+    """Hold the pilots that either name has a place in: whoever enters one holds it before all else of their act."""
+    theirs = select(PilotPerson.pilot_id).where(col(PilotPerson.participant_id).in_(merge.ids))
+    held = select(Pilot.id).where(col(Pilot.id).in_(theirs)).order_by(col(Pilot.id)).with_for_update()
+    session.exec(held).all()
+
+
 def merge(session: Session, merge: Merge) -> None:
     """Give the older name the newer one's place in a pilot; of two the second is free again."""
     older, newer = merge.ids

@@ -182,7 +182,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "recovery_tries",
         Kind.OPERATIONS,
-        "how many wrong recovery codes came from an address in an hour, under a key whose salt is gone",
+        "how many wrong codes came from an address in an hour, under a key whose salt is gone",
         "3 days",
         _of("hour"),
         Unit.HOUR,

@@ -32,7 +32,17 @@ from campaigns.scans.service import (
     to_store,
 )
 from campaigns.scans.verdict import EARNING, STRONG, Judgement, Reason, Verdict
-from campaigns.scans.voiding import Effect, Voided, note_effects, void, void_of, voids_among
+from campaigns.scans.voiding import (
+    Effect,
+    Voided,
+    effects_of,
+    find_witnessed,
+    note_effects,
+    void,
+    void_of,
+    void_witnessed,
+    voids_among,
+)
 
 __all__ = [
     "BETWEEN_PLACES",
@@ -58,8 +68,10 @@ __all__ = [
     "confirm",
     "confirm_by_key",
     "confirmed_among",
+    "effects_of",
     "find_check_in",
     "find_void",
+    "find_witnessed",
     "forget",
     "forget_positions",
     "judge",
@@ -83,6 +95,7 @@ __all__ = [
     "unique_visitors",
     "void",
     "void_of",
+    "void_witnessed",
     "voids_among",
     "witness",
 ]

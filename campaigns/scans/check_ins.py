@@ -218,6 +218,7 @@ def _witnessed_today(session: Session, entry: Entry, person: Participant, phase:
             CheckIn.place_id == entry.place.id,
             CheckIn.phase == phase,
             col(CheckIn.by_staff),
+            col(CheckIn.voided_at).is_(None),
             CheckIn.checked_in_at >= clock.start_of_day(now, entry.place.time_zone),
         )
         .order_by(col(CheckIn.id))

@@ -172,7 +172,7 @@ class CheckIn(Row, table=True):
 
 
 class ScanVoid(SQLModel, table=True):
-    """That somebody voided a scan, once, and why. Append-only."""
+    """That somebody voided a scan, or a check-in that the staff recorded, once, and why. Append-only."""
 
     __tablename__ = "scan_voids"
 
@@ -182,12 +182,12 @@ class ScanVoid(SQLModel, table=True):
 
 
 class VoidEffect(Row, table=True):
-    """One thing that went, or came to rest on another act, when a scan was voided. Append-only."""
+    """One thing that went, or came to rest on another act, when a scan or a staff record was voided. Append-only."""
 
     __tablename__ = "void_effects"
 
-    scan_id: UUID = Field(index=True)
-    what: str = Field(description="`check_in`, `visit`, `completion`, `mission`, `ballot` (its round)")
+    scan_id: UUID = Field(index=True, description="or the id of the staff record")
+    what: str = Field(description="`check_in`, `visit`, `completion`, `mission`, `ballot` or `vote` (their round)")
     subject_id: UUID
     outcome: str = Field(description="`reversed`, or `kept`: another act supports it")
 

@@ -59,9 +59,22 @@ def void(session: Session, scan: Scan, *, reason: str, least_presence: int, now:
     if not insert_once(session, ScanVoid, scan_id=scan.id, reason=reason, voided_at=now):
         return None
     _judge(session, scan, now=now)
-    act = _held_check_in(session, scan.id)
+    return _void_check_in(session, scan.id, reason, least_presence, now)
+
+
+def void_witnessed(
+    session: Session, scan_id: UUID, *, reason: str, least_presence: int, now: datetime
+) -> Voided | None:
+    """Void a check-in that the staff of a place recorded; None when it was before. No scan stands behind its id."""
+    if not insert_once(session, ScanVoid, scan_id=scan_id, reason=reason, voided_at=now):
+        return None
+    return _void_check_in(session, scan_id, reason, least_presence, now)
+
+
+def _void_check_in(session: Session, scan_id: UUID, reason: str, least_presence: int, now: datetime) -> Voided:
+    act = _held_check_in(session, scan_id)
     if act is None:
-        return Voided(scan.id, reason, None, False, None, [])
+        return Voided(scan_id, reason, None, False, None, [])
     was_counted = act.counted
     act.verdict, act.counted, act.voided_at = Verdict.INVALID.value, False, now
     act.reasons = ",".join(filter(None, [act.reasons, Reason.VOIDED.value]))
@@ -71,7 +84,7 @@ def void(session: Session, scan: Scan, *, reason: str, least_presence: int, now:
     stand_in = _move_visit(session, act, least_presence=least_presence) if was_counted else None
     if was_counted:
         effects.append(Effect("visit", act.id, "kept" if stand_in else "reversed"))
-    return Voided(scan.id, reason, act, was_counted, stand_in, effects)
+    return Voided(scan_id, reason, act, was_counted, stand_in, effects)
 
 
 def note_effects(session: Session, scan_id: UUID, effects: Sequence[Effect], *, now: datetime) -> None:
@@ -93,8 +106,19 @@ def void_of(session: Session, scan_id: UUID) -> tuple[ScanVoid, list[VoidEffect]
     found = find_void(session, scan_id)
     if found is None:
         return None
-    rows = session.exec(select(VoidEffect).where(VoidEffect.scan_id == scan_id)).all()
-    return found, sorted(rows, key=lambda one: (one.what, one.subject_id))
+    return found, effects_of(session, scan_id)
+
+
+def effects_of(session: Session, id: UUID) -> list[VoidEffect]:
+    """What went when a scan or a staff record was voided."""
+    rows = session.exec(select(VoidEffect).where(VoidEffect.scan_id == id)).all()
+    return sorted(rows, key=lambda one: (one.what, one.subject_id))
+
+
+def find_witnessed(session: Session, participant_id: UUID, place_id: UUID, at: datetime) -> CheckIn | None:
+    """The check-in that the staff of a place recorded for a person at an instant."""
+    mine = (CheckIn.participant_id == participant_id, CheckIn.place_id == place_id, CheckIn.checked_in_at == at)
+    return session.exec(select(CheckIn).where(*mine, col(CheckIn.by_staff))).first()
 
 
 def voids_among(session: Session, scan_ids: Sequence[UUID]) -> dict[UUID, ScanVoid]:

@@ -41,6 +41,7 @@ from campaigns.identity import RIGHTS, ApiKey, Role
 from campaigns.identity.rights import KEY_ROLES, rights_of_key
 from campaigns.ids import uuid7_at
 from campaigns.missions import Repeat, StepKind, StepPlan
+from campaigns.missions.models import StaffRecord
 from campaigns.planning import Campaign
 from campaigns.settings import Settings
 from campaigns.tokens import TagPlan, sun
@@ -177,6 +178,7 @@ def a_logo() -> File:
 
 
 QUERIES: dict[str, Any] = {
+    "GET /v1/staff-records": lambda peer: {"campaign_id": peer.ids["campaign_id"]},
     "GET /v1/scans": lambda peer: {"campaign_id": peer.ids["campaign_id"], "place_id": peer.ids["place_id"]},
     "GET /v1/campaigns/{campaign_id}/sheet.pdf": lambda peer: {"format": "labels"},
     "GET /v1/token-batches/{batch_id}/sheet.pdf": lambda peer: {"format": "labels"},
@@ -194,6 +196,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/campaigns/{campaign_id}/missions": lambda peer: MISSION,
     "POST /v1/missions/{mission_id}/external-acts": lambda peer: {"participant": peer.ids["public_code"], "id": "o-1"},
     "POST /v1/scans/{scan_id}/void": lambda peer: {"reason": "scanned from home"},
+    "POST /v1/staff-records/{record_id}/void": lambda peer: {"reason": "the wrong card"},
     "POST /v1/missions/{mission_id}/rounds": lambda peer: a_window() | visitors_of(peer),
     "POST /v1/ideas/{idea_id}/decisions": lambda peer: {"state": "shortlisted", "reason": "It fits the place"},
     "POST /v1/ideas/{idea_id}/merger": lambda peer: {"into": peer.ids["further_idea"], "reason": "It says the same"},
@@ -327,6 +330,16 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
     merged = community.post_idea(session, mission, campaign, person, **said | {"client_id": "phone-3"}).idea  # type: ignore[arg-type]  # likewise
     by = community.By(key_id=ids.parse("key", peer.ids["key_id"]))
     community.merge_idea(session, mission, merged, further.id, reason=f"{peer.mark} reason", by=by, now=now)
+    card: dict[str, Any] = {
+        "campaign_id": campaign.id,
+        "place_id": place.id,
+        "participant_id": person.id,
+        "phase": "live",
+    }
+    record = StaffRecord(
+        id=ids.uuid7_at(now), act="check_in", outcome="already", client_id=peer.mark, recorded_at=now, **card
+    )
+    session.add(record)
     separation = "/v1/ideas/{idea_id}/separation idea_id"
     trial = make_campaign(session, where, name=f"{peer.mark} trial", now=now, live=False)
     team = planning.PilotPlan([peer.ids["place_id"]], 10, {"people": 5})
@@ -341,6 +354,7 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
         ("campaign_id", "cmp", campaign),
         ("mission_id", "mis", mission),
         ("idea_id", "ide", idea),
+        ("record_id", "rec", record),
         ("further_idea", "ide", further),
         (separation, "ide", merged),
         ("round_id", "rnd", round),

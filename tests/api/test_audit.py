@@ -57,6 +57,7 @@ NOTED = {
     "POST /v1/campaigns/{campaign_id}/missions": "mission.created",
     "POST /v1/missions/{mission_id}/external-acts": "external_act.created",
     "POST /v1/scans/{scan_id}/void": "scan.voided",
+    "POST /v1/staff-records/{record_id}/void": "staff_record.voided",
     "POST /v1/missions/{mission_id}/rounds": "round.created",
     "PATCH /v1/rounds/{round_id}": "round.changed",
     "POST /v1/ideas/{idea_id}/decisions": "idea_decision.created",

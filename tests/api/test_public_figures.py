@@ -39,6 +39,7 @@ from tests.factories import (
 WORDS = "Quatre bancs sous le tilleul"  # of the pilot, and of nobody else
 # Routes that show no figure, and why: everything else must not change.
 NO_FIGURES = {
+    "GET /v1/staff-records": "acts one by one: each says its phase",
     "GET /v1/scans": "the log itself: each row says its phase",
     "GET /v1/scans/{scan_id}": "a row of the log",
     "GET /v1/campaigns/{campaign_id}/pilot": "the pilot's own page",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -94,6 +95,76 @@ def test_a_card_has_the_rights_of_a_phone(bench: tuple[Shop, list[str], httpx2.C
     assert set(shop.server.passerelle("verify").stdout.splitlines()) <= known | {"Everything adds up."}
 
 
+def test_what_was_recorded_by_mistake_is_taken_back_once_with_all_that_rests_on_it(
+    bench: tuple[Shop, list[str], httpx2.Client],
+) -> None:
+    shop, codes, till = bench
+    known = set(shop.server.passerelle("verify").stdout.splitlines())
+    with shop.server.api() as api:
+        steps = api.get(f"/v1/missions/{shop.mission}").json()["steps"]
+        step = next(one["id"] for one in steps if one["kind"] == "staff_validated")
+        here = record(till, codes[0], "check_in").json()
+        helped = record(till, codes[0], "step", step=step).json()
+        idea = record(till, codes[0], "idea", text="Pear trees", age="15_or_older").json()
+        (posted,) = api.get(f"/v1/missions/{shop.mission}/ideas").json()["data"]
+        voted = record(till, codes[0], "vote", idea=posted["id"]).json()
+
+        def void(one: dict[str, Any], reason: str = "The wrong card") -> dict[str, Any]:
+            answer = api.post(f"/v1/staff-records/{one['id']}/void", json={"reason": reason})
+            assert answer.status_code == 200, answer.text
+            done: dict[str, Any] = answer.json()
+            return done | {"undone": sorted(effect["what"] for effect in done["effects"])}
+
+        def totals() -> dict[str, int]:
+            found: dict[str, int] = api.get(f"/v1/missions/{shop.mission}").json()["totals"]
+            return found
+
+        problem(api.post(f"/v1/staff-records/{here['id']}/void", json={"reason": " "}), 422)
+        problem(api.post(f"/v1/staff-records/rec_{'0' * 32}/void", json={"reason": "x"}), 404)
+        assert totals()["completions"] == 4
+        assert void(helped)["undone"] == ["completion", "mission"]
+        assert void(idea)["undone"] == ["completion"]
+        assert void(voted)["undone"] == ["completion", "vote"]
+        assert record(till, codes[0], "vote", idea=posted["id"]).status_code == 201, "they can act anew"
+        first = void(here)
+        assert first["undone"] == ["ballot", "check_in", "completion", "completion", "visit"]
+        assert void(here, "Another reason") == first
+        assert totals() | {"participants": 1} == {
+            "check_ins": 0, "participants": 1, "completions": 0, "ideas": 1, "votes": 0, "referrals": 0,
+        }  # fmt: skip
+        (round,) = api.get(f"/v1/missions/{shop.mission}/rounds").json()["data"]
+        assert round["result"]["voided"] == {"record_voided": 1, "scan_voided": 1}
+        listed = api.get("/v1/staff-records", params={"campaign_id": shop.campaign}).json()["data"]
+        assert [(one["act"], one["void_reason"]) for one in listed] == [
+            ("vote", None),
+            *((act, "The wrong card") for act in ("vote", "idea", "step", "check_in")),
+        ]
+        assert record(till, codes[0], "check_in").json()["outcome"] == "verified"
+        assert totals()["check_ins"] == 1
+    assert set(shop.server.passerelle("verify").stdout.splitlines()) <= known | {"Everything adds up."}
+
+
+def test_only_a_managers_phone_of_the_place_takes_a_record_back(bench: tuple[Shop, list[str], httpx2.Client]) -> None:
+    shop, codes, till = bench
+    here = record(till, codes[0], "check_in").json()
+    asked = {"record": here["id"], "reason": "The wrong card", "code": codes[0]}
+    problem(till.post("/staff/cards/voids", json=asked), 403, "manager_needed")
+    with shop.server.api() as api, signed_in(shop, role="manager") as manager:
+        other = made(api.post("/v1/places", json=PLACE | {"name": "Elsewhere"}))["id"]
+        with signed_in(replace(shop, place=other), role="manager") as elsewhere:
+            problem(elsewhere.post("/staff/cards/voids", json=asked), 404)
+        manager.headers["Accept"] = "text/html"
+        shown = manager.get("/staff/cards", params={"code": codes[0]})
+        assert here["id"] in shown.text
+        assert here["id"] not in till.get("/staff/cards", params={"code": codes[0]}).text
+        empty = manager.post("/staff/cards/voids", data=asked | {"reason": " "})
+        assert empty.status_code == 422
+        done = manager.post("/staff/cards/voids", data=asked | {"reason": "La mauvaise carte"})
+        assert done.status_code == 200
+        assert "La mauvaise carte" in done.text
+        assert api.get(f"/v1/missions/{shop.mission}").json()["totals"]["check_ins"] == 0
+
+
 def test_one_form_sent_at_once_by_many_counts_once(bench: tuple[Shop, list[str], httpx2.Client]) -> None:
     shop, codes, till = bench
     stack = ExitStack()
@@ -127,6 +198,17 @@ def test_a_phone_has_a_most_of_votes_an_hour(bench: tuple[Shop, list[str], httpx
     assert given[0].json() == record(till, codes[0], "vote", idea=posted["id"], client_id="v-0").json()
     assert problem(given[15], 429, "staff_limit")
     assert "retry-after" in given[15].headers
+
+
+def test_the_page_offers_each_idea_that_takes_votes(bench: tuple[Shop, list[str], httpx2.Client]) -> None:
+    shop, codes, till = bench
+    assert record(till, codes[0], "idea", text="Pear trees", age="15_or_older").status_code == 201
+    with shop.server.api() as api:
+        (posted,) = api.get(f"/v1/missions/{shop.mission}/ideas").json()["data"]
+        decided = {"state": "shortlisted", "reason": "Good"}
+        made(api.post(f"/v1/ideas/{posted['id']}/decisions", json=decided))
+    page = till.get("/staff/cards", params={"code": codes[1]}, headers={"Accept": "text/html"})
+    assert posted["id"] in page.text
 
 
 def test_what_is_no_card_of_this_place_is_told_and_nothing_is_made(

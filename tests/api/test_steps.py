@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from tests.api.helpers import CAMPAIGN, MISSION, PLACE, Shop, made, problem, signed_in
+from tests.api.test_recovery import from_elsewhere
 from tests.conftest import Server
 
 JSON = {"Accept": "application/json"}
@@ -156,6 +157,22 @@ def test_friends_name_one_another(server: Server) -> None:
         problem(tour.post(one, "friends", code=codes[0]), 422, "own_code")
     with server.api() as api:
         assert api.get(f"/v1/missions/{tour.mission['id']}").json()["totals"]["completions"] == 2
+
+
+def test_sixty_wrong_codes_of_friends_an_hour_are_enough(server: Server) -> None:
+    tour = open_tour(server, 1, [{"kind": "bring_friend"}])
+    with phones(server, 1) as (friend,), from_elsewhere(server) as phone:
+        tour.check_in(friend)
+        tour.check_in(phone)
+        code = made(tour.post(friend, "codes"))["code"]
+        for number in range(60):
+            problem(tour.post(phone, "friends", code=f"{number:07d}"), 404, "unknown_act_code")
+            assert number % 20 or tour.post(phone, "friends", code=code).json() == {"outcome": "progress"}
+        refused = tour.post(phone, "friends", code=code)
+        problem(refused, 429, "friend_tries")
+        assert int(refused.headers["retry-after"]) > 0
+        page = phone.post(f"/m/{tour.mission['slug']}/friends", data={"code": code}, headers={"Accept": "text/html"})
+        assert (page.status_code, f'value="{code}"' in page.text) == (429, True)
 
 
 def test_sharing_asks_the_age_once_and_refuses_who_is_under_15(server: Server) -> None:

@@ -49,7 +49,7 @@ def say(scene: Scene, idea: UUID, person: Participant, **fields: Any) -> Said:
 
 def mark(scene: Scene, comment: UUID, person: Participant) -> int:
     with scene.database.transaction() as session:
-        return community.mark_useful(session, scene.mission, comment, person, now=NOON)
+        return community.mark_useful(session, scene.mission, comment, person, phase="live", now=NOON)
 
 
 def hide(scene: Scene, kind: SubjectKind, id: UUID, member: UUID) -> None:

@@ -3,7 +3,7 @@
 import threading
 import time
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
@@ -12,8 +12,9 @@ from sqlmodel import select
 
 from campaigns import community, identity, privacy
 from campaigns.audit import AuditEntry
-from campaigns.community import By, Decision, Idea, IdeaState, Rule, SubjectKind
-from campaigns.community.models import Follow
+from campaigns.community import By, Decision, Idea, IdeaState, Rule, SubjectKind, following
+from campaigns.community.models import Follow, ModerationAct
+from campaigns.community.record import public_record
 from campaigns.errors import CampaignError, Conflict, Invalid, NotFound
 from campaigns.identity import RIGHTS, Role
 from campaigns.participants import Participant
@@ -60,9 +61,9 @@ def comment(booth: Booth, idea: UUID, person: Participant) -> None:
         community.post_comment(session, booth.scene.mission, campaign, person, idea, **said)  # type: ignore[arg-type]  # as it is named
 
 
-def follow(booth: Booth, idea: UUID, person: Participant) -> int:
+def follow(booth: Booth, idea: UUID, person: Participant, phase: str = "live") -> int:
     with booth.database.transaction() as session:
-        return community.follow(session, booth.scene.mission, idea, person, now=minutes(1))
+        return community.follow(session, booth.scene.mission, idea, person, phase=phase, now=minutes(1))
 
 
 def test_an_idea_goes_its_way_and_back_only_where_a_decision_is_corrected(database: Database) -> None:
@@ -299,3 +300,52 @@ def test_nobody_follows_more_than_a_hundred(database: Database, monkeypatch: pyt
     with pytest.raises(Conflict) as refused:
         follow(booth, other, person)
     assert refused.value.code == "too_many_follows"
+
+
+def test_the_public_record_tells_no_decision_of_a_trial_and_names_replies_as_they_are_named(database: Database) -> None:
+    booth = open_booth(database, live=False)
+    idea, by = booth.idea(), a_member(booth)
+    act(booth, community.decide, idea, IdeaState.SELECTED, by=by)
+    assert by.member_id is not None
+    with database.transaction() as session:
+        fields: dict[str, Any] = {
+            "organisation_id": booth.scene.campaign.organisation_id,
+            "mission_id": booth.scene.mission.id,
+        }
+        fields |= {"subject_id": uuid4(), "act": "hidden", "rule": "private_data", "reason": WHY, "phase": "live"}
+        session.add(
+            ModerationAct(
+                id=uuid4(),
+                subject_kind="reply",
+                state_before="published",
+                member_id=by.member_id,
+                acted_at=minutes(2),
+                **fields,
+            )
+        )
+    with database.snapshot() as session:
+        lines = [line for page in public_record(session, booth.scene.mission, now=minutes(3)) for line in page]
+        trial = public_record(session, booth.scene.mission, now=minutes(3), phase="draft")
+        of_trial = [line.record for page in trial for line in page]
+    assert [one.record for one in lines if one.record in ("idea", "decision")] == []
+    assert [one.about.partition("_")[0] for one in lines if one.record == "moderation"] == ["rpl"]
+    assert of_trial.count("decision") == 1
+
+
+def test_nobody_follows_an_idea_of_another_phase(database: Database) -> None:
+    booth = open_booth(database, live=False)
+    idea, reader = booth.idea(), booth.somebody()
+    assert follow(booth, idea, reader, phase="draft") == 1
+    with pytest.raises(NotFound):
+        follow(booth, idea, booth.somebody())
+
+
+def test_of_many_follows_at_once_a_hundred_stand(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    booth = open_booth(database)
+    monkeypatch.setattr(following, "MOST", 3)
+    ideas, reader = [booth.idea(now=minutes(one * 60), text=f"Idea {one}") for one in range(6)], booth.somebody()
+    found = race(6, lambda index: follow(booth, ideas[index], reader))
+    assert [one.code for one in found if isinstance(one, CampaignError)] == ["too_many_follows"] * 3
+    with database.snapshot() as session:
+        assert len(session.exec(select(Follow)).all()) == 3
+    assert booth.scene.problems() == []

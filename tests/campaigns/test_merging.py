@@ -357,3 +357,20 @@ def test_merges_that_race_leave_one_name(database: Database) -> None:
     assert len(left) == 4 - merges
     assert scene.counters()["participants"] == 4 - merges
     all_well(scene)
+
+
+def test_a_queued_repeat_of_the_newer_names_vote_gets_its_first_answer(database: Database) -> None:
+    booth = open_booth(database, quota=2)
+    older, newer, idea, other = booth.visitor(), booth.visitor(at=minutes(1)), booth.idea(), booth.idea()
+    booth.vote(older, other, client_id="alike")
+    first = booth.vote(newer, idea, client_id="queued")
+    booth.vote(newer, other, client_id="alike")  # what both phones called alike is two acts
+    taken = booth.withdraw(newer, idea, client_id="taken-back")
+    merge(database, older, newer)
+    for act, name in ((booth.vote, "queued"), (booth.withdraw, "taken-back")):
+        again = act(older, idea, client_id=name)
+        assert (again.is_replay, again.vote.id) == (True, first.vote.id)
+    assert taken.vote.id == first.vote.id
+    assert booth.vote(older, other, client_id="alike").is_replay
+    assert booth.result().votes == 1
+    all_well(booth.scene)

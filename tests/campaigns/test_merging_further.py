@@ -1,25 +1,34 @@
 """Two names of one person in follows, replies, an address, word of mouth, paper cards and a pilot."""
 
+import threading
+import time
 from datetime import timedelta
+from typing import Any
 
 from sqlmodel import select
 
-from campaigns import letters, missions, participants, planning
+from campaigns import community, letters, missions, participants, planning, scans
 from campaigns.community import Reply
 from campaigns.community.models import Follow
 from campaigns.letters import Contact
-from campaigns.missions import Referral
+from campaigns.missions import Referral, StepKind, StepPlan
+from campaigns.missions.check_ins import counted_for
 from campaigns.missions.models import Card
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.planning.models import Pilot, PilotPerson
+from campaigns.scans.models import ScanVoid
 from campaigns.storage import Database, store
+from campaigns.tokens import Good
+from campaigns.tokens.models import SerialUse
 from tests.booth import open_booth
 from tests.campaigns import test_letters, test_referrals, test_replies
+from tests.campaigns.test_batches import open_packs
 from tests.campaigns.test_decisions import follow
 from tests.campaigns.test_merging import merge, states
 from tests.factories import NOON
-from tests.scene import Scene, minutes, set_scene
+from tests.racing import race
+from tests.scene import Scene, colleague, minutes, open_pilot, set_scene
 
 
 def names(scene: Scene) -> tuple[Participant, Participant]:
@@ -133,3 +142,75 @@ def test_two_places_in_a_pilot_become_one(database: Database) -> None:
     with database.snapshot() as session:
         assert session.get_one(Pilot, pilot.id).people == 1
         assert session.exec(select(PilotPerson.participant_id)).all() == [older.id]
+
+
+def test_visits_of_a_pilot_that_are_one_take_their_counted_steps_along(database: Database) -> None:
+    scene = set_scene(database, live=False, steps=[StepPlan(StepKind.SCAN, 0, 2)])
+    open_pilot(scene)
+    older, newer = colleague(scene), colleague(scene)
+    with database.transaction() as session:
+        for minute, one in ((0, older), (30, newer)):
+            done, _ = scans.witness(session, scene.entry, one, phase="pilot", presence=3, now=minutes(minute))
+            steps = missions.steps_of(session, scene.mission.id)
+            counted_for(session, scene.mission, steps, one, done, scene.entry, now=minutes(minute))
+    assert scene.counters("pilot") == {"participants": 2, "check_ins": 2, "completions": 2}
+    merge(database, older, newer, now=minutes(60))
+    assert scene.counters("pilot") == {"participants": 1, "check_ins": 1, "completions": 1}
+    assert scene.problems() == []
+
+
+def test_a_merge_in_a_pilot_waits_for_who_takes_a_place_in_it(database: Database) -> None:
+    """Who enters a pilot holds its row and then touches what the merge holds: held first, nobody waits in a ring."""
+    scene = set_scene(database, live=False)
+    open_pilot(scene)
+    older, newer, fresh = colleague(scene), colleague(scene), colleague(scene, phase=None)
+    idea = scene.post_idea(older).idea.id
+    entered, merging_now = threading.Event(), threading.Event()
+
+    def comment() -> None:
+        with database.transaction() as session:
+            campaign = session.get_one(Campaign, scene.campaign.id)
+            missions.take_part(session, scene.mission, fresh, phase="pilot", now=NOON)
+            entered.set()
+            merging_now.wait(5)
+            time.sleep(0 if database.is_sqlite else 0.3)  # until the merge waits for the pilot's row
+            words: dict[str, Any] = {"text": "Yes", "client_id": "c", "language": "fr", "now": NOON}
+            community.post_comment(session, scene.mission, campaign, fresh, idea, **words)
+
+    def join_both() -> None:
+        entered.wait(5)
+        merging_now.set()
+        merge(database, older, newer)
+
+    assert race(2, lambda index: (comment, join_both)[index]()) == [None, None]
+    assert scene.problems() == []
+
+
+def test_a_link_that_the_newer_name_shared_leads_to_the_older_one(database: Database) -> None:
+    scene = set_scene(database, steps=[StepPlan(StepKind.REFERRAL), StepPlan(StepKind.SCAN)])
+    older, newer = names(scene)
+    with database.transaction() as session:
+        shown, shared = (missions.public_code(session, scene.mission, one, now=NOON) for one in (older, newer))
+    merge(database, older, newer)
+    with database.transaction() as session:
+        assert missions.find_inviter(session, scene.mission, shared) == older.id
+        assert missions.find_inviter(session, scene.mission, shown) == older.id
+        assert missions.find_public_code(session, scene.mission, older) == shown
+        assert missions.public_code(session, scene.mission, older, now=NOON) == shown
+    third = names(scene)[1]
+    merge(database, older, third)
+    with database.snapshot() as session:
+        assert missions.find_inviter(session, scene.mission, shared) == older.id
+
+
+def test_a_serial_used_under_two_names_is_used_once(database: Database) -> None:
+    packs = open_packs(database, good=Good.ONCE_PER_PERSON)
+    first, second = packs.use(), packs.use(at=1)
+    assert packs.counted() == 2
+    done = merge(database, first.person, second.person, now=minutes(2))
+    assert (done.undone["visits"], packs.counted()) == (1, 1)
+    with database.snapshot() as session:
+        voided = session.exec(select(ScanVoid.scan_id)).all()
+        (use,) = session.exec(select(SerialUse).where(SerialUse.person_id == first.person.id)).all()
+    assert (voided, use.scan_id) == ([second.check_in.scan_id], first.check_in.scan_id)
+    assert packs.scene.problems() == []

@@ -404,3 +404,19 @@ def _check_in(session: Session, receipt: Receipt, entry: Entry, *, cookie: str |
         occurred_at=None,
         now=now,
     )
+
+
+def test_a_code_that_is_shown_goes_with_its_step_and_a_first_stop_fixes_them(database: Database) -> None:
+    scene = set_scene(database)
+    with database.transaction() as session:
+        missions.set_steps(session, scene.mission, [StepPlan(StepKind.BRING_FRIEND)], now=NOON)
+        (step,) = missions.steps_of(session, scene.mission.id)
+        person, _ = participants.join(session, scene.campaign.organisation_id, language="fr", now=NOON)
+        campaign = session.get_one(Campaign, scene.campaign.id)
+        missions.show_code(session, scene.mission, campaign, step, person, now=NOON)
+    with database.transaction() as session:
+        missions.set_steps(session, scene.mission, [StepPlan(StepKind.VISIT_PLACES, params={"n": 2})], now=NOON)
+    assert [one.outcome for one in scene.check_in(scene.scan(), position=INSIDE).outcomes] == ["progress"]
+    with database.transaction() as session, pytest.raises(Conflict) as refusal:
+        missions.set_steps(session, scene.mission, [StepPlan(StepKind.SCAN)], now=NOON)
+    assert refusal.value.code == "rules_frozen"

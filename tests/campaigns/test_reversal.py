@@ -20,7 +20,7 @@ from campaigns.scans.models import ScanJudgement, ScanVoid, Visit, VoidEffect
 from campaigns.storage import Database
 from tests.booth import SECRET
 from tests.campaigns.test_steps import FRIENDS, name_friend, outcomes, set_tour, show, visit
-from tests.factories import NOON
+from tests.factories import NOON, make_scan, write
 from tests.racing import race
 from tests.scene import FAR, INSIDE, Scene, minutes, set_scene
 
@@ -346,3 +346,16 @@ def test_a_capability_joins_by_a_function(database: Database, monkeypatch: pytes
     assert ("vote", "reversed") in void(scene, row.id)
     void(scene, row.id)
     assert seen == [UUID(row.id)]
+
+
+def test_only_another_pack_stands_in_for_a_voided_one(database: Database) -> None:
+    scene = set_scene(database, steps=[StepPlan(StepKind.SCAN, 0, Repeat.DAILY, params={"possession": True})])
+    row = make_scan(scene.entry)._replace(reasons="possession")
+    write(database, row)
+    done = scene.check_in(row)
+    assert outcomes(done) == [("verified", None)]
+    plain = scene.scan(at=minutes(5))
+    assert outcomes(scene.check_in(plain, now=minutes(5), cookie=done.secret)) == [("refused", "possession")]
+    assert ("completion", "reversed") in void(scene, row.id, now=minutes(6))
+    assert scene.counters()["completions"] == 0
+    all_well(scene, now=minutes(7))

@@ -6,18 +6,29 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlmodel import Session, select
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, SQLModel, select
 
 from campaigns import ids, missions, participants, privacy
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.events import Event
 from campaigns.missions import CheckedIn, Repeat, Step, StepKind, StepPlan
 from campaigns.missions.codes import Witnessed
-from campaigns.missions.models import ActCode, ExternalAct, Membership, MissionPlace, PublicCode, StepCompletion
+from campaigns.missions.models import (
+    ActCode,
+    ExternalAct,
+    FriendNaming,
+    Membership,
+    MissionPlace,
+    PublicCode,
+    Share,
+    StepCompletion,
+    Validation,
+)
 from campaigns.missions.tours import stops_done
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.storage import Database
+from campaigns.storage import Database, store
 from campaigns.tokens.directory import Entry
 from tests.factories import NOON, make_campaign, make_mission, make_organisation, make_place
 from tests.racing import race
@@ -469,3 +480,51 @@ def test_erasing_a_person_takes_their_codes_and_leaves_their_acts_counted(databa
         assert session.get(Participant, person.id) is None
     assert scene.counters() == before
     assert scene.problems() == []
+
+
+def test_the_database_takes_no_act_of_a_step_twice(database: Database) -> None:
+    scene = set_scene(database, steps=[StepPlan(StepKind.SCAN, 0)])
+    one, friend = someone(scene), someone(scene)
+    step, mission, day = steps(scene)[0].id, scene.mission.id, {"phase": "live", "participant_id": one.id}
+    place = scene.entry.place
+    assert place is not None
+    twice: list[tuple[type[SQLModel], dict[str, Any]]] = [
+        (Share, {"mission_id": mission, "civil_day": "2026-10-01", "shared_at": NOON, **day}),
+        (
+            ExternalAct,
+            {
+                "mission_id": mission, "external_id": "o-1", "step_id": step, "outcome": "verified", "acted_at": NOON,
+                **day,
+            },
+        ),
+        (
+            Validation,
+            {
+                "code_id": uuid4(), "step_id": step, "place_id": place.id, "staff_session_id": uuid4(),
+                "validated_at": NOON, **day,
+            },
+        ),
+        (FriendNaming, {"step_id": step, "friend_id": friend.id, "period": "once", "named_at": NOON, **day}),
+        (
+            StepCompletion,
+            {
+                "step_id": step, "mission_id": mission, "period": "once", "state": "verified", "presence": 0,
+                "source_id": uuid4(), "completed_at": NOON, **day,
+            },
+        ),
+    ]  # fmt: skip
+    for table, fields in twice:
+        with database.transaction() as session:
+            store(session, table, id=uuid4(), **fields)
+        with pytest.raises(IntegrityError, match=r"(?i)unique"), database.transaction() as session:
+            store(session, table, id=uuid4(), **fields)
+
+
+def test_a_recount_tells_of_a_place_that_rests_on_no_visit(database: Database) -> None:
+    scene, (one, _) = set_tour(database, StepKind.VISIT_PLACES, 2, n=2)
+    visit(scene, one, 0)
+    assert scene.problems() == []
+    with database.transaction() as session:
+        session.exec(select(MissionPlace)).one().presence += 1
+    (told,) = scene.problems()
+    assert told.startswith(f"place {name(one)} of par_")

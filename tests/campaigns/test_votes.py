@@ -21,7 +21,7 @@ from tests.booth import HOUR, SECRET, STEPS, Booth, open_booth
 from tests.conftest import wait_until
 from tests.factories import NOON
 from tests.racing import race
-from tests.scene import FAR, another_place
+from tests.scene import FAR, another_place, colleague, minutes, open_pilot
 
 TICK = timedelta(microseconds=1)
 
@@ -332,3 +332,17 @@ def test_rules_that_race_with_the_first_vote_hold_for_it_or_are_refused(database
             assert all(isinstance(one, Forbidden) for one in cast), cast
             assert booth.votes() == []
         assert booth.scene.problems() == []
+
+
+def test_a_vote_of_a_pilot_freezes_the_rules(database: Database) -> None:
+    booth = open_booth(database, live=False)
+    idea = booth.idea()
+    booth.change(quota=2)
+    open_pilot(booth.scene)
+    mine = booth.scene.post_idea(colleague(booth.scene), client_id="p").idea.id
+    booth.vote(colleague(booth.scene), mine)
+    with pytest.raises(Conflict) as refused:
+        booth.change(quota=1)
+    assert (refused.value.code, booth.result().votes, booth.result("pilot").votes) == ("rules_frozen", 0, 1)
+    assert idea != mine
+    assert booth.change(closes_at=minutes(5), now=minutes(1)).closes_at == minutes(5)
