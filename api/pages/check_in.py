@@ -29,7 +29,7 @@ from api.scan import seal_position
 from api.scan_fields import position_of
 from campaigns import ids, missions, scans
 from campaigns.errors import Invalid
-from campaigns.missions import CheckedIn, StepOutcome
+from campaigns.missions import CheckedIn, Ground, StepOutcome
 from campaigns.scans import Position, Receipt
 from campaigns.tokens.directory import Entry
 
@@ -67,16 +67,14 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
     position = _position(asked)
     language = language_for(request, None)
     window: int | None = None
-    if asked.till_code and not _is_replay(core, receipt):
+    if asked.till_code and _ground(core, entry, receipt).first is None:
         with core.database.transaction() as session:
             window = scans.try_till_code(session, receipt, entry.place, asked.till_code, key=core.till_key, now=now)
         if window is None:
             return _wrong_till_code(request, core, entry, asked, language, now)
 
     def act() -> CheckedIn:
-        led = core.rules.led_to(core.database, entry.campaign.id)
-        with core.database.snapshot() as session:
-            ground = missions.ground_of(session, receipt, led)
+        ground = _ground(core, entry, receipt)
         rules = core.rules.version_id(core.database, ground.mission, now=now) if ground.mission else None
         with core.database.transaction() as session:
             return missions.check_in(
@@ -105,9 +103,10 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
     return answer
 
 
-def _is_replay(core: Services, receipt: Receipt) -> bool:
+def _ground(core: Services, entry: Entry, receipt: Receipt) -> Ground:
+    led = core.rules.led_to(core.database, entry.campaign.id)
     with core.database.snapshot() as session:
-        return scans.find_check_in(session, receipt.scan_id) is not None
+        return missions.ground_of(session, receipt, led)
 
 
 def _checked_in(request: Request, done: CheckedIn) -> Response:
