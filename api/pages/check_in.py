@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from api import schemas
-from api.dependencies import Core, Now, Services
+from api.dependencies import Core, Services
 from api.forms import read_fields, require_same_site, wants_json
 from api.pages.phone import (
     after_its_twin,
@@ -50,7 +50,7 @@ class CheckInCreate(schemas.Request):
 
 @router.post("/t/{code}/check-in", status_code=200)
 @router.post("/T/{code}/check-in", include_in_schema=False)
-async def check_in(request: Request, core: Core, code: str, now: Now) -> Response:
+async def check_in(request: Request, core: Core, code: str) -> Response:
     """The offline act, once per scan: a replay returns the first answer.
 
     Form or JSON `receipt`, optional `lat, lon, accuracy_m, age_s`, optional `till_code` (five tries a receipt),
@@ -58,7 +58,7 @@ async def check_in(request: Request, core: Core, code: str, now: Now) -> Respons
     """
     require_same_site(request)
     asked = await read_fields(request, CheckInCreate)
-    return await run_in_threadpool(_check_in, request, core, code, asked, now)
+    return await run_in_threadpool(_check_in, request, core, code, asked, core.clock())
 
 
 def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate, now: datetime) -> Response:
