@@ -11,7 +11,7 @@ from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -66,8 +66,9 @@ class Prepared:
 
 def rows(session: Session, statement: Any, **values: Any) -> list[Any]:
     """What a SELECT finds, or a RETURNING returns: named tuples."""
-    prepared = _prepared(session, statement, values)
-    return prepared.read(_run(session, prepared, prepared.parameters(values)).fetchall())
+    connection = session.connection()
+    prepared = _prepared(connection.dialect, statement, values)
+    return prepared.read(execute(connection, prepared.sql, prepared.parameters(values)).fetchall())
 
 
 def row(session: Session, statement: Any, **values: Any) -> Any | None:
@@ -84,14 +85,19 @@ def value(session: Session, statement: Any, **values: Any) -> Any:
 
 def change(session: Session, statement: Any, values: dict[str, Any]) -> int:
     """Run an INSERT, UPDATE or DELETE; how many rows it wrote."""
-    prepared = _prepared(session, statement, values)
-    return int(_run(session, prepared, prepared.parameters(values)).rowcount)
+    connection = session.connection()
+    prepared = _prepared(connection.dialect, statement, values)
+    return int(execute(connection, prepared.sql, prepared.parameters(values)).rowcount)
 
 
 def change_all(session: Session, statement: Any, each: Sequence[dict[str, Any]]) -> int:
     """The same for many rows with the same columns."""
-    prepared = _prepared(session, statement, each[0])
-    return int(_run(session, prepared, [prepared.parameters(one) for one in each], is_many=True).rowcount)
+    connection = session.connection()
+    prepared = _prepared(connection.dialect, statement, each[0])
+    parameters = [prepared.parameters(one) for one in each]
+    if len(parameters) == 1:
+        return int(execute(connection, prepared.sql, parameters[0]).rowcount)
+    return int(execute(connection, prepared.sql, parameters, is_many=True).rowcount)
 
 
 def load(session: Session, statement: Any, table: type[Table], **values: Any) -> Table | None:
@@ -113,29 +119,20 @@ def as_loaded(table: type[Table], values: dict[str, Any]) -> Table:
 _known: dict[tuple[str, Any, tuple[str, ...]], Prepared] = {}
 
 
-def _prepared(session: Session, statement: Any, values: dict[str, Any]) -> Prepared:
-    dialect = session.get_bind().dialect
-    key = (dialect.name, statement, tuple(values))
-    found = _known.get(key)
-    if found is None:
-        found = _known[key] = Prepared(statement, key[2], dialect)
-    return found
-
-
-def _run(session: Session, prepared: Prepared, parameters: Any, *, is_many: bool = False) -> Any:
-    connection = session.connection()
+def execute(connection: Connection, sql: str, parameters: Any = (), *, is_many: bool = False) -> Any:
+    """Run SQL as the driver has it, in the connection's transaction: the driver's cursor."""
     cursor = connection.connection.cursor()
-    dialect = connection.dialect
     for hear in connection.dispatch.before_cursor_execute:  # who watches an engine's statements sees these too
-        hear(connection, cursor, prepared.sql, parameters, None, is_many)
+        hear(connection, cursor, sql, parameters, None, is_many)
+    dialect = connection.dialect
     try:
-        (cursor.executemany if is_many else cursor.execute)(prepared.sql, parameters)
+        (cursor.executemany if is_many else cursor.execute)(sql, parameters)
     except dialect.loaded_dbapi.Error as error:
         is_gone = dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor)
         if is_gone:
             connection.invalidate(error)
         raise DBAPIError.instance(
-            prepared.sql,
+            sql,
             None,  # what people gave stays out of the log
             error,
             dialect.loaded_dbapi.Error,
@@ -144,6 +141,14 @@ def _run(session: Session, prepared: Prepared, parameters: Any, *, is_many: bool
             dialect=dialect,
         ) from error
     return cursor
+
+
+def _prepared(dialect: Dialect, statement: Any, values: dict[str, Any]) -> Prepared:
+    key = (dialect.name, statement, tuple(values))
+    found = _known.get(key)
+    if found is None:
+        found = _known[key] = Prepared(statement, key[2], dialect)
+    return found
 
 
 def _slots_of(compiled: SQLCompiler, dialect: Dialect) -> list[Slot]:

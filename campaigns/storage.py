@@ -272,12 +272,12 @@ class Database:
 
     def _begin_sqlite(self, connection: Connection) -> None:
         if connection.get_execution_options().get("passerelle_reading"):
-            connection.exec_driver_sql("BEGIN")
+            prepared.execute(connection, "BEGIN")
             return
         self.write_lock.acquire()
         connection.info["passerelle_writing"] = True
         # A deferred transaction that reads first fails at once with SQLITE_BUSY, whatever the timeout.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        prepared.execute(connection, "BEGIN IMMEDIATE")
 
     def _release_sqlite(self, _: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
         if entry.info.pop("passerelle_writing", False):

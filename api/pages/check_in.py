@@ -29,8 +29,8 @@ from api.scan import seal_position
 from api.scan_fields import position_of
 from campaigns import ids, missions, scans
 from campaigns.errors import Invalid
-from campaigns.missions import CheckedIn, Ground, StepOutcome
-from campaigns.scans import Position, Receipt
+from campaigns.missions import CheckedIn, StepOutcome
+from campaigns.scans import Position
 from campaigns.tokens.directory import Entry
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
@@ -67,16 +67,19 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
     position = _position(asked)
     language = language_for(request, None)
     window: int | None = None
-    if asked.till_code and _ground(core, entry, receipt).first is None:
+    if asked.till_code:
         with core.database.transaction() as session:
-            window = scans.try_till_code(session, receipt, entry.place, asked.till_code, key=core.till_key, now=now)
-        if window is None:
+            _, is_replay = scans.standing_of(session, receipt.scan_id)
+            if not is_replay:
+                window = scans.try_till_code(session, receipt, entry.place, asked.till_code, key=core.till_key, now=now)
+        if window is None and not is_replay:
             return _wrong_till_code(request, core, entry, asked, language, now)
 
     def act() -> CheckedIn:
-        ground = _ground(core, entry, receipt)
-        rules = core.rules.version_id(core.database, ground.mission, now=now) if ground.mission else None
+        led = core.rules.led_to(core.database, entry.campaign.id)
+        rules = core.rules.version_id(core.database, led.mission, now=now) if led.mission else None
         with core.database.transaction() as session:
+            ground = missions.ground_of(session, receipt, led)
             return missions.check_in(
                 session,
                 receipt,
@@ -101,12 +104,6 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
     if done.person.is_under_15:
         keep_young(answer, core)
     return answer
-
-
-def _ground(core: Services, entry: Entry, receipt: Receipt) -> Ground:
-    led = core.rules.led_to(core.database, entry.campaign.id)
-    with core.database.snapshot() as session:
-        return missions.ground_of(session, receipt, led)
 
 
 def _checked_in(request: Request, done: CheckedIn) -> Response:
