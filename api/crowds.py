@@ -13,7 +13,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.dependencies import Services
-from api.policies import Open, each_route, policy_of
+from api.policies import PUBLIC, each_route, policy_of
 
 LONGEST_NAME = 80  # of a code or a mission in a path; a longer one is the framework's to refuse
 # An endpoint that asks for the request, the services, and the one name in its path.
@@ -65,9 +65,8 @@ class Crowds:
 
 def _act_of(route: Any) -> Act:
     """The act of a route. RuntimeError, which stops the start, for one that is not for everybody."""
-    policy = policy_of(route)
-    if not isinstance(policy, Open) or route.methods != {"POST"}:
-        raise RuntimeError(f"{route.path} asks for {policy.whom}: it takes the way through the framework")
+    if policy_of(route) is not PUBLIC.dependency:
+        raise RuntimeError(f"{route.path} is not for everybody: it takes the way through the framework")
     before, _, rest = route.path.partition("{")
     parameter, _, after = rest.partition("}")
     return Act(before, after, parameter, route.endpoint)

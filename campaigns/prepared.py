@@ -121,11 +121,12 @@ _known: dict[tuple[str, Any, tuple[str, ...]], Prepared] = {}
 
 def execute(connection: Connection, sql: str, parameters: Any = (), *, is_many: bool = False) -> Any:
     """Run SQL as the driver has it, in the connection's transaction: the driver's cursor."""
-    cursor = connection.connection.cursor()
-    for hear in connection.dispatch.before_cursor_execute:  # who watches an engine's statements sees these too
-        hear(connection, cursor, sql, parameters, None, is_many)
     dialect = connection.dialect
+    cursor = None
     try:
+        cursor = connection.connection.cursor()
+        for hear in connection.dispatch.before_cursor_execute:  # who watches an engine's statements sees these too
+            hear(connection, cursor, sql, parameters, None, is_many)
         (cursor.executemany if is_many else cursor.execute)(sql, parameters)
     except dialect.loaded_dbapi.Error as error:
         is_gone = dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor)
