@@ -19,6 +19,7 @@ from api import (
     care,
     cohort_links,
     community,
+    crowds,
     edge,
     ideas,
     identity,
@@ -118,6 +119,7 @@ from campaigns.worker import Worker
 VERSION = "0.1.0"
 # That run endpoints. They share one interpreter with the scan path, so more of them only make scans wait.
 THREADS = 8
+_CROWDED = (check_in.check_in, ballots.cast_vote, ballots.withdraw_vote)
 # In the order in which a path is looked for: what crowds do comes first.
 _ROUTERS = (
     check_in,
@@ -256,7 +258,8 @@ def wire(services: Services) -> ASGIApp:
         inner.include_router(module.router)
     _add_plain_routes(inner, services)
     name_policies(inner.routes)
-    app: ASGIApp = GZipMiddleware(Idempotency(inner, services), minimum_size=1000)
+    app: ASGIApp = crowds.Crowds(Idempotency(inner, services), inner, services, _CROWDED)
+    app = GZipMiddleware(app, minimum_size=1000)
     app = edge.Headers(edge.BodyLimit(edge.Turns(app)), services.renderer.headers)
     return edge.Gate(app, lambda: inner.state.scan_path, services.renderer.headers)
 

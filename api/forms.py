@@ -1,7 +1,9 @@
 """Reading what phones send: a form and a JSON post to the same path do the same thing."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from fastapi import Request as HttpRequest
 from fastapi.exceptions import RequestValidationError
@@ -10,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from campaigns.errors import Forbidden, Invalid
 
 _FORMS = ("", "application/x-www-form-urlencoded", "multipart/form-data")  # "": a post without a body
+MAX_FIELDS = 40
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -21,7 +24,7 @@ async def read_fields(request: HttpRequest, schema: type[Model]) -> Model:
     elif kind not in _FORMS:
         raise Invalid("Send a form or a JSON object.")
     else:
-        form = await request.form(max_fields=40, max_files=0)
+        form = await _form(request, is_parts=kind == "multipart/form-data")
         fields = {name: value for name, value in form.items() if value != ""}
         request.state.typed = fields  # a refusal that will pass shows the form once more, as it was
     try:
@@ -51,6 +54,16 @@ def require_same_site(request: HttpRequest) -> None:
     if site is None and (origin is None or origin.partition("://")[2] == request.headers.get("host")):
         return
     raise Forbidden("This form was sent from another site.", code="cross_site")
+
+
+async def _form(request: HttpRequest, *, is_parts: bool) -> Mapping[str, Any]:
+    """The fields of a form; of those with one name the last."""
+    if is_parts:
+        return await request.form(max_fields=MAX_FIELDS, max_files=0)
+    try:  # a tenth of what the framework's own takes, which reads a stream, and the same fields
+        return dict(parse_qsl((await request.body()).decode("latin-1"), True, max_num_fields=MAX_FIELDS))
+    except ValueError as error:
+        raise Invalid("The form has too many fields.") from error
 
 
 async def _json(request: HttpRequest) -> dict[str, Any]:

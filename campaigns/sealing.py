@@ -6,6 +6,7 @@ Derivation is HKDF-SHA256 (RFC 5869), encryption AES-256-GCM with a random 96-bi
 import hashlib
 import os
 import secrets
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
@@ -32,6 +33,7 @@ class Keyring:
         self._tag_keys = AESGCM(self.derive("tag-keys"))
         self._address = AESGCM(self.derive("address"))
         self._point = self.derive("point")
+        self._ballots = lru_cache(1024)(self.derive)
 
     def derive(self, purpose: str, length: int = 32) -> bytes:
         """`length` bytes that belong to this purpose alone."""
@@ -39,7 +41,7 @@ class Keyring:
 
     def ballot_secret(self, campaign_id: UUID) -> bytes:
         """The key of one campaign's secret ballots: no other campaign's votes can be joined to them."""
-        return self.derive(f"ballots {campaign_id.hex}")
+        return self._ballots(f"ballots {campaign_id.hex}")
 
     def fingerprint(self) -> str:
         """What the database keeps of the key: enough to notice another one, useless to forge with."""

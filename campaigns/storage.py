@@ -20,7 +20,20 @@ from uuid import UUID
 
 import psycopg
 from psycopg import conninfo, pq
-from sqlalchemy import JSON, Column, Connection, Engine, create_engine, event, text, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    text,
+    update,
+)
+from sqlalchemy import select as columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session as OrmSession
@@ -28,6 +41,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Field, Session, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from campaigns import prepared
 from campaigns.errors import Conflict, Invalid
 from campaigns.ids import NIL, uuid7
 from campaigns.write_lock import WriteLock
@@ -258,12 +272,12 @@ class Database:
 
     def _begin_sqlite(self, connection: Connection) -> None:
         if connection.get_execution_options().get("passerelle_reading"):
-            connection.exec_driver_sql("BEGIN")
+            prepared.execute(connection, "BEGIN")
             return
         self.write_lock.acquire()
         connection.info["passerelle_writing"] = True
         # A deferred transaction that reads first fails at once with SQLITE_BUSY, whatever the timeout.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        prepared.execute(connection, "BEGIN IMMEDIATE")
 
     def _release_sqlite(self, _: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
         if entry.info.pop("passerelle_writing", False):
@@ -290,19 +304,20 @@ def upsert(session: Session, table: type[SQLModel]) -> Any:
 
 
 def store(session: Session, table: type[SQLModel], **values: Any) -> None:
-    """Insert a row now, at a third of what the unit of work takes: for what every act writes."""
-    session.execute(insert_into(session.get_bind().dialect.name, table), values)
+    """Insert a row now, at a tenth of what the unit of work takes: for what every act writes."""
+    prepared.change(session, insert_into(session.get_bind().dialect.name, table), values)
 
 
 def store_all(session: OrmSession, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
     """The same for rows with the same columns."""
-    session.execute(insert_into(session.get_bind().dialect.name, table), list(rows))
+    if rows:
+        prepared.change_all(session, insert_into(session.get_bind().dialect.name, table), rows)
 
 
 def insert_once(session: Session, table: type[SQLModel], **values: Any) -> bool:
     """Insert a row unless a UNIQUE refuses it; whether it went in. The database settles the race."""
     statement = _insert_if_absent(session.get_bind().dialect.name, table)
-    return bool(session.execute(statement, values).rowcount)  # type: ignore[attr-defined]  # a CursorResult
+    return prepared.change(session, statement, values) > 0
 
 
 def insert_many_once(session: Session, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> int:
@@ -310,7 +325,7 @@ def insert_many_once(session: Session, table: type[SQLModel], rows: Sequence[dic
     if not rows:
         return 0
     statement = _insert_if_absent(session.get_bind().dialect.name, table)
-    return int(session.execute(statement, list(rows)).rowcount)  # type: ignore[attr-defined]  # a CursorResult
+    return prepared.change_all(session, statement, rows)
 
 
 def changed(session: Session, statement: Any) -> int:
@@ -326,7 +341,10 @@ def is_shared(session: Session) -> bool:
 def hold(session: Session, id: UUID) -> None:
     """Hold an id until the transaction ends, where no row of it can be held."""
     if is_shared(session):
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": id.int >> 1 & (1 << 63) - 1})
+        prepared.row(session, _HOLD, lock=id.int >> 1 & (1 << 63) - 1)
+
+
+_HOLD = columns(func.pg_advisory_xact_lock(bindparam("lock", type_=BigInteger)))
 
 
 def hand_over(session: Session, columns: Sequence[Any], old: UUID, new: UUID) -> None:
@@ -341,13 +359,20 @@ def add_up(session: Session, table: type[SQLModel], key: dict[str, Any], **amoun
     add_up_all(session, table, tuple(key), [{**key, **amounts}])
 
 
+def add_up_below(session: Session, table: type[SQLModel], key: dict[str, Any], limit: int, **one: int) -> bool:
+    """Add one to the counter of a row that stands below a limit, making it when it is not there; whether it did."""
+    (counter,) = one
+    statement = _sum_below(session.get_bind().dialect.name, table, tuple(key), counter)
+    return prepared.change(session, statement, {**key, **one, "below": limit}) > 0
+
+
 def add_up_all(
     session: OrmSession, table: type[SQLModel], key: tuple[str, ...], rows: Sequence[dict[str, Any]]
 ) -> None:
     """The same for many rows with the same columns. Sort them: two processes then lock in one order."""
     if rows:
         amounts = tuple(name for name in rows[0] if name not in key)
-        session.execute(_sum(session.get_bind().dialect.name, table, key, amounts), list(rows))
+        prepared.change_all(session, _sum(session.get_bind().dialect.name, table, key, amounts), rows)
 
 
 @cache
@@ -370,6 +395,15 @@ def _sum(dialect: str, table: type[SQLModel], key: tuple[str, ...], amounts: tup
     columns = columns_of(table)
     sums = {name: columns[name] + insert.excluded[name] for name in amounts}
     return insert.on_conflict_do_update(index_elements=list(key), set_=sums)
+
+
+@cache
+def _sum_below(dialect: str, table: type[SQLModel], key: tuple[str, ...], counter: str) -> Any:
+    column = columns_of(table)[counter]
+    insert = insert_into(dialect, table)
+    return insert.on_conflict_do_update(
+        index_elements=list(key), set_={counter: column + 1}, where=column < bindparam("below", type_=column.type)
+    )
 
 
 def sync_file(path: Path) -> None:

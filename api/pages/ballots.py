@@ -36,7 +36,7 @@ from api.pages.phone import (
 from api.pagination import Cursor, before
 from api.policies import PUBLIC
 from api.problems import status_of
-from campaigns import community, ids, missions
+from campaigns import community, ids, missions, planning
 from campaigns.community import Cast, Round
 from campaigns.errors import CampaignError, Conflict, Forbidden, Invalid, NotFound
 from campaigns.missions import Mission
@@ -153,7 +153,7 @@ def _cast(
     with core.database.transaction() as session:
         session.connection()
         now = core.clock()  # after the wait for our turn: who waited past the close is too late
-        campaign = session.get_one(Campaign, found.campaign_id)
+        campaign = planning.campaign_as_it_stands(session, found.campaign_id)
         person, secret = missions.recognise_or_join(
             session,
             campaign,

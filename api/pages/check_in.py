@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from api import schemas
-from api.dependencies import Core, Now, Services
+from api.dependencies import Core, Services
 from api.forms import read_fields, require_same_site, wants_json
 from api.pages.phone import (
     after_its_twin,
@@ -30,7 +30,7 @@ from api.scan_fields import position_of
 from campaigns import ids, missions, scans
 from campaigns.errors import Invalid
 from campaigns.missions import CheckedIn, StepOutcome
-from campaigns.scans import Position, Receipt
+from campaigns.scans import Position
 from campaigns.tokens.directory import Entry
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
@@ -50,7 +50,7 @@ class CheckInCreate(schemas.Request):
 
 @router.post("/t/{code}/check-in", status_code=200)
 @router.post("/T/{code}/check-in", include_in_schema=False)
-async def check_in(request: Request, core: Core, code: str, now: Now) -> Response:
+async def check_in(request: Request, core: Core, code: str) -> Response:
     """The offline act, once per scan: a replay returns the first answer.
 
     Form or JSON `receipt`, optional `lat, lon, accuracy_m, age_s`, optional `till_code` (five tries a receipt),
@@ -58,7 +58,7 @@ async def check_in(request: Request, core: Core, code: str, now: Now) -> Respons
     """
     require_same_site(request)
     asked = await read_fields(request, CheckInCreate)
-    return await run_in_threadpool(_check_in, request, core, code, asked, now)
+    return await run_in_threadpool(_check_in, request, core, code, asked, core.clock())
 
 
 def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate, now: datetime) -> Response:
@@ -67,18 +67,19 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
     position = _position(asked)
     language = language_for(request, None)
     window: int | None = None
-    if asked.till_code and not _is_replay(core, receipt):
+    if asked.till_code:
         with core.database.transaction() as session:
-            window = scans.try_till_code(session, receipt, entry.place, asked.till_code, key=core.till_key, now=now)
-        if window is None:
+            _, is_replay = scans.standing_of(session, receipt.scan_id)
+            if not is_replay:
+                window = scans.try_till_code(session, receipt, entry.place, asked.till_code, key=core.till_key, now=now)
+        if window is None and not is_replay:
             return _wrong_till_code(request, core, entry, asked, language, now)
 
     def act() -> CheckedIn:
         led = core.rules.led_to(core.database, entry.campaign.id)
-        with core.database.snapshot() as session:
-            ground = missions.ground_of(session, receipt, led)
-        rules = core.rules.version_id(core.database, ground.mission, now=now) if ground.mission else None
+        rules = core.rules.version_id(core.database, led.mission, now=now) if led.mission else None
         with core.database.transaction() as session:
+            ground = missions.ground_of(session, receipt, led)
             return missions.check_in(
                 session,
                 receipt,
@@ -103,11 +104,6 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
     if done.person.is_under_15:
         keep_young(answer, core)
     return answer
-
-
-def _is_replay(core: Services, receipt: Receipt) -> bool:
-    with core.database.snapshot() as session:
-        return scans.find_check_in(session, receipt.scan_id) is not None
 
 
 def _checked_in(request: Request, done: CheckedIn) -> Response:

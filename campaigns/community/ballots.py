@@ -13,12 +13,12 @@ from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, exists, select, update
+from sqlalchemy import bindparam, exists, or_, select, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 from sqlmodel import select as rows
 
-from campaigns import missions, scans
+from campaigns import missions, prepared, scans
 from campaigns.clock import hour_of
 from campaigns.community.models import (
     VOTABLE,
@@ -101,19 +101,24 @@ def cast_vote(
     # Before the proofs are read: a void of one of them holds the membership too, and comes before this or after it.
     missions.take_part(session, mission, person, phase=phase, rules_version_id=rules_version_id, now=now)
     ballot = _ballot_of(session, round, mission, person, voter, secret=secret, phase=phase)
-    vote = Vote(
-        id=uuid4(),
-        round_id=round.id,
-        ballot_id=ballot.id,
-        idea_id=idea_id,
-        phase=phase,
-        voter=voter,
-        presence=ballot.presence,
-        cast_hour=hour_of(now),
-        line=secrets.token_hex(8),
-        cast_key=act,
-        rules_version_id=rules_version_id,
-    )
+    values: dict[str, Any] = {
+        "id": uuid4(),
+        "round_id": round.id,
+        "ballot_id": ballot.id,
+        "idea_id": idea_id,
+        "phase": phase,
+        "voter": voter,
+        "slot": None,
+        "state": VoteState.CAST.value,
+        "presence": ballot.presence,
+        "cast_hour": hour_of(now),
+        "line": secrets.token_hex(8),
+        "cast_key": act,
+        "withdrawal_key": None,
+        "void_reason": None,
+        "rules_version_id": rules_version_id,
+    }
+    vote = prepared.as_loaded(Vote, values)
     stored, left = _take_a_slot(session, round, vote, now=now)
     if stored.id != vote.id:
         return Cast(stored, round, left, is_replay=True)
@@ -181,7 +186,9 @@ def proofs_of(
         at |= {"opens": first_of(round.opens_at), "closes": first_of(round.closes_at)}
     if round.place_ids is not None:
         at["places"] = [parse("plc", one) for one in round.place_ids]
-    found = session.execute(_proofs(visitors="opens" in at, placed="places" in at), at).all()
+    visitors, placed = "opens" in at, "places" in at
+    query = _proofs(visitors=visitors, placed=placed)
+    found = session.execute(query, at).all() if placed else prepared.rows(session, query, **at)
     if round.min_presence == 0:
         return [Proof(found[0].presence if found else 0, None)]
     return [Proof(presence, proof_of(secret, scan_id)) for scan_id, presence in found]
@@ -198,7 +205,7 @@ def has_opened(session: Session, round_id: UUID, proofs: Sequence[Proof], *, pha
 
 def find_ballot(session: Session, round_id: UUID, voter: str, *, phase: str) -> Ballot | None:
     """A person's ballot in a round, read anew; None before their first vote, and while it is void."""
-    return session.exec(_BALLOT, params={"round": round_id, "in_phase": phase, "voter": voter}).first()
+    return prepared.load(session, _BALLOT, Ballot, round=round_id, in_phase=phase, voter=voter)
 
 
 def voted_ideas(session: Session, round_id: UUID, voter: str) -> set[UUID]:
@@ -215,20 +222,23 @@ def _hold(session: Session, round_id: UUID, *, phase: str, now: datetime) -> Rou
     The UPDATE comes first: two first voters who both held the row already would wait for each other. A round that was
     frozen stays so.
     """
-    known = session.get_one(Round, round_id)
-    if phase != "draft" and known.first_vote_at is None:
-        mine = col(Round.id) == round_id
-        freeze = update(Round).where(mine, col(Round.first_vote_at).is_(None)).values(first_vote_at=now)
-        session.execute(freeze.execution_options(synchronize_session=False))
-    elif not is_shared(session):
-        return known
-    query = rows(Round).where(Round.id == round_id).with_for_update(read=True)
-    return session.exec(query.execution_options(populate_existing=True)).one()
+    counts = phase != "draft"
+    found = prepared.load(session, _ROUND if counts else _ROUND_HELD, Round, round=round_id)
+    if counts and found is not None and found.first_vote_at is None:
+        prepared.change(session, _FREEZE, {"round": round_id, "now": now})
+    elif not counts or not is_shared(session):
+        return _required(found)
+    return _required(prepared.load(session, _ROUND_HELD, Round, round=round_id))
+
+
+def _required(found: Round | None) -> Round:
+    assert found is not None  # noqa: S101  # it was named by its own id, and none is ever deleted alone
+    return found
 
 
 def _require_votable(session: Session, mission: Mission, idea_id: UUID, *, phase: str) -> None:
     at = {"idea": idea_id, "mission": mission.id, "in_phase": phase}
-    found = session.execute(_STATE_OF_IDEA, at).scalar()
+    found = prepared.value(session, _STATE_OF_IDEA, **at)
     if found is None:
         raise NotFound("There is no such idea in this mission.")
     if found not in VOTABLE:
@@ -248,9 +258,9 @@ def _ballot_of(
     for proof in proofs:
         mine = {"round_id": round.id, "phase": phase, "voter": voter}
         fields: dict[str, Any] = {**mine, "proof": proof.key, "presence": proof.presence}
-        opened = Ballot(id=uuid4(), **fields, live=0, is_void=False)
-        if insert_once(session, Ballot, **opened.model_dump()):
-            return opened
+        opened = {"id": uuid4(), **fields, "live": 0, "is_void": False}
+        if insert_once(session, Ballot, **opened):
+            return prepared.as_loaded(Ballot, opened)
         _open_again(session, fields)
         found = find_ballot(session, round.id, voter, phase=phase)
         if found is not None:
@@ -302,20 +312,19 @@ def _take_a_slot(session: Session, round: Round, vote: Vote, *, now: datetime) -
 
 
 def _cast_by(session: Session, voter: str, act: str) -> Vote | None:
-    id = session.execute(_CAST_BY, {"voter": voter, "act": act}).scalar()
+    id = prepared.value(session, _CAST_BY, voter=voter, act=act)
     return session.get_one(Vote, id) if id is not None else None
 
 
 def _slots(session: Session, round_id: UUID, vote: Vote) -> set[int | None]:
     at = {"round": round_id, "in_phase": vote.phase, "voter": vote.voter}
-    return set(session.execute(_SLOTS, at).scalars())
+    return {slot for (slot,) in prepared.rows(session, _SLOTS, **at)}
 
 
 def _insert(session: Session, vote: Vote, slot: int, *, now: datetime) -> bool:
     """Store a vote where its round is open at `now`; whether it went in."""
-    values = vote.model_dump() | {"slot": slot, "state": VoteState.CAST.value}
-    statement = _insert_while_open(session.get_bind().dialect.name)
-    if not session.execute(statement, {f"new_{name}": value for name, value in values.items()} | {"now": now}).rowcount:  # type: ignore[attr-defined]  # a CursorResult
+    new = {f"new_{name}": getattr(vote, name) for name in _VOTE_COLUMNS} | {"new_slot": slot}
+    if not prepared.change(session, _insert_while_open(session.get_bind().dialect.name), new | {"now": now}):
         return False
     vote.slot = slot
     return True
@@ -341,7 +350,7 @@ def _proofs(*, visitors: bool, placed: bool) -> Any:
             acts.participant_id == bindparam("person"),
             acts.campaign_id == bindparam("campaign"),
             acts.phase == bindparam("in_phase"),
-            acts.verdict.in_([*scans.EARNING, scans.Verdict.TEST]),
+            or_(*(acts.verdict == one.value for one in (*scans.EARNING, scans.Verdict.TEST))),
             acts.presence >= bindparam("least"),
         )
         .order_by(acts.presence.desc(), acts.id)
@@ -353,17 +362,21 @@ def _proofs(*, visitors: bool, placed: bool) -> Any:
     return query.where(acts.place_id.in_(bindparam("places", expanding=True))) if placed else query
 
 
-_BALLOT = (
-    rows(Ballot)
-    .where(
-        Ballot.round_id == bindparam("round"),
-        Ballot.phase == bindparam("in_phase"),
-        Ballot.voter == bindparam("voter"),
-        col(Ballot.is_void).is_(False),
-    )
-    .execution_options(populate_existing=True)
+_VOTES, _IDEAS, _BALLOTS, _ROUNDS = columns_of(Vote), columns_of(Idea), columns_of(Ballot), columns_of(Round)
+_VOTE_COLUMNS = [column.name for column in _VOTES]
+_BALLOT = select(*_BALLOTS).where(
+    _BALLOTS.round_id == bindparam("round"),
+    _BALLOTS.phase == bindparam("in_phase"),
+    _BALLOTS.voter == bindparam("voter"),
+    _BALLOTS.is_void.is_(False),
 )
-_VOTES, _IDEAS, _BALLOTS = columns_of(Vote), columns_of(Idea), columns_of(Ballot)
+_ROUND = select(*_ROUNDS).where(_ROUNDS.id == bindparam("round"))
+_ROUND_HELD = _ROUND.with_for_update(read=True)
+_FREEZE = (
+    update(Round.__table__)  # type: ignore[attr-defined]  # SQLModel does not type it
+    .where(_ROUNDS.id == bindparam("round"), _ROUNDS.first_vote_at.is_(None))
+    .values(first_vote_at=bindparam("now"))
+)
 _CAST_BY = select(_VOTES.id).where(_VOTES.voter == bindparam("voter"), _VOTES.cast_key == bindparam("act"))
 _SLOTS = select(_VOTES.slot).where(
     _VOTES.round_id == bindparam("round"),
@@ -392,7 +405,7 @@ def _require_open(round: Round, now: datetime) -> None:
 
 def _count(session: Session, mission: Mission, vote: Vote, number: int) -> None:
     """Move the counters of the vote's ballot, idea, level of presence and mission, in this order."""
-    live = session.execute(_COUNT_ON_BALLOT, {"ballot": vote.ballot_id, "number": number}).scalar_one()
+    live = prepared.value(session, _COUNT_ON_BALLOT, ballot=vote.ballot_id, number=number)
     key = {"round_id": vote.round_id, "phase": vote.phase}
     add_up_last(session, VoteCounter, {**key, "idea_id": vote.idea_id}, votes=number)
     if live == max(number, 0):  # the first of theirs that stands, or the last one that stood

@@ -7,16 +7,17 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from campaigns import places
+from campaigns import places, prepared
 from campaigns.community.models import Electorate, Round, Totals
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.ids import show, uuid7_at
 from campaigns.missions import Mission
 from campaigns.places import Place
 from campaigns.planning import Campaign, State
-from campaigns.storage import find_own, newest
+from campaigns.storage import columns_of, find_own, newest
 
 QUOTAS = (1, 20)
 MAX_PLACES = 500
@@ -108,14 +109,15 @@ def round_of(session: Session, mission_id: UUID, round_id: UUID) -> Round:
 
 def open_round(session: Session, mission_id: UUID, *, now: datetime) -> Round | None:
     """The round of a mission that takes votes now; there is one at most."""
-    return session.exec(_OPEN, params={"mission": mission_id, "now": now}).first()
+    return prepared.load(session, _OPEN, Round, mission=mission_id, now=now)
 
 
+_ROUNDS = columns_of(Round)
 _OPEN = (
-    select(Round)
-    .where(Round.mission_id == bindparam("mission"), Round.opens_at <= bindparam("now"))
-    .where(Round.closes_at > bindparam("now"))
-    .order_by(col(Round.id))
+    columns(*_ROUNDS)
+    .where(_ROUNDS.mission_id == bindparam("mission"), _ROUNDS.opens_at <= bindparam("now"))
+    .where(_ROUNDS.closes_at > bindparam("now"))
+    .order_by(_ROUNDS.id)
 )
 
 

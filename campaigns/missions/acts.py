@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, bindparam, case, cast, exists, func, update
+from sqlalchemy import Integer, bindparam, case, cast, exists, func, or_, update
 from sqlalchemy import select as columns
 from sqlmodel import Session, col
 
-from campaigns import planning
+from campaigns import planning, prepared
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict
 from campaigns.events import record_event
@@ -74,12 +74,17 @@ def take_part(
 
 def hold_membership(session: Session, mission_id: UUID, participant_id: UUID, phase: str) -> bool:
     """Hold a person's membership until the transaction ends; whether there is one. Before any counter, always."""
-    mine = (
-        col(Membership.mission_id) == mission_id,
-        col(Membership.participant_id) == participant_id,
-        col(Membership.phase) == phase,
-    )
-    return session.execute(columns(col(Membership.phase)).where(*mine).with_for_update()).first() is not None
+    at = {"mission": mission_id, "person": participant_id, "in_phase": phase}
+    return prepared.row(session, _HOLD_MEMBERSHIP, **at) is not None
+
+
+_MEMBERS = columns_of(Membership)
+_MINE = (
+    _MEMBERS.mission_id == bindparam("mission"),
+    _MEMBERS.participant_id == bindparam("person"),
+    _MEMBERS.phase == bindparam("in_phase"),
+)
+_HOLD_MEMBERSHIP = columns(_MEMBERS.phase).where(*_MINE).with_for_update()
 
 
 def require_open(campaign: Campaign, *, now: datetime) -> str:
@@ -159,7 +164,7 @@ def _takes(session: Session, fields: dict[str, Any], *, now: datetime) -> bool:
 def note_undone(session: Session, mission_id: UUID, participant_id: UUID, phase: str) -> bool:
     """Note that a person no longer completed a mission, when a step of it is open again; whether that is new."""
     at = {"mission": mission_id, "person": participant_id, "in_phase": phase}
-    return bool(session.execute(_UNDONE, at).rowcount)  # type: ignore[attr-defined]  # a CursorResult
+    return prepared.change(session, _UNDONE, at) > 0
 
 
 def note_completed(session: Session, mission_id: UUID, participant_id: UUID, phase: str, *, now: datetime) -> None:
@@ -171,13 +176,13 @@ def note_completed(session: Session, mission_id: UUID, participant_id: UUID, pha
 def _note_completed(session: Session, mission_id: UUID, participant_id: UUID, phase: str, *, now: datetime) -> None:
     """Note that a person completed a mission, when this act closed its last step. One statement: every act runs it."""
     at = {"mission": mission_id, "person": participant_id, "in_phase": phase, "now": now}
-    if session.execute(_COMPLETED, at).rowcount:  # type: ignore[attr-defined]  # a CursorResult
+    if prepared.change(session, _COMPLETED, at):
         record_event(session, "mission.completed", now=now, mission_id=mission_id, participant_id=participant_id)
 
 
 def _turn(*, completed: bool) -> Any:
     """The statement that notes a membership as completed, or as completed no more, if the steps say so."""
-    steps, done, member = columns_of(Step), columns_of(StepCompletion), columns_of(Membership)
+    steps, done = columns_of(Step), columns_of(StepCompletion)
     number = (
         columns(func.count())
         .where(
@@ -188,20 +193,13 @@ def _turn(*, completed: bool) -> Any:
         )
         .scalar_subquery()
     )
-    named = [one.value for one in Repeat]
-    times = case(
-        (steps.repeat.in_(named), 1), else_=cast(case((steps.repeat.in_(named), "1"), else_=steps.repeat), Integer)
-    )
+    is_named = or_(*(steps.repeat == one.value for one in Repeat))
+    times = case((is_named, 1), else_=cast(case((is_named, "1"), else_=steps.repeat), Integer))
     is_open = exists().where(steps.mission_id == bindparam("mission"), number < times)
-    mine = (
-        member.mission_id == bindparam("mission"),
-        member.participant_id == bindparam("person"),
-        member.phase == bindparam("in_phase"),
-    )
-    turn = update(Membership.__table__).where(*mine)  # type: ignore[attr-defined]  # SQLModel does not type it
+    turn = update(Membership.__table__).where(*_MINE)  # type: ignore[attr-defined]  # SQLModel does not type it
     if completed:
-        return turn.where(member.completed_at.is_(None), ~is_open).values(completed_at=bindparam("now"))
-    return turn.where(member.completed_at.is_not(None), is_open).values(completed_at=None)
+        return turn.where(_MEMBERS.completed_at.is_(None), ~is_open).values(completed_at=bindparam("now"))
+    return turn.where(_MEMBERS.completed_at.is_not(None), is_open).values(completed_at=None)
 
 
 _COMPLETED, _UNDONE = _turn(completed=True), _turn(completed=False)

@@ -4,13 +4,15 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, or_, update
+from sqlalchemy import bindparam, delete, or_, update
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
+from campaigns import prepared
 from campaigns.ids import uuid7_at
 from campaigns.participants.models import ERASED, Cohort, MergedPerson, Participant, ParticipantKey, RecoveryCode
 from campaigns.sealing import hash_secret, new_secret
-from campaigns.storage import changed, store
+from campaigns.storage import columns_of, store
 
 # What stands for the instant at which an erased person joined: the real one would tell them apart.
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -76,9 +78,11 @@ def join(
         "secret_hash": hash_secret(secret),
         "created_at": now,
         "campaign_id": campaign_id,
+        "age_declared_at": None,
+        "is_under_15": None,
     }
     store(session, Participant, **values)
-    return Participant(**values), secret
+    return prepared.as_loaded(Participant, values), secret
 
 
 def recognise(session: Session, secret: str | None, *, to_act: bool = False) -> Participant | None:
@@ -92,28 +96,47 @@ def recognise(session: Session, secret: str | None, *, to_act: bool = False) -> 
     if not secret or len(secret) > 100:
         return None
     hashed = hash_secret(secret)
-    own = select(Participant).where(Participant.secret_hash == hashed)
-    further = select(Participant).join(ParticipantKey, col(ParticipantKey.participant_id) == Participant.id)
-    further = further.where(ParticipantKey.secret_hash == hashed)
-    if not to_act:
-        return session.exec(own).first() or session.exec(further).first()
     # Once more at the end: who waited for a merge finds that the key leads to another row now.
-    for query in (own, further, further):
-        held = query.with_for_update(read=True, key_share=True, of=Participant)
-        found = session.exec(held.execution_options(populate_existing=True)).first()
+    looks = (_HELD, _HELD_BY_KEY, _HELD_BY_KEY) if to_act else (_OWN, _BY_KEY)
+    for look in looks:
+        found = prepared.load(session, look, Participant, hashed=hashed)
         if found is not None:
             return found
     return None
 
 
+_PEOPLE, _KEYS = columns_of(Participant), columns_of(ParticipantKey)
+_OWN = columns(*_PEOPLE).where(_PEOPLE.secret_hash == bindparam("hashed"))
+_BY_KEY = columns(*_PEOPLE).where(_KEYS.participant_id == _PEOPLE.id, _KEYS.secret_hash == bindparam("hashed"))
+_TO_ACT: dict[str, Any] = {"read": True, "key_share": True, "of": Participant.__table__}  # type: ignore[attr-defined]  # SQLModel does not type it
+_HELD, _HELD_BY_KEY = _OWN.with_for_update(**_TO_ACT), _BY_KEY.with_for_update(**_TO_ACT)
+
+
 def declare_age(session: Session, person: Participant, *, is_under_15: bool, now: datetime) -> Participant:
     """Keep what a person says of their age, once: later only that they are younger than they said."""
-    mine = col(Participant.id) == person.id
-    may: ColumnElement[bool] = col(Participant.age_declared_at).is_(None)
-    if is_under_15:
-        may = or_(may, col(Participant.is_under_15).is_(False))
-    changed(session, update(Participant).where(mine, may).values(age_declared_at=now, is_under_15=is_under_15))
-    return session.exec(select(Participant).where(mine).execution_options(populate_existing=True)).one()
+    said = {"person": person.id, "now": now, "young": is_under_15}
+    declared = prepared.load(session, _DECLARE_YOUNG if is_under_15 else _DECLARE, Participant, **said)
+    return (
+        declared
+        or session.exec(
+            select(Participant).where(Participant.id == person.id).execution_options(populate_existing=True)
+        ).one()
+    )
+
+
+_IS_UNKNOWN = _PEOPLE.age_declared_at.is_(None)
+_DECLARE = (
+    update(Participant.__table__)  # type: ignore[attr-defined]  # SQLModel does not type it
+    .where(_PEOPLE.id == bindparam("person"), _IS_UNKNOWN)
+    .values(age_declared_at=bindparam("now"), is_under_15=bindparam("young"))
+    .returning(*_PEOPLE)
+)
+_DECLARE_YOUNG = (
+    update(Participant.__table__)  # type: ignore[attr-defined]  # SQLModel does not type it
+    .where(_PEOPLE.id == bindparam("person"), or_(_IS_UNKNOWN, _PEOPLE.is_under_15.is_(False)))
+    .values(age_declared_at=bindparam("now"), is_under_15=bindparam("young"))
+    .returning(*_PEOPLE)
+)
 
 
 def take_hold(session: Session, participant_id: UUID) -> Participant | None:

@@ -14,7 +14,7 @@ from campaigns.errors import Conflict, Invalid, NotFound, TooMany
 from campaigns.ids import external, parse, uuid7_at
 from campaigns.places import till
 from campaigns.places.models import DAYS, Place, TillCodeTries
-from campaigns.storage import add_up, changed, find_own, newest, upsert
+from campaigns.storage import add_up, add_up_below, find_own, newest
 
 RADIUS_M = range(10, 50_001)
 _HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z|24:00\Z")
@@ -129,16 +129,8 @@ def reserve_till_try(session: Session, place: Place, *, now: datetime) -> None:
     TooMany after a hundred: the other ways up stay open.
     """
     day = clock.civil_day(now, place.time_zone).isoformat()
-    insert = upsert(session, TillCodeTries).values(place_id=place.id, civil_day=day, wrong=1)
-    reserved = changed(
-        session,
-        insert.on_conflict_do_update(
-            index_elements=["place_id", "civil_day"],
-            set_={"wrong": col(TillCodeTries.wrong) + 1},
-            where=col(TillCodeTries.wrong) < till.WRONG_PER_DAY,
-        ),
-    )
-    if not reserved:
+    of_today = {"place_id": place.id, "civil_day": day}
+    if not add_up_below(session, TillCodeTries, of_today, till.WRONG_PER_DAY, wrong=1):
         raise TooMany(
             "Too many wrong codes were typed for this shop today. Share your position instead, or ask the staff.",
             code="till_code_tries",

@@ -6,17 +6,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete
+from sqlalchemy import bindparam, delete
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from campaigns import clock, identity
+from campaigns import clock, identity, prepared
 from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
 from campaigns.ids import external, parse, uuid7_at
 from campaigns.planning.models import KPIS, Campaign, Objective, State, Target, target_problem
 from campaigns.planning.pilot import PilotFacts, require_declared, require_passed
-from campaigns.storage import find_own, newest
+from campaigns.storage import columns_of, find_own, newest
 
 BEFORE_LAUNCH = (State.DRAFT, State.PILOT)
 
@@ -162,6 +163,16 @@ def end(session: Session, campaign: Campaign, *, now: datetime) -> None:
         session, campaign, State.ENDED, of=(State.LIVE, State.PAUSED, State.PILOT), event="campaign.ended", now=now
     )
     campaign.ended_at = now
+
+
+def campaign_as_it_stands(session: Session, campaign_id: UUID) -> Campaign:
+    """A campaign read anew, to look at: what every act asks for its state."""
+    found = prepared.load(session, _CAMPAIGN, Campaign, campaign=campaign_id)
+    assert found is not None  # noqa: S101  # acts name missions, and a mission has one
+    return found
+
+
+_CAMPAIGN = columns(*columns_of(Campaign)).where(columns_of(Campaign).id == bindparam("campaign"))
 
 
 def find_campaign(session: Session, organisation_id: UUID, *, external_id: str) -> Campaign | None:

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from campaigns import clock, ids, places, tokens
+from campaigns import clock, ids, places, prepared, tokens
 from campaigns.errors import Conflict, Invalid, TooMany
 from campaigns.events import record_event
 from campaigns.participants import Cohort, Participant
@@ -36,7 +36,7 @@ from campaigns.scans.verdict import (
     judge_further,
     located,
 )
-from campaigns.storage import changed, columns_of, hold, insert_once, store, upsert
+from campaigns.storage import add_up_below, columns_of, hold, insert_once, store
 from campaigns.tokens.directory import Entry, Serial
 
 BETWEEN_PLACES = timedelta(minutes=3)  # nobody is counted at two places within it
@@ -46,6 +46,12 @@ _VOIDED = columns(_VOIDS.scan_id).where(_VOIDS.scan_id == bindparam("scan"))
 _STANDING = columns(
     columns(_SCANS.reasons).where(_SCANS.id == bindparam("scan")).scalar_subquery(),
     columns(_CHECK_INS.id).where(_CHECK_INS.scan_id == bindparam("scan")).scalar_subquery(),
+)
+_ELSEWHERE = columns(_CHECK_INS.place_id, _CHECK_INS.scan_id).where(
+    _CHECK_INS.participant_id == bindparam("person"),
+    _CHECK_INS.counted,
+    _CHECK_INS.place_id != bindparam("place"),
+    _CHECK_INS.checked_in_at >= bindparam("since"),
 )
 _SPENDING = (*EARNING, Verdict.HELD)  # scans whose check-in uses a serial up: robots and trials of a draft do not
 
@@ -60,16 +66,7 @@ def try_till_code(
     receipt.require_fresh(now, PRESENCE_LIFE)
     if place is None:
         raise Invalid("This code stands in no shop: it has no till code.", pointer="/till_code")
-    insert = upsert(session, ReceiptTries).values(scan_id=receipt.scan_id, tries=1)
-    spent = changed(
-        session,
-        insert.on_conflict_do_update(
-            index_elements=["scan_id"],
-            set_={"tries": col(ReceiptTries.tries) + 1},
-            where=col(ReceiptTries.tries) < till.TRIES_PER_RECEIPT,
-        ),
-    )
-    if not spent:
+    if not add_up_below(session, ReceiptTries, {"scan_id": receipt.scan_id}, till.TRIES_PER_RECEIPT, tries=1):
         raise TooMany(
             "Five wrong codes were typed for this scan. Scan again, share your position, or ask the staff.",
             code="till_code_tries",
@@ -108,7 +105,7 @@ def check_in(
     """
     receipt.require_fresh(now, ACT_LIFE)
     hold(session, receipt.scan_id)  # against who voids it just now
-    is_voided = session.execute(_VOIDED, {"scan": receipt.scan_id}).first() is not None
+    is_voided = prepared.row(session, _VOIDED, scan=receipt.scan_id) is not None
     receipt = _as_proved(session, receipt, entry)
     confirm(session, receipt, now=now)
     late = now - receipt.scanned_at > PRESENCE_LIFE
@@ -150,16 +147,17 @@ def check_in(
         "checked_in_at": now,
         "rules_version_id": rules_version_id,
         "voided_at": now if is_voided else None,
+        "by_staff": False,
     }
     if not insert_once(session, CheckIn, **values):
         raise Conflict("This scan was checked in a moment ago.", code="already_checked_in")
     record_event(session, "scan.checked_in", now=now, check_in_id=id, scan_id=receipt.scan_id)
-    return CheckIn(**values)
+    return prepared.as_loaded(CheckIn, values)
 
 
 def standing_of(session: Session, scan_id: UUID) -> tuple[str, bool]:
     """The reasons written with a scan, comma-separated, none while it is on its way; and whether it was checked in."""
-    reasons, check_in_id = session.execute(_STANDING, {"scan": scan_id}).one()
+    reasons, check_in_id = prepared.rows(session, _STANDING, scan=scan_id)[0]
     return reasons or "", check_in_id is not None
 
 
@@ -322,14 +320,7 @@ def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: 
 def may_be_here(session: Session, person: Participant, place: Place, at: datetime) -> bool:
     """Three minutes after another place, at ten places a day (DOMAIN section 4)."""
     day = clock.start_of_day(at, place.time_zone)
-    elsewhere = session.execute(
-        columns(col(CheckIn.place_id), col(CheckIn.scan_id)).where(
-            col(CheckIn.participant_id) == person.id,
-            col(CheckIn.counted),
-            col(CheckIn.place_id) != place.id,
-            col(CheckIn.checked_in_at) >= day,
-        )
-    ).all()
+    elsewhere = prepared.rows(session, _ELSEWHERE, person=person.id, place=place.id, since=day)
     visited = {place_id for place_id, scan_id in elsewhere if ids.instant_of(scan_id) >= day}
     rushed = any(abs(at - ids.instant_of(scan_id)) < BETWEEN_PLACES for _, scan_id in elsewhere)
     return not rushed and len(visited) < PLACES_A_DAY

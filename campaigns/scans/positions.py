@@ -6,15 +6,17 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlmodel import Session, select
+from sqlalchemy import bindparam, select
+from sqlmodel import Session
 
+from campaigns import prepared
 from campaigns.places import Place
 from campaigns.places.geofence import Geofence, bucket, cell, distance_m, judge
 from campaigns.scans.models import (
     ScanPosition,
 )
 from campaigns.scans.receipt import PRESENCE_LIFE, Receipt
-from campaigns.storage import insert_once
+from campaigns.storage import columns_of, insert_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +99,18 @@ def _keep_position(
         "point": sealed.point,
     }
     if insert_once(session, ScanPosition, **values):  # as most are
-        return ScanPosition(**values)
+        return prepared.as_loaded(ScanPosition, values)
     values["slot"] = 2
     insert_once(session, ScanPosition, **values)
     return best_fix(session, receipt.scan_id)
 
 
 def _fixes(session: Session, scan_id: UUID) -> Sequence[ScanPosition]:
-    return session.exec(select(ScanPosition).where(ScanPosition.scan_id == scan_id)).all()
+    found = prepared.rows(session, _OF_SCAN, scan=scan_id)
+    return [prepared.as_loaded(ScanPosition, one._asdict()) for one in found]
+
+
+_OF_SCAN = select(*columns_of(ScanPosition)).where(columns_of(ScanPosition).scan_id == bindparam("scan"))
 
 
 def _smallest(fixes: Sequence[ScanPosition]) -> ScanPosition | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from campaigns import clock
+from tests.bench.cpu import CpuOf
 from tests.bench.measure import Bench
 from tests.bench.mixed import crowd_of, leave
 from tests.bench.report import Figure, Line
@@ -24,17 +25,21 @@ IDEAS = 20
 
 def acts(bench: Bench, kind: str) -> Iterator[Line]:
     """Check-ins and votes a second, and how long the slowest of a hundred takes."""
-    with shop_on(kind) as shop, shop.serving(PROCESSES[kind]):
+    with shop_on(kind) as shop, shop.serving(PROCESSES[kind]) as pid:
         mission, ideas = open_vote(shop)
         with crowd_of(shop, CLIENTS, mission=mission, ideas=ideas) as crowd:
-            start = time.monotonic()
+            server, database, start = CpuOf(pid), CpuOf(shop.postmaster), time.monotonic()
             time.sleep(max(bench.seconds, 5.0))
             done = leave(crowd)
             seconds = time.monotonic() - start
+            cpu_s, database_s = server.seconds(), database.seconds()
         if done["errors"]:
             bench.faults.append(f"acts {kind}: {done['errors']} acts failed, the first: {done['first_error']}")
+        number = done["check_ins"] + done["votes"]
         figures = [
-            Figure("acts", (done["check_ins"] + done["votes"]) / seconds, "a second", at_least=AT_LEAST[kind]),
+            Figure("acts", number / seconds, "a second", at_least=AT_LEAST[kind]),
+            Figure("CPU of an act, its scan and their judging", cpu_s * 1000 / number, "ms"),
+            Figure("beside it the database's own", database_s * 1000 / number, "ms"),
             Figure("p99 of acts", done["p99_ms"], "ms", at_most=P99_MS),
         ]
         note = f"{done['check_ins']} check-ins, {done['votes']} votes, {done['scans']} scans by {CLIENTS} people"
