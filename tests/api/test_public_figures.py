@@ -56,7 +56,9 @@ NO_FIGURES = {
 # What differs between two answers to one question: random, or of the moment.
 # That a pilot's vote froze a round's rules is no figure: the brand is told it may not change them.
 VOLATILE = re.compile(
-    r"\"rules_frozen\":\w+|(?:receipt|client_id|secret)\W+[^\"<>]{0,20}[\w-]{10,}|[0-9a-f-]{36}|[\w-]{100}|scn_\w+|[0-9a-f]{32}", re.I
+    r"\"rules_frozen\":\w+|"
+    r"(?:receipt|client_id|secret)\W+[^\"<>]{0,20}[\w-]{10,}|[0-9a-f-]{36}|[\w-]{100}|scn_\w+|[0-9a-f]{32}",
+    re.I,
 )
 STEPS = [
     StepPlan(StepKind.SCAN, 1, Repeat.DAILY),
