@@ -176,7 +176,7 @@ def book_of(session: Session, book_id: UUID, *, mission_id: UUID | None = None) 
 def balances(session: Session, book_id: UUID) -> dict[str, int]:
     """What each account of a book holds, in minor units, by kind."""
     query = columns(col(Account.kind), col(Account.balance_minor)).where(col(Account.book_id) == book_id)
-    return {kind: balance for kind, balance in session.execute(query)}
+    return {str(kind): int(balance) for kind, balance in session.execute(query)}
 
 
 def post(session: Session, book: Book, moves: Sequence[Move], *, now: datetime) -> list[UUID]:
