@@ -16,6 +16,8 @@ import campaigns.places.models
 import campaigns.planning.models
 import campaigns.privacy.models
 import campaigns.scans.models
+import campaigns.sponsorship.ledger
+import campaigns.sponsorship.models
 import campaigns.tokens.models
 from campaigns.scans import partitions
 

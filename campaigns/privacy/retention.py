@@ -82,6 +82,7 @@ def _session_end(c: Any) -> ColumnElement[Any]:
 
 
 _TOGETHER = "with its participant"
+_LEDGER = "10 years"
 _NAMELESS = "with the mission: it names nobody, erased or not"
 
 
@@ -425,6 +426,11 @@ RULES: tuple[Rule, ...] = (
         "seconds",
         _of("recorded_at"),
     ),
+    _act("cause_choices", "the cause a person's acts fund", "chosen_at"),
+    _act("ledger_names", "a person's random name in a public ledger; gone with them"),
+    Rule("accruals", Kind.ACT, "what an act accrued for a cause, under a random name", _LEDGER),
+    Rule("pledge_people", Kind.ACT, "what somebody drew from a pledge, under a random name", _LEDGER),
+    Rule("transfers", Kind.ACT, "transfers of the ledger; they name no person", _LEDGER),
     _nothing("erasures", "ids of the erased, which nothing refers to: a restore must know them"),
     _nothing("log_starts", "from when on the scan log is whole"),
     _nothing("organisations", "the brand"),
@@ -457,5 +463,16 @@ RULES: tuple[Rule, ...] = (
     _nothing("tag_key_sets", "keys of tags"),
     _nothing("tag_writings", "which tag was written in a shop"),
     _nothing("alerts", "codes whose scans fell off"),
+    _nothing("sponsors", "who gives"),
+    _nothing("beneficiaries", "who receives, and the name typed by who accepted"),
+    _nothing("pledges", "promises of sponsors, and the name typed by who signed"),
+    _nothing("pledge_beneficiaries", "the causes of a pledge"),
+    _nothing("pledge_links", "one-time links of sponsors and causes, by their hashes"),
+    _nothing("pledge_days", "what a day drew from a pledge"),
+    _nothing("accounts", "balances"),
+    _nothing("payouts", "what was paid to a cause, and which members saw to it"),
+    _nothing("payout_items", "which accruals a payout pays"),
+    _nothing("ledger_lines", "the order and hashes of the public ledger"),
+    _nothing("ledger_heads", "the hash of a day's end"),
     _nothing("scan_writers", "numbers of processes"),
 )
