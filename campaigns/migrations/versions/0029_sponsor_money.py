@@ -1,6 +1,6 @@
 """Sponsors, pledges, accruals, payouts and the ledger
 
-Revision: 0029, after 0027
+Revision: 0029, after 0028
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 from campaigns.migrations import triggers
 
 revision = "0029"
-down_revision = "0027"
+down_revision = "0028"
 branch_labels = None
 depends_on = None
 
