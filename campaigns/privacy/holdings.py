@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, or_
 from sqlmodel import Session, SQLModel, col, select
 
-from campaigns import care, clock, community, identity, ids, letters, scans
+from campaigns import care, clock, community, identity, ids, letters, scans, sponsorship
 from campaigns.missions import Membership, Mission, Step
 from campaigns.missions.models import (
     ActCode,
@@ -32,6 +32,7 @@ from campaigns.privacy.retention import POSITION_LIFE
 from campaigns.privacy.service import PERSON_LIFE
 from campaigns.scans import CheckIn, Scan
 from campaigns.scans.models import LiveWindowUse, ScanPosition
+from campaigns.sponsorship.models import CauseChoice, LedgerName
 from campaigns.tokens import Token
 from campaigns.tokens.models import SerialUse
 
@@ -62,6 +63,7 @@ def holdings(
         "replies": _replies(session, person.id),
         "flags": _flags(session, person.id),
         "cases": _cases(session, person.id),
+        "accruals": _accruals(session, person.id),
         "contact": _contact(session, person.id, open_address),
     }
 
@@ -99,6 +101,8 @@ _FURTHER: dict[str, type[SQLModel]] = {
     "pilots": PilotPerson,
     "cards": Card,
     "recorded_by_staff": StaffRecord,
+    "causes_chosen": CauseChoice,
+    "ledger_names": LedgerName,
 }
 
 
@@ -107,6 +111,20 @@ def _rows(session: Session, table: type[SQLModel], participant_id: UUID) -> list
     mine = table.__table__.c.participant_id == participant_id  # type: ignore[attr-defined]  # SQLModel does not type it
     hidden = {"secret_hash", "code_hash", "participant_id", "friend_id", "staff_session_id", "organisation_id"}
     return [row.model_dump(mode="json", exclude=hidden) for row in session.exec(select(table).where(mine)).all()]
+
+
+def _accruals(session: Session, participant_id: UUID) -> list[Record]:
+    """What their acts brought a cause, newest first; under which name is in `ledger_names`."""
+    kept = {"amount_minor", "currency", "state", "reason", "civil_day", "accrued_at", "posted_at", "undone_at"}
+    return [
+        {
+            "id": ids.show("acr", one.id),
+            "mission_id": ids.show("mis", pledge.mission_id),
+            "cause": cause.name,
+            **one.model_dump(mode="json", include=kept),
+        }
+        for one, pledge, cause in sponsorship.accruals_of(session, participant_id)
+    ]
 
 
 def _referrals(session: Session, participant_id: UUID) -> list[Record]:

@@ -187,7 +187,7 @@ class VoidEffect(Row, table=True):
     __tablename__ = "void_effects"
 
     scan_id: UUID = Field(index=True)
-    what: str = Field(description="`check_in`, `visit`, `completion`, `mission`, `ballot` (its round)")
+    what: str = Field(description="`check_in`, `visit`, `completion`, `mission`, `ballot` (its round), `accrual`")
     subject_id: UUID
     outcome: str = Field(description="`reversed`, or `kept`: another act supports it")
 
