@@ -170,7 +170,7 @@ def _ground(
 
 def _reckon_on(session: Session, ground: Ground, pledge: Pledge, acts: Sequence[Act]) -> list[Effect]:
     """Reckon acts on one pledge."""
-    matched = ground.matched(pledge)
+    matched, acts_before = ground.matched(pledge), pledge.acts
     effects = _void(session, ground, pledge)
     falling: list[tuple[Act, Why]] = []
     rising: list[Act] = []
@@ -187,7 +187,7 @@ def _reckon_on(session: Session, ground: Ground, pledge: Pledge, acts: Sequence[
     fresh = _fresh(session, ground, pledge, rising)
     if fresh:
         (_rise_above if is_threshold else _rise)(session, ground, pledge, fresh)
-    if effects or session.is_modified(pledge):
+    if effects or fresh or pledge.acts != acts_before:
         turn(session, pledge, matched, now=ground.now)
     return effects
 
