@@ -122,11 +122,11 @@ class Promise:
         if self.person_cap is not None:
             left.append(self.person_cap - self.drawn(one for one in self.money if self._is_theirs(one, done)))
         if self.day_cap is not None:
-            left.append(self.day_cap - self.drawn(one for one in self.money if one.day == done.at.date()))
+            left.append(self.day_cap - self.drawn(one for one in self.money if one.day == done.day))
         most = max(0, min(left))
         amount = wanted if wanted <= most else (most if self.pays_remainder else 0)
         if amount:
-            self.money.append(Money(done, amount, now, done.at.date(), done.person))
+            self.money.append(Money(done, amount, now, done.day, done.person))
 
     def _is_theirs(self, one: Money, done: Done) -> bool:
         return one.person.root() is done.person.root()
