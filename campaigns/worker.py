@@ -17,7 +17,7 @@ from sqlalchemy import delete, or_, text, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
-from campaigns import care, clock, jobs, privacy, scans, tokens
+from campaigns import audit, care, clock, jobs, privacy, scans, sponsorship, tokens
 from campaigns.errors import Conflict
 from campaigns.events import Event
 from campaigns.ids import uuid7
@@ -191,6 +191,15 @@ def escalate(database: Database, *, now: datetime) -> None:
             care.escalate(session, late, now=now)
 
 
+def end_pledges(database: Database, *, now: datetime) -> None:
+    """End the pledges whose time is over, and settle those of which nothing is open."""
+    with database.snapshot() as session:
+        is_due = sponsorship.is_any_due(session, now=now)
+    if is_due:
+        with database.transaction(author=audit.SYSTEM) as session:
+            sponsorship.end_due(session, now=now)
+
+
 class Worker:
     """A thread that drains and works until it is stopped: events first, then one chunk, in turn."""
 
@@ -245,12 +254,13 @@ class Worker:
             self._stopping.wait(pause_s)
 
     def _watch(self) -> None:
-        """Late cases each minute; the codes each hour, beside the rounds: 100,000 take most of a minute, once a day."""
+        """Late cases and pledges each minute; the codes each hour, beside the rounds: 100,000 take most of a minute."""
         watched_at: datetime | None = None
         while not self._stopping.wait(60):  # also before the first: a server that starts has others to serve
             try:
                 now = self._clock()
                 escalate(self._database, now=now)
+                end_pledges(self._database, now=now)
                 if watched_at is None or now - watched_at >= WATCH:
                     watch(self._database, since=watched_at, now=now)
                     watched_at = now

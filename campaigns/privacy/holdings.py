@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, or_
 from sqlmodel import Session, SQLModel, col, select
 
-from campaigns import care, clock, community, identity, ids, letters, scans
+from campaigns import care, clock, community, identity, ids, letters, scans, sponsorship
 from campaigns.missions import Membership, Mission, Step
 from campaigns.missions.models import (
     ActCode,
@@ -56,6 +56,7 @@ def holdings(
         "ideas": _ideas(session, person.id),
         "follows": list(_follows(session, person.id)),
         **{name: _rows(session, table, person.id) for name, table in _FURTHER.items()},
+        "causes": _causes(session, person.id),
         "referrals": _referrals(session, person.id),
         "votes": list(_votes(session, person, ballot_secret)),
         "comments": _comments(session, person.id),
@@ -120,6 +121,21 @@ def _referrals(session: Session, participant_id: UUID) -> list[Record]:
             **row.model_dump(mode="json", include={"phase", "state", "reason", "claimed_at", "qualified_at"}),
         }
         for row in rows
+    ]
+
+
+def _causes(session: Session, participant_id: UUID) -> list[Record]:
+    """The cause their acts fund, in each mission where they chose one."""
+    return [
+        {
+            "mission_id": ids.show("mis", mission.id),
+            "slug": mission.slug,
+            "title": mission.title,
+            "beneficiary_id": ids.show("ben", cause.id),
+            "cause": cause.name,
+            "chosen_at": choice.chosen_at,
+        }
+        for choice, cause, mission in sponsorship.choices_of(session, participant_id)
     ]
 
 
