@@ -29,10 +29,12 @@ from api import (
     pilots,
     places,
     planning,
+    pledges,
     printing,
     problems,
     rounds,
     scans,
+    sponsors,
     tag_keys,
     tags,
     token_batches,
@@ -48,6 +50,7 @@ from api.pages import (
     addresses,
     ballots,
     cases,
+    causes,
     check_in,
     comments,
     console,
@@ -57,6 +60,7 @@ from api.pages import (
     console_log,
     console_members,
     console_moderation,
+    console_pledges,
     console_rounds,
     console_sign_in,
     console_team,
@@ -82,6 +86,7 @@ from api.pages import (
     trail_map,
 )
 from api.pages import ideas as idea_pages
+from api.pages import pledges as pledge_pages
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
 from api.pages.staff_session import refuse_locked
@@ -123,6 +128,7 @@ _ROUTERS = (
     check_in,
     ballots,
     shopper,
+    causes,
     identity,
     members,
     keys,
@@ -139,6 +145,8 @@ _ROUTERS = (
     printing,
     scans,
     missions,
+    sponsors,
+    pledges,
     rounds,
     ideas,
     community,
@@ -152,6 +160,7 @@ _ROUTERS = (
     trail_map,
     legal,
     me,
+    pledge_pages,
     recovery,
     addresses,
     pilot,
@@ -177,6 +186,7 @@ _ROUTERS = (
     console_ideas,
     console_cases,
     console_rounds,
+    console_pledges,
     console_team,
     reference,
 )

@@ -17,7 +17,7 @@ from sqlalchemy import delete, or_, text, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
-from campaigns import care, clock, jobs, privacy, scans, sponsorship, tokens
+from campaigns import audit, care, clock, jobs, privacy, scans, sponsorship, tokens
 from campaigns.errors import Conflict
 from campaigns.events import Event
 from campaigns.ids import uuid7
@@ -206,6 +206,15 @@ def post_accruals(database: Database, *, now: datetime) -> None:
         sponsorship.release_waiting(session, now=now)
 
 
+def end_pledges(database: Database, *, now: datetime) -> None:
+    """End the pledges whose time is over, and settle those of which nothing is open."""
+    with database.snapshot() as session:
+        is_due = sponsorship.is_any_due(session, now=now)
+    if is_due:
+        with database.transaction(author=audit.SYSTEM) as session:
+            sponsorship.end_due(session, now=now)
+
+
 class Worker:
     """A thread that drains and works until it is stopped: events first, then one chunk, in turn."""
 
@@ -260,7 +269,7 @@ class Worker:
             self._stopping.wait(pause_s)
 
     def _watch(self) -> None:
-        """Late cases and posting each minute; the codes each hour, beside the rounds.
+        """Late cases, pledges and posting each minute; the codes each hour, beside the rounds.
 
         100,000 codes take most of a minute, once a day.
         """
@@ -270,6 +279,7 @@ class Worker:
                 now = self._clock()
                 escalate(self._database, now=now)
                 post_accruals(self._database, now=now)
+                end_pledges(self._database, now=now)
                 if watched_at is None or now - watched_at >= WATCH:
                     watch(self._database, since=watched_at, now=now)
                     watched_at = now

@@ -32,7 +32,7 @@ from campaigns.privacy.retention import POSITION_LIFE
 from campaigns.privacy.service import PERSON_LIFE
 from campaigns.scans import CheckIn, Scan
 from campaigns.scans.models import LiveWindowUse, ScanPosition
-from campaigns.sponsorship.models import CauseChoice, LedgerName
+from campaigns.sponsorship.models import LedgerName
 from campaigns.tokens import Token
 from campaigns.tokens.models import SerialUse
 
@@ -57,6 +57,7 @@ def holdings(
         "ideas": _ideas(session, person.id),
         "follows": list(_follows(session, person.id)),
         **{name: _rows(session, table, person.id) for name, table in _FURTHER.items()},
+        "causes": _causes(session, person.id),
         "referrals": _referrals(session, person.id),
         "votes": list(_votes(session, person, ballot_secret)),
         "comments": _comments(session, person.id),
@@ -101,7 +102,6 @@ _FURTHER: dict[str, type[SQLModel]] = {
     "pilots": PilotPerson,
     "cards": Card,
     "recorded_by_staff": StaffRecord,
-    "causes_chosen": CauseChoice,
     "ledger_names": LedgerName,
 }
 
@@ -138,6 +138,21 @@ def _referrals(session: Session, participant_id: UUID) -> list[Record]:
             **row.model_dump(mode="json", include={"phase", "state", "reason", "claimed_at", "qualified_at"}),
         }
         for row in rows
+    ]
+
+
+def _causes(session: Session, participant_id: UUID) -> list[Record]:
+    """The cause their acts fund, in each mission where they chose one."""
+    return [
+        {
+            "mission_id": ids.show("mis", mission.id),
+            "slug": mission.slug,
+            "title": mission.title,
+            "beneficiary_id": ids.show("ben", cause.id),
+            "cause": cause.name,
+            "chosen_at": choice.chosen_at,
+        }
+        for choice, cause, mission in sponsorship.choices_of(session, participant_id)
     ]
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import delete, update
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
+from campaigns.announcements import announce
 from campaigns.events import record_event
 from campaigns.missions import Mission
 from campaigns.participants.merging import REASON as MERGED
@@ -114,7 +115,7 @@ def hold(session: Session, mission_ids: Iterable[UUID], *, now: datetime) -> tup
 
 def turn(session: Session, pledge: Pledge, matched: Pledge | None, *, now: datetime) -> None:
     """Let the state of a pledge that is held follow the room that is left: exhausted, or active again."""
-    is_full = ledger.room_of(session, pledge.id, AccountKind.COMMITMENT) < least(pledge, matched)
+    stood, is_full = pledge.state, ledger.room_of(session, pledge.id, AccountKind.COMMITMENT) < least(pledge, matched)
     if pledge.state == PledgeState.ACTIVE and is_full:
         pledge.state, pledge.state_reason, pledge.exhausted_at = PledgeState.EXHAUSTED.value, CAP_REACHED, now
         record_event(session, "pledge.exhausted", now=now, pledge_id=pledge.id)
@@ -122,6 +123,8 @@ def turn(session: Session, pledge: Pledge, matched: Pledge | None, *, now: datet
         pledge.state, pledge.state_reason, pledge.exhausted_at = PledgeState.ACTIVE.value, "room_again", None
     session.add(pledge)
     session.flush()
+    if pledge.state != stood:
+        announce(session, "campaign", pledge.campaign_id)
 
 
 def release_waiting(session: Session, *, now: datetime) -> None:

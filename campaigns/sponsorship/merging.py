@@ -11,12 +11,11 @@ from sqlmodel import Session, col, select
 
 from campaigns.missions.models import StepCompletion
 from campaigns.participants.merging import REASON, Merge
-from campaigns.sponsorship import undoing
+from campaigns.sponsorship import causes, undoing
 from campaigns.sponsorship.accrual import hold, reckon, turn
 from campaigns.sponsorship.models import (
     Accrual,
     AccrualState,
-    CauseChoice,
     LedgerName,
     Pledge,
     PledgeKind,
@@ -30,7 +29,7 @@ _ROWS = columns_of(Accrual)
 
 def merge(session: Session, merge: Merge) -> None:
     """Let what the newer name accrued stand under the older one's. Completions are the older's already."""
-    _merge_choices(session, merge)
+    causes.merge(session, merge)
     for mission_id in sorted({mission_id for mission_id, _ in merge.missions}):
         held, _ = hold(session, [mission_id], now=merge.now)
         if held:
@@ -48,19 +47,6 @@ def _undo_what_gave_way(session: Session, merge: Merge, mission_id: UUID) -> Non
     done = session.exec(select(StepCompletion.id).where(*mine)).all()
     effects = reckon(session, done, undo_only=True, now=merge.now)
     merge.undone["accruals"] += sum(one.outcome == "reversed" for one in effects)
-
-
-def _merge_choices(session: Session, merge: Merge) -> None:
-    """The later choice of a cause is the person's."""
-    rows = session.exec(select(CauseChoice).where(col(CauseChoice.participant_id).in_(merge.ids))).all()
-    chosen: dict[UUID, tuple[object, UUID]] = {}
-    for row in sorted(rows, key=lambda one: one.chosen_at):
-        chosen[row.mission_id] = (row.chosen_at, row.beneficiary_id)
-        session.delete(row)
-    session.flush()
-    for mission_id, (chosen_at, cause) in sorted(chosen.items()):
-        key = {"mission_id": mission_id, "participant_id": merge.older.id}
-        store(session, CauseChoice, **key, beneficiary_id=cause, chosen_at=chosen_at)
 
 
 def _merge_names(session: Session, merge: Merge, mission_id: UUID) -> tuple[UUID, UUID] | None:

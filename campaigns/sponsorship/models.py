@@ -202,6 +202,10 @@ class PledgeLink(Row, table=True):
     used_at: datetime | None = None
     revoked_at: datetime | None = None
 
+    def is_good(self, now: datetime) -> bool:
+        """Whether it still opens something."""
+        return self.used_at is None and self.revoked_at is None and now < self.expires_at
+
 
 class LedgerName(SQLModel, table=True):
     """A person's name in the public ledger of a mission: random, and all the ledger knows of them.

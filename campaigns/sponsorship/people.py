@@ -5,10 +5,11 @@ from uuid import UUID
 
 from sqlmodel import Session, col, select
 
-from campaigns.sponsorship.models import Accrual, Beneficiary, CauseChoice, LedgerName, Pledge
+from campaigns.sponsorship import causes
+from campaigns.sponsorship.models import Accrual, Beneficiary, LedgerName, Pledge
 from campaigns.storage import hand_over
 
-PERSON_COLUMNS = (col(LedgerName.participant_id), col(CauseChoice.participant_id))
+PERSON_COLUMNS = (*causes.PERSON_COLUMNS, col(LedgerName.participant_id))
 
 
 def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:

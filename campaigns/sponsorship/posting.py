@@ -15,7 +15,7 @@ from campaigns.sponsorship.accrual import Voiding, hold, reckon
 from campaigns.sponsorship.ledger import AccountKind, Code, Move
 from campaigns.sponsorship.models import Accrual, AccrualState, PayoutItem, Pledge
 from campaigns.sponsorship.undoing import STANDING, Why
-from campaigns.storage import changed, columns_of, find_own
+from campaigns.storage import changed, columns_of
 
 POSTED_AT_ONCE = 100  # in one transaction
 RELEASED_AT_ONCE = 500  # by one request; the worker posts the rest
@@ -80,14 +80,6 @@ def accrual_of(session: Session, organisation_id: UUID, accrual_id: UUID) -> tup
     if found is None:
         raise NotFound("There is no such accrual.")
     return found
-
-
-def pledge_of(session: Session, organisation_id: UUID, pledge_id: UUID) -> Pledge:
-    """The organisation's pledge. NotFound for another's and for none."""
-    pledge = find_own(session, Pledge, organisation_id, pledge_id)
-    if pledge is None:
-        raise NotFound("There is no such pledge.")
-    return pledge
 
 
 def void(session: Session, accrual: Accrual, *, reason: str, by: UUID, now: datetime) -> None:

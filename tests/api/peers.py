@@ -33,6 +33,7 @@ from campaigns import (
     participants,
     places,
     planning,
+    sponsorship,
     tokens,
 )
 from campaigns.approvals import ApprovalKind
@@ -43,6 +44,7 @@ from campaigns.ids import uuid7_at
 from campaigns.missions import Repeat, StepKind, StepPlan
 from campaigns.planning import Campaign
 from campaigns.settings import Settings
+from campaigns.sponsorship import PledgeKind, PledgePlan
 from campaigns.tokens import TagPlan, sun
 from tests.api.helpers import CAMPAIGN, MISSION, PLACE
 from tests.conftest import PHONE, PIN, SECRET
@@ -210,6 +212,22 @@ BODIES: dict[str, Any] = {
     "POST /v1/tokens/{token_id}/replacement": lambda peer: {"label": "new"},
     "POST /v1/tokens/{token_id}/qr.{format}": lambda peer: a_logo(),
     "POST /v1/tag-key-sets": lambda peer: {"label": "lot", **KEYS},
+    "POST /v1/sponsors": lambda peer: {"name": "Banque"},
+    "PATCH /v1/sponsors/{sponsor_id}": lambda peer: {"url": "https://bank.example"},
+    "POST /v1/beneficiaries": lambda peer: {"name": "École", "legal_id": "W1"},
+    "PATCH /v1/beneficiaries/{beneficiary_id}": lambda peer: {"url": "https://school.example"},
+    "POST /v1/missions/{mission_id}/pledges": lambda peer: {
+        "sponsor_id": peer.ids["sponsor_id"],
+        "beneficiary_ids": [peer.ids["beneficiary_id"]],
+        "kind": "per_act",
+        "unit_minor": 10,
+        "currency": "EUR",
+        "cap_minor": 1000,
+        "min_presence": 2,
+        "step_id": peer.ids["step_id"],
+    },
+    "PATCH /v1/pledges/{pledge_id}": lambda peer: {"cap_minor": 2000, "sponsor_id": peer.ids["sponsor_id"]},
+    "POST /v1/pledges/{pledge_id}/end": lambda peer: {"reason": "It is over"},
     "PATCH /v1/organisation": lambda peer: {"verified_hosts": []},
     "POST /v1/members": lambda peer: {"email": f"{NEVER}@example.org", "name": "Ana", "role": "analyst"},
     "PATCH /v1/members/{member_id}": lambda peer: {"role": "moderator"},
@@ -260,6 +278,7 @@ def furnish(services: Services, peer: Peer, now: datetime) -> None:
         _give_keys(session, peer, now)
         entries = _give_campaign(session, services, peer, now)
         _give_people(session, peer, now)
+        _give_pledges(session, peer, now)
     scans = [make_scan(one, at=now) for one in entries]
     write(services.database, *scans, number=90, now=now)
     for scan, is_further in zip(scans, (False, True), strict=True):
@@ -395,6 +414,34 @@ def _give_care(session: Session, peer: Peer, entry: Any, now: datetime, *, furth
     )
     session.add(alert)
     peer.name("alert_id", "alr", alert.id, further=further)
+
+
+def _give_pledges(session: Session, peer: Peer, now: datetime) -> None:
+    mission = missions.mission_by_id(session, peer.id, ids.parse("mis", peer.ids["mission_id"]))
+    sponsor = sponsorship.register(session, sponsorship.Sponsor, peer.id, name=f"{peer.mark} bank", now=now)
+    cause, further = (
+        sponsorship.register(
+            session, sponsorship.Beneficiary, peer.id, name=f"{peer.mark} {name}", legal_id="W1", now=now
+        )
+        for name in ("school", "choir")
+    )
+    plan = PledgePlan(sponsor.id, [cause.id, further.id], PledgeKind.PER_ACT, "EUR", 1000, 10, min_presence=2)
+    draft, gone, signed = (sponsorship.promise(session, mission, plan, now=now) for _ in range(3))
+    _, secret = sponsorship.issue_signature_link(session, signed, now=now)
+    owner = identity.organisation_by_id(session, peer.id).name
+    hash = sponsorship.terms_hash_of(session, signed, organisation_name=owner)
+    sponsorship.sign(session, secret, name="Ana", terms_hash=hash, now=now)
+    link, _ = sponsorship.issue_signature_link(session, gone, now=now)
+    for parameter, prefix, row in (
+        ("sponsor_id", "spo", sponsor),
+        ("beneficiary_id", "ben", cause),
+        ("pledge_id", "pld", draft),
+        ("/v1/pledges/{pledge_id}/end pledge_id", "pld", signed),
+        ("pledge_link_id", "plk", link),
+    ):
+        peer.name(parameter, prefix, row.id)
+    peer.ids["step_id"] = ids.show("stp", missions.steps_of(session, mission.id)[0].id)
+    peer.rows |= {gone.id.hex, further.id.hex}
 
 
 def _give_people(session: Session, peer: Peer, now: datetime) -> None:
