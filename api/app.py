@@ -14,6 +14,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from api import (
+    accruals,
     approvals,
     audit,
     care,
@@ -145,6 +146,7 @@ _ROUTERS = (
     printing,
     scans,
     missions,
+    accruals,
     sponsors,
     pledges,
     rounds,

@@ -111,6 +111,7 @@ STATUS_OF_NAMED = {
     **dict.fromkeys(
         ("terms_frozen", "terms_changed", "pledge_matched", "match_unsigned", "no_cause", "overdrawn"), 409
     ),
+    **dict.fromkeys(("campaign_paused", "paid"), 409),
     "unknown_pledge_link": 404,
     **dict.fromkeys(("pledge_link_used", "pledge_link_over"), 410),
     "hosts_in_use": 409,
@@ -190,6 +191,8 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "unknown_cohort_link": ("Unknown link", "The link into the team was cut short or is not one of ours."),
     "cohort_link_over": ("Link over", "The link into the team is used up, too old or taken back. Ask for a new one."),
     "overdrawn": ("Not that much left", "It would take more than a cap or a balance leaves. Nothing moved."),
+    "campaign_paused": ("Campaign paused", "Nothing accrues or is posted until the campaign goes on."),
+    "paid": ("Paid already", "It was sent in a payout. What was paid stays, and is told as such."),
     "terms_frozen": ("Terms frozen", "A signature or an acceptance froze this. End the pledge, and make another one."),
     "terms_changed": ("Terms changed", "They are not what was shown any more. Read them again."),
     "pledge_matched": ("Pledge matched", "Another pledge matches this one, and could not any more. Change that first."),

@@ -74,6 +74,8 @@ NOTED = {
     "DELETE /v1/pledges/{pledge_id}": "pledge.removed",
     "POST /v1/pledges/{pledge_id}/signature": "pledge_link.created",
     "POST /v1/pledges/{pledge_id}/end": "pledge.changed",
+    "POST /v1/pledges/{pledge_id}/release": "pledge.released",
+    "POST /v1/accruals/{accrual_id}/void": "accrual.voided",
     "POST /v1/jobs/{job_id}/cancellation": "job.changed",
     "POST /v1/code-reports/{report_id}/handling": "code_report.changed",
 }
