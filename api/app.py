@@ -14,6 +14,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from api import (
+    accruals,
     approvals,
     audit,
     care,
@@ -30,10 +31,12 @@ from api import (
     pilots,
     places,
     planning,
+    pledges,
     printing,
     problems,
     rounds,
     scans,
+    sponsors,
     tag_keys,
     tags,
     token_batches,
@@ -49,6 +52,7 @@ from api.pages import (
     addresses,
     ballots,
     cases,
+    causes,
     check_in,
     comments,
     console,
@@ -58,6 +62,7 @@ from api.pages import (
     console_log,
     console_members,
     console_moderation,
+    console_pledges,
     console_rounds,
     console_sign_in,
     console_team,
@@ -83,6 +88,7 @@ from api.pages import (
     trail_map,
 )
 from api.pages import ideas as idea_pages
+from api.pages import pledges as pledge_pages
 from api.pages import tags as tag_pages
 from api.pages.render import Renderer
 from api.pages.staff_session import refuse_locked
@@ -125,6 +131,7 @@ _ROUTERS = (
     check_in,
     ballots,
     shopper,
+    causes,
     identity,
     members,
     keys,
@@ -141,6 +148,9 @@ _ROUTERS = (
     printing,
     scans,
     missions,
+    accruals,
+    sponsors,
+    pledges,
     rounds,
     ideas,
     community,
@@ -154,6 +164,7 @@ _ROUTERS = (
     trail_map,
     legal,
     me,
+    pledge_pages,
     recovery,
     addresses,
     pilot,
@@ -179,6 +190,7 @@ _ROUTERS = (
     console_ideas,
     console_cases,
     console_rounds,
+    console_pledges,
     console_team,
     reference,
 )

@@ -12,7 +12,7 @@ from api.dependencies import Core, Now, ReadSession, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
-from campaigns import blueprint, community, ids, missions, planning
+from campaigns import blueprint, community, ids, missions, planning, sponsorship
 from campaigns.identity import Right
 from campaigns.missions import GoalMetric, Mission, Mode, Repeat, Step, StepKind, StepPlan
 from campaigns.missions.kinds import QUESTIONS
@@ -26,6 +26,12 @@ class GoalCreate(schemas.Request):
 
     metric: GoalMetric
     value: schemas.Whole = Field(ge=1, le=schemas.MAX_INT)
+
+
+class GoalRead(GoalCreate):
+    """The goal; of `amount_minor`, `currency` is that of the mission's pledges, else of its campaign."""
+
+    currency: str | None
 
 
 class StepCreate(schemas.Request):
@@ -84,7 +90,7 @@ class MissionRead(BaseModel):
     url: str
     title: dict[str, str]
     promise: dict[str, str]
-    goal: GoalCreate
+    goal: GoalRead
     totals: dict[str, int]
     steps: list[StepRead]
     created_at: datetime
@@ -92,11 +98,15 @@ class MissionRead(BaseModel):
 
 def show(session: DbSession, mission: Mission, base_url: str) -> MissionRead:
     totals = missions.counters(session, mission.id)
+    reached = sponsorship.progress(session, mission, totals)
+    counted = {name: totals.get(name, 0) for name in TOTALS}
+    if mission.goal_metric == GoalMetric.AMOUNT_MINOR:
+        counted[mission.goal_metric] = reached.done
     return MissionRead(
         id=ids.show("mis", mission.id),
         url=f"{base_url}/m/{mission.slug}",
-        goal=GoalCreate(metric=GoalMetric(mission.goal_metric), value=mission.goal_value),
-        totals={name: totals.get(name, 0) for name in TOTALS},
+        goal=GoalRead(metric=GoalMetric(mission.goal_metric), value=mission.goal_value, currency=reached.currency),
+        totals=counted,
         steps=[
             StepRead(
                 id=ids.show("stp", step.id),

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from babel.dates import format_date
-from babel.numbers import format_decimal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import Field
@@ -18,7 +17,7 @@ from api.dependencies import Acting, Core, Now, Services
 from api.pages.render import LANGUAGES, Renderer
 from api.pages.views import brand
 from api.policies import Actor, may
-from campaigns import identity, ids, missions, places, planning, tokens
+from campaigns import identity, ids, missions, places, planning, sponsorship, tokens
 from campaigns.clock import zone
 from campaigns.errors import Invalid, TooMany
 from campaigns.identity import Organisation, Right
@@ -289,8 +288,7 @@ def _language(asked: str | None, campaign: Campaign) -> str:
 def _words(core: Services, session: DbSession, campaign: Campaign, language: str) -> Words:
     """What the sheets of a campaign say: its first mission's title and promise, and how far the mission came."""
     renderer, mission = core.renderer, missions.mission_of(session, campaign.id)
-    done = missions.counters(session, mission.id).get(mission.goal_metric, 0) if mission else 0
-    goal = mission.goal_value if mission else 0
+    reached = sponsorship.progress(session, mission) if mission else None
     return Words(
         brand=brand(session, campaign.organisation_id),
         title=text_in(mission.title, language) if mission else campaign.name,
@@ -306,19 +304,21 @@ def _words(core: Services, session: DbSession, campaign: Campaign, language: str
         thanks=renderer.word(language, "Thank you!"),
         reached=renderer.word(language, "What we reached together"),
         look=renderer.word(language, "Scan to see what became of it"),
-        figure=format_decimal(done, locale=language) if done else "",
-        goal=_goal(renderer, language, mission.goal_metric, goal) if mission else "",
+        figure=reached.words(reached.done, language) if reached and reached.done else "",
+        goal=_goal(renderer, language, mission.goal_metric, reached) if mission and reached else "",
         notice=text_in(identity.organisation_by_id(session, campaign.organisation_id).mandatory_notice, language),
-        share=done / goal if goal else None,
+        share=reached.done / reached.goal if reached else None,
     ).printable()
 
 
-def _goal(renderer: Renderer, language: str, metric: str, value: int) -> str:
-    shown = format_decimal(value, locale=language)
+def _goal(renderer: Renderer, language: str, metric: str, reached: sponsorship.Progress) -> str:
+    shown = reached.words(reached.goal, language)
     if metric == missions.GoalMetric.CHECK_INS:
         return renderer.word(language, "confirmed visits, of %(shown)s hoped for", shown=shown)
     if metric == missions.GoalMetric.PARTICIPANTS:
         return renderer.word(language, "people, of %(shown)s hoped for", shown=shown)
+    if metric == missions.GoalMetric.AMOUNT_MINOR:
+        return renderer.word(language, "unlocked for the cause, of %(shown)s hoped for", shown=shown)
     return renderer.word(language, "of %(shown)s", shown=shown)
 
 

@@ -178,7 +178,15 @@ def void_scan(scan_id: str, body: VoidCreate, actor: Actor, core: Core, now: Now
 
 
 # Prefixes of their ids; a ballot and a vote are told by their round.
-_EFFECTS = {"check_in": "chk", "visit": "chk", "completion": "cpl", "mission": "mis", "ballot": "rnd", "vote": "rnd"}
+_EFFECTS = {
+    "check_in": "chk",
+    "visit": "chk",
+    "completion": "cpl",
+    "mission": "mis",
+    "ballot": "rnd",
+    "vote": "rnd",
+    "accrual": "acr",
+}
 
 
 def _effect(one: VoidEffect) -> EffectRead:

@@ -14,7 +14,19 @@ from uuid import UUID
 
 from sqlmodel import Session, select
 
-from campaigns import audit, care, community, letters, missions, participants, planning, reversals, scans, tokens
+from campaigns import (
+    audit,
+    care,
+    community,
+    letters,
+    missions,
+    participants,
+    planning,
+    reversals,
+    scans,
+    sponsorship,
+    tokens,
+)
 from campaigns.errors import NotFound
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
@@ -30,6 +42,7 @@ MERGES: tuple[Callable[[Session, Merge], None], ...] = (
     community.merge,
     care.merge,
     letters.merge,
+    sponsorship.merge,
     participants.merge,  # last: nothing else names the newer one
 )
 
@@ -63,7 +76,7 @@ def merge(
 def _void_doubled(session: Session, merge: Merge) -> None:
     """Void the scans whose proof the person had used under the other name, with all that rests on them."""
     owner = merge.older.organisation_id
-    names = {"visit": "visits", "completion": "steps", "ballot": "ballots"}
+    names = {"visit": "visits", "completion": "steps", "ballot": "ballots", "accrual": "accruals"}
     for scan_id in merge.to_void:
         try:
             scan = scans.scan_of(session, owner, scan_id)

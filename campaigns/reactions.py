@@ -9,24 +9,33 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from campaigns import letters, scans, tokens
-from campaigns.events import Event
+from campaigns import letters, scans, sponsorship, tokens
+from campaigns.events import Event, record_event
 from campaigns.jobs import Job
 from campaigns.missions import referrals
 
+SCANS_AN_EVENT = 100
 Effect = Callable[[Session], None]  # writes
 Reaction = Callable[[Session, Sequence[Event], datetime], Effect]  # reads, and returns what to write
 Chunk = Callable[[Session, Job, datetime], int]  # does at most `jobs.CHUNK` items of a job; how many it did
 
 
 def judge(session: Session, events: Sequence[Event], now: datetime) -> Effect:
-    """Look again at scans that were confirmed, located or checked in on; then at referrals that wait for these acts."""
-    write = scans.judge(session, scans_of(events), now=now).write
+    """Look again at scans that were confirmed, located or checked in on; then at referrals that wait for these acts.
+
+    What a pledge may owe for them is reckoned next: for each scan looked at, and each other whose verdict changed.
+    """
+    wanted = scans_of(events)
+    rulings = scans.judge(session, wanted, now=now)
     qualify = _referrals(session, [event.facts.get("check_in_id") for event in events], now)
+    pledged = sponsorship.pledged_among(session, [*wanted, *(one["scan_id"] for one in rulings.judgements)])
 
     def carry_out(session: Session) -> None:
-        write(session)
+        rulings.write(session)
         qualify(session)
+        for start in range(0, len(pledged), SCANS_AN_EVENT):
+            ids = [id.hex for id in pledged[start : start + SCANS_AN_EVENT]]
+            record_event(session, "scans.judged", now=now, scan_ids=ids)
 
     return carry_out
 
@@ -44,6 +53,28 @@ def _referrals(session: Session, act_ids: Sequence[str | None], now: datetime) -
             referrals.qualify(session, id, now=now)
 
     return qualify
+
+
+def reckon(session: Session, events: Sequence[Event], now: datetime) -> Effect:
+    """Bring what pledges owe in line: for acts that were done or undone, and for those on scans that were judged."""
+    if not sponsorship.is_pledged(session):
+        return _nothing
+    facts = [event.facts for event in events]
+    done = [UUID(id) for one in facts for id in one.get("completion_ids", [one.get("completion_id")]) if id]
+    judged = [UUID(id) for one in facts for id in one.get("scan_ids", ())]
+    active = [UUID(one["pledge_id"]) for one in facts if "pledge_id" in one]
+
+    def carry_out(session: Session) -> None:
+        if any("campaign_id" in one for one in facts):
+            sponsorship.release_waiting(session, now=now)
+        since = [id for pledge_id in active for id in sponsorship.completions_since(session, pledge_id)]
+        sponsorship.reckon(session, [*done, *sponsorship.completions_on(session, judged), *since], now=now)
+
+    return carry_out
+
+
+def _nothing(_: Session) -> None:
+    """Nobody pledged anything."""
 
 
 def scans_of(events: Sequence[Event]) -> list[UUID]:
@@ -72,7 +103,7 @@ def _write(found: Sequence[tuple[letters.LetterKind, UUID, UUID]], now: datetime
     return effect
 
 
-# Events of one reaction that wait together are given to it together.
+# Events of one reaction that wait together are given to it together; in one round reactions come in this order.
 REACTIONS: dict[str, Reaction] = {
     "scans.confirmed": judge,
     "scans.located": judge,
@@ -83,6 +114,13 @@ REACTIONS: dict[str, Reaction] = {
     "case.answered": tell_of_answers,
     "mission.completed": tell_of_missions,
     "act.witnessed": witness,
+    "step.completed": reckon,  # after the judge, and holding pledges: whoever holds people comes first
+    "step.reversed": reckon,
+    "steps.waited": reckon,
+    "scans.judged": reckon,
+    "pledge.activated": reckon,
+    "campaign.resumed": reckon,
+    "campaign.ended": reckon,
 }
 
 JOBS: dict[str, Chunk] = {

@@ -4,7 +4,7 @@ A capability whose rows rest on scans joins by a function here. Each takes the l
 and says what it undid or what another act now supports.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlmodel import Session, col
 
-from campaigns import audit, community, missions, scans
+from campaigns import audit, community, missions, scans, sponsorship
 from campaigns.errors import Invalid
 from campaigns.events import record_event
 from campaigns.missions.models import StaffAct, StaffRecord
@@ -22,9 +22,12 @@ from campaigns.storage import changed
 
 REASON_LIMIT = 500  # characters
 Reversal = Callable[[Session, Voided, datetime], list[Effect]]
+Consequence = Callable[[Session, Sequence[Effect], str, datetime], list[Effect]]
 
-# In the order in which acts take their locks: memberships, votes and their counters, then those of missions.
+# In the order in which acts take their locks: memberships, votes and their counters, those of missions, ...
 REVERSALS: tuple[Reversal, ...] = (community.void_ballots, missions.reverse)
+# ... then, told what went so far and why, pledges.
+CONSEQUENCES: tuple[Consequence, ...] = (sponsorship.reverse,)
 
 
 def void_scan(
@@ -45,7 +48,8 @@ def void_scan(
     voided = scans.void(session, scan, reason=why, least_presence=least, now=now)
     if voided is not None:
         secret = ballot_secret(scan.campaign_id) if scan.campaign_id is not None else b""
-        scans.note_effects(session, scan.id, _cascade(session, voided, secret, now), now=now)
+        effects = _follow(session, _cascade(session, voided, secret, now), why, now)
+        scans.note_effects(session, scan.id, effects, now=now)
         audit.note(session, "scan.voided", scan.id, organisation_id=organisation_id, changes={"reason": [why]}, now=now)
         record_event(session, "scan.voided", now=now, scan_id=scan.id)
     found = scans.void_of(session, scan.id)
@@ -71,7 +75,7 @@ def void_record(
     mine = update(StaffRecord).where(col(StaffRecord.id) == record.id, col(StaffRecord.voided_at).is_(None))
     taken = mine.values(voided_at=now, void_reason=why).execution_options(synchronize_session=False)
     if changed(session, taken):
-        effects = _undo_record(session, record, why, ballot_secret(record.campaign_id), now)
+        effects = _follow(session, _undo_record(session, record, why, ballot_secret(record.campaign_id), now), why, now)
         scans.note_effects(session, record.id, effects, now=now)
         changes = {"reason": [why]}
         audit.note(session, "staff_record.voided", record.id, organisation_id=organisation_id, changes=changes, now=now)
@@ -103,6 +107,13 @@ def _cascade(session: Session, voided: Voided, secret: bytes, now: datetime) -> 
     effects = list(voided.effects)
     for reversal in REVERSALS:
         effects += reversal(session, voided, now)
+    return effects
+
+
+def _follow(session: Session, effects: list[Effect], why: str, now: datetime) -> list[Effect]:
+    """What went, with what rests on completions in turn."""
+    for consequence in CONSEQUENCES:
+        effects = [*effects, *consequence(session, effects, why, now)]
     return effects
 
 

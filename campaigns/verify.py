@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlmodel import Session, col, select
 
-from campaigns import community, missions, scans
+from campaigns import community, missions, scans, sponsorship
 from campaigns.events import Event
 from campaigns.reactions import REACTIONS, judge, scans_of
 from campaigns.storage import Database
@@ -35,4 +35,9 @@ def _one_moment(database: Database) -> Iterator[Session]:
 
 def problems(session: Session) -> list[str]:
     """The same within a snapshot that is open already."""
-    return [*scans.recount(session), *missions.recount(session), *community.recount(session)]
+    return [
+        *scans.recount(session),
+        *missions.recount(session),
+        *community.recount(session),
+        *sponsorship.recount(session),
+    ]

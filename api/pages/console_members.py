@@ -180,7 +180,11 @@ def end_my_session(seat: Anyone, form: Form, session_id: str) -> Response:
 def shown_once(seat: Anyone) -> HTMLResponse:
     """A key or a link that was just made. A second look finds nothing."""
     kind, secret, note = read_once(seat) or ("", "", "")
-    drawn = qr.svg(secret, error_correction=qr.ErrorCorrection.M, module_px=6).decode() if kind == "team" else ""
+    drawn = (
+        qr.svg(secret, error_correction=qr.ErrorCorrection.M, module_px=6).decode()
+        if kind in ("team", "pledge")
+        else ""
+    )
     svg = drawn[drawn.index("<svg") :] if drawn else ""
     page = seat.page("console_shown.html", kind=kind, secret=secret, note=note, qr_svg=svg)
     forget_once(page, seat.core)

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from api import exports, schemas
 from api.dependencies import Core, Now, ReadSession, Services
 from api.forms import read_fields, require_same_site, wants_json
-from api.pages import views
+from api.pages import pledge_views, views
 from api.pages.phone import (
     Tongue,
     case_link,
@@ -54,7 +54,7 @@ def me(
     core: Core,
     session: ReadSession,
     lang: Tongue = None,
-    just: Annotated[str, Query(pattern="^(erased|recovered|merged|mail_asked|mail_gone|)$")] = "",
+    just: Annotated[str, Query(pattern="^(cause|erased|recovered|merged|mail_asked|mail_gone|)$")] = "",
 ) -> HTMLResponse:
     """Everything held about the person of this phone, what happens to it and until when."""
     language = language_for(request, lang)
@@ -216,11 +216,18 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "address": held["contact"][0]["address"] if held["contact"] else "",
         "is_confirmed": bool(held["contact"] and held["contact"][0]["confirmed_at"]),
         "replies": [one | {"when": _day(one["created_at"], language)} for one in held["replies"] if one["text"]],
+        "causes": [one | {"choices": _causes(session, person, one)} for one in held["causes"]],
         "cases": [
             {"reference": one.reference, "state": one.state, "url": case_link(core, one)}
             for one in care.cases_of(session, person.id)
         ],
     }
+
+
+def _causes(session: DbSession, person: Participant, held: dict[str, Any]) -> list[dict[str, Any]]:
+    """What may be chosen instead; nothing once the campaign takes no acts."""
+    mission = session.get_one(Mission, ids.parse("mis", held["mission_id"]))
+    return pledge_views.causes_of(session, mission, person)
 
 
 def _idea(session: DbSession, held: dict[str, Any], language: str) -> dict[str, Any]:

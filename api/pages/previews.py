@@ -14,7 +14,7 @@ from api.pages import views
 from api.pages.phone import MissionName, Tongue, language_for, mission_named
 from api.pages.preview_card import Card, draw
 from api.policies import PUBLIC
-from campaigns import community, ids, missions
+from campaigns import community, ids, sponsorship
 from campaigns.missions.models import text_in
 from campaigns.planning import Campaign
 from campaigns.scans.service import phase_of
@@ -29,7 +29,7 @@ def mission_picture(request: Request, core: Core, tags: Tagged, mission: Mission
     with core.database.snapshot() as session:
         found = mission_named(session, mission)
         phase = phase_of(session.get_one(Campaign, found.campaign_id).state)
-        percent = views.percent_done(found, missions.counters(session, found.id, phase=phase))
+        percent = sponsorship.progress(session, found, phase=phase).percent
         brand = views.brand(session, found.organisation_id)
     language = language_for(request, lang)
     kicker = core.renderer.word(language, "Mission")

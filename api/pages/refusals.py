@@ -187,6 +187,46 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Ask for a new one.",
     ),
     "cohort_link_over": ("This link is over", "It is used up, too old, or was taken back.", "Ask for a new one."),
+    "unknown_pledge_link": (
+        "We do not know this link",
+        "It was cut short, or what it was for is gone.",
+        "Open it again as it was sent to you, or ask for a new one.",
+    ),
+    "pledge_link_used": (
+        "This link has been used",
+        "It is good once, and somebody signed or accepted with it.",
+        "Open it again to read what was signed, or ask who sent it to you.",
+    ),
+    "pledge_link_over": (
+        "This link is too old",
+        "It was taken back, or is older than 14 days.",
+        "Ask who sent it to you for a new one.",
+    ),
+    "terms_frozen": (
+        "This is signed already",
+        "A signature froze its terms.",
+        "Read what was signed, or end the pledge and make another one.",
+    ),
+    "terms_changed": (
+        "The terms changed",
+        "They are not what was shown to you any more, and nothing was signed.",
+        "Read them again as they are now.",
+    ),
+    "match_unsigned": (
+        "Not yet",
+        "The pledge that this one matches is not signed yet.",
+        "Ask who sent you the link to tell you when it is.",
+    ),
+    "no_cause": (
+        "There is nothing to choose",
+        "No pledge of this mission leaves a choice of causes now.",
+        "Go on with the mission: each act counts.",
+    ),
+    "cause_missing": (
+        "Choose a cause",
+        "This is not one of the causes of the mission.",
+        "Choose one of those on the mission’s page.",
+    ),
     "unknown_card": (
         "We do not know this card",
         "This is not the code of a card.",

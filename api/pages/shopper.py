@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api import problems, schemas
 from api.dependencies import Core, Now, ReadSession, Services
 from api.forms import read_fields, require_same_site, wants_json
-from api.pages import ballot_views, open_graph, step_views, views
+from api.pages import ballot_views, open_graph, pledge_views, step_views, views
 from api.pages.ages import UNDER_15, Age, note_young, of_age
 from api.pages.phone import (
     ClientId,
@@ -46,7 +46,7 @@ from campaigns.planning import Campaign
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
 _ACTS = ("codes", "friends", "shares", "invitations")
-_JUST = "^(checked_in|joined|idea|already|waiting|noted|code|friend|friends|shared|flagged|)$"
+_JUST = "^(checked_in|joined|idea|already|waiting|noted|code|friend|friends|shared|flagged|cause|)$"
 
 
 class JoinCreate(schemas.Request):
@@ -280,6 +280,9 @@ def _mission_page(
         **ballot_views.of_mission(
             request, core, session, mission, campaign, person, language=language, phase=phase, now=now
         ),
+        pledges=pledge_views.of_mission(session, mission, language),
+        causes=pledge_views.causes_of(session, mission, person),
+        causes_url=acting(request, f"/m/{mission.slug}/causes"),
         person=view,
         keep=place_to_keep(request, session, person) if just else None,
         just=just,

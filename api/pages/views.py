@@ -12,7 +12,7 @@ from sqlmodel import Session, col
 
 from api.pages.render import Renderer
 from api.pages.ways import Spot, counts_with, ways_up
-from campaigns import care, clock, community, identity, ids, missions, scans, tokens
+from campaigns import care, clock, community, identity, ids, missions, scans, sponsorship, tokens
 from campaigns.identity import Organisation
 from campaigns.missions import Mission, Standing, Step
 from campaigns.missions.kinds import names_of
@@ -69,6 +69,8 @@ class MissionView:
     goal_metric: str
     goal_value: int
     done: int
+    done_words: str
+    goal_words: str
     percent: int
     steps: list[StepView]
     ideas: list[IdeaView]
@@ -118,6 +120,7 @@ def mission_view(
 ) -> MissionView:
     """A mission for a page; the counters are read, nothing is counted. `spots`: where its steps can be proven."""
     totals = missions.counters(session, mission.id, phase=phase)
+    reached = sponsorship.progress(session, mission, totals, phase=phase)
     shown = community.list_ideas(session, mission.id, phase=phase, limit=ideas)
     return MissionView(
         title=mission.title,
@@ -125,8 +128,10 @@ def mission_view(
         url=f"/m/{mission.slug}",
         goal_metric=mission.goal_metric,
         goal_value=mission.goal_value,
-        done=totals.get(mission.goal_metric, 0),
-        percent=percent_done(mission, totals),
+        done=reached.done,
+        done_words=reached.words(reached.done, language),
+        goal_words=reached.words(reached.goal, language),
+        percent=reached.percent,
         steps=[
             _step_view(session, step, counts_with(renderer, language, spots, step.min_presence, **_asks(step)))
             for step in missions.steps_of(session, mission.id)
@@ -134,11 +139,6 @@ def mission_view(
         ideas=[idea_view(idea, name) for idea, name in shown],
         removals=community.removals(totals),
     )
-
-
-def percent_done(mission: Mission, totals: dict[str, int]) -> int:
-    """How far a mission is towards its goal, 0 to 100."""
-    return min(100, totals.get(mission.goal_metric, 0) * 100 // mission.goal_value)
 
 
 def idea_view(idea: community.Idea, pseudonym: str) -> IdeaView:

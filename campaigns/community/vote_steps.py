@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 from campaigns import missions
 from campaigns.clock import instant_of_hour
 from campaigns.community.models import Round, Vote
+from campaigns.events import record_event
 from campaigns.missions import Mission, StepKind
 from campaigns.missions.models import StepCompletion
 from campaigns.planning import Campaign
@@ -50,6 +51,8 @@ def settle_steps(
         if other is not None:
             left[other] -= 1
         effects.append(missions.rest_on(session, mission, one, other, reason=reason))
+        if other is None:
+            record_event(session, "step.reversed", now=now, completion_id=one.id)
     missions.note_completed(session, mission.id, participant_id, phase, now=now)
     return effects
 

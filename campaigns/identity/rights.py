@@ -49,6 +49,8 @@ class Right(StrEnum):
     CARE_WRITE = "care.write"
     MODERATION_WRITE = "moderation.write"
     IDEAS_WRITE = "ideas.write"
+    PLEDGES_READ = "pledges.read"
+    PLEDGES_WRITE = "pledges.write"
 
 
 MEANING: dict[Right, str] = {
@@ -80,6 +82,8 @@ MEANING: dict[Right, str] = {
     Right.CARE_READ: "read what people report, and alerts",
     Right.CARE_WRITE: "handle what people report",
     Right.IDEAS_WRITE: "decide what becomes of ideas and merge them, for a public reason",
+    Right.PLEDGES_READ: "read sponsors, beneficiaries, pledges and the links to them",
+    Right.PLEDGES_WRITE: "write sponsors, beneficiaries and pledges, make and take back their links, end a pledge",
     Right.MODERATION_WRITE: "hide and restore what people wrote, by a rule, with a reason; members only, never a key",
 }
 
@@ -94,6 +98,7 @@ _READS = frozenset(
         Right.FIGURES_READ,
         Right.CARE_READ,
         Right.APPROVALS_READ,
+        Right.PLEDGES_READ,
     }
 )
 
@@ -112,6 +117,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         Right.SCANS_CONFIRM,
         Right.CARE_WRITE,
         Right.IDEAS_WRITE,
+        Right.PLEDGES_WRITE,
     },
     Role.MODERATOR: _READS | {Right.CARE_WRITE, Right.MODERATION_WRITE, Right.SCANS_VOID, Right.IDEAS_WRITE},
     Role.APPROVER: _READS | {Right.APPROVALS_DECIDE, Right.MEMBERS_READ, Right.AUDIT_READ},

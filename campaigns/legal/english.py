@@ -7,6 +7,7 @@ from babel.numbers import format_decimal
 from campaigns.legal import terms
 from campaigns.legal.facts import Body, Publisher, Rules, Section, StepFacts, Text, on_one_line
 from campaigns.missions.models import text_in
+from campaigns.sponsorship import money
 
 _NOT_GIVEN: Final = "not given yet"
 _PROOF: Final = {
@@ -104,6 +105,7 @@ def rules(of: Rules) -> Text:
             Section("The promise", (text_in(of.promise, "en"), _goal(of))),
             Section("Dates and places", (_dates(of), _places())),
             Section("The steps", ("This is what the mission offers:", tuple(_step(one) for one in of.steps))),
+            *_money(of),
             Section("Limits", _limits(of)),
             Section("How visits are checked", _judging()),
             Section("Appealing a decision", _appeal(of.publisher)),
@@ -231,7 +233,18 @@ def _rights(who: Publisher) -> Body:
     )
 
 
+def _money(of: Rules) -> tuple[Section, ...]:
+    """What sponsors promise, in the words of each pledge's disclosure."""
+    if not of.pledges:
+        return ()
+    lead = "Verified acts unlock what sponsors promise. Passerelle keeps the accounts; it never holds the money."
+    return (Section("Who gives what", (lead, tuple(f"{one.sponsor}: {one.text['en']}" for one in of.pledges))),)
+
+
 def _goal(of: Rules) -> str:
+    if of.goal_currency:
+        shown = money.shown(of.goal_value, of.goal_currency, "en")
+        return f"Goal: {shown} unlocked for the cause. The amount is public, on the mission’s page."
     what = _GOAL.get(of.goal_metric, of.goal_metric)
     return f"Goal: {format_decimal(of.goal_value, locale='en')} {what}. The count is public, on the mission’s page."
 

@@ -81,6 +81,13 @@ class StepFacts(NamedTuple):
     repeat: str
 
 
+class PledgeFacts(NamedTuple):
+    """A pledge as the rules state it: its sponsor, and its disclosure by language."""
+
+    sponsor: str
+    text: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Rules:
     """What the rules of a mission state. Instants are said in the campaign's time zone."""
@@ -95,6 +102,8 @@ class Rules:
     time_zone: str
     idea_limit: int
     steps: Sequence[StepFacts] = field(default_factory=tuple)
+    pledges: Sequence[PledgeFacts] = field(default_factory=tuple)
+    goal_currency: str | None = None  # of a goal that is an amount
 
     def moment(self, instant: datetime, language: str) -> str:
         """An instant in words and in the campaign's time zone."""

@@ -8,6 +8,7 @@ from babel.numbers import format_decimal
 from campaigns.legal import terms
 from campaigns.legal.facts import Body, Publisher, Rules, Section, StepFacts, Text, on_one_line
 from campaigns.missions.models import text_in
+from campaigns.sponsorship import money
 
 _NOT_GIVEN: Final = "pas encore indiqué"
 _PROOF: Final = {
@@ -101,6 +102,7 @@ def rules(of: Rules) -> Text:
         Section("La promesse", (text_in(of.promise, "fr"), _goal(of))),
         Section("Dates et lieux", (_dates(of), _places())),
         Section("Les étapes", ("Voici ce que la mission propose :", tuple(_step(one) for one in of.steps))),
+        *_money(of),
         Section("Les limites", _limits(of)),
         Section("Comment les passages sont vérifiés", _judging()),
         Section("Contester une décision", _appeal(of.publisher)),
@@ -232,7 +234,20 @@ def _rights(who: Publisher) -> Body:
     )
 
 
+def _money(of: Rules) -> tuple[Section, ...]:
+    """Ce que promettent partenaires et mécènes, dans les mots de chaque engagement."""
+    if not of.pledges:
+        return ()
+    lead = (
+        "Les actes confirmés débloquent ce que promettent les partenaires. Passerelle tient les comptes, pas l’argent."
+    )
+    return (Section("Qui donne quoi", (lead, tuple(f"{one.sponsor} : {one.text['fr']}" for one in of.pledges))),)
+
+
 def _goal(of: Rules) -> str:
+    if of.goal_currency:
+        shown = money.shown(of.goal_value, of.goal_currency, "fr")
+        return f"Objectif : {shown} débloqués pour la cause. Le montant est public, sur la page de la mission."
     what = _GOAL.get(of.goal_metric, of.goal_metric)
     shown = format_decimal(of.goal_value, locale="fr")
     return f"Objectif : {shown} {what}. Le compteur est public, sur la page de la mission."

@@ -8,13 +8,13 @@ from uuid import UUID
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from campaigns import missions
+from campaigns import missions, sponsorship
 from campaigns.community.service import TEXT_LIMIT
 from campaigns.errors import Conflict, NotFound
 from campaigns.identity import Organisation
 from campaigns.ids import uuid7_at
 from campaigns.legal import english, french
-from campaigns.legal.facts import Publisher, Rules, StepFacts, Text, digest_of
+from campaigns.legal.facts import PledgeFacts, Publisher, Rules, StepFacts, Text, digest_of
 from campaigns.legal.models import Document, LegalVersion
 from campaigns.missions import Mission
 from campaigns.planning import Campaign
@@ -134,6 +134,7 @@ def _rules(session: Session, publisher: Publisher, mission: Mission | None) -> R
     if mission is None:
         raise NotFound("Rules are those of a mission.")
     campaign = session.get_one(Campaign, mission.campaign_id)
+    is_amount = mission.goal_metric == missions.GoalMetric.AMOUNT_MINOR
     return Rules(
         publisher=publisher,
         title=mission.title,
@@ -148,4 +149,15 @@ def _rules(session: Session, publisher: Publisher, mission: Mission | None) -> R
             StepFacts(one.kind, one.title, one.min_presence, one.repeat)
             for one in missions.steps_of(session, mission.id)
         ),
+        pledges=tuple(_pledge(one) for one in _promised(session, mission)),
+        goal_currency=sponsorship.currency_of(session, mission) if is_amount else None,
     )
+
+
+def _promised(session: Session, mission: Mission) -> list[sponsorship.PledgeFacts]:
+    return sponsorship.facts_of(session, sponsorship.promised(session, mission.id))
+
+
+def _pledge(facts: sponsorship.PledgeFacts) -> PledgeFacts:
+    text = {language: sponsorship.disclose(facts, language).text for language in ("fr", "en")}
+    return PledgeFacts(facts.sponsor.name, text)

@@ -25,12 +25,13 @@ def text_in(text: LocalText | str | None, language: str) -> str:
 
 
 class GoalMetric(StrEnum):
-    """What a mission counts towards. Money joins with it."""
+    """What a mission counts towards. `amount_minor`: what its pledges unlocked, in minor units of their currency."""
 
     CHECK_INS = "check_ins"
     PARTICIPANTS = "participants"
     COMPLETIONS = "completions"
     VOTES = "votes"
+    AMOUNT_MINOR = "amount_minor"
 
 
 class StepKind(StrEnum):

@@ -30,6 +30,7 @@ class LaunchFacts:
     tokens_without_place: int
     places: int
     missions: int
+    pledges_inactive: int = 0
     pilot: PilotFacts | None = None
 
 
@@ -130,7 +131,11 @@ def checklist(campaign: Campaign, facts: LaunchFacts, legal_missing: Sequence[st
             campaign.ends_at is not None,
             "There is no end date: the campaign runs until it is ended.",
         ),
-        item("disclosure", True, ""),
+        item(
+            "disclosure",
+            facts.pledges_inactive == 0,
+            f"{facts.pledges_inactive} pledges are not active: nothing of them is public, and no act accrues on them.",
+        ),
         item("reward", True, ""),
         item(
             "legal_pages",

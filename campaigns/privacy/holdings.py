@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, or_
 from sqlmodel import Session, SQLModel, col, select
 
-from campaigns import care, clock, community, identity, ids, letters, scans
+from campaigns import care, clock, community, identity, ids, letters, scans, sponsorship
 from campaigns.missions import Membership, Mission, Step
 from campaigns.missions.models import (
     ActCode,
@@ -32,6 +32,7 @@ from campaigns.privacy.retention import POSITION_LIFE
 from campaigns.privacy.service import PERSON_LIFE
 from campaigns.scans import CheckIn, Scan
 from campaigns.scans.models import LiveWindowUse, ScanPosition
+from campaigns.sponsorship.models import LedgerName
 from campaigns.tokens import Token
 from campaigns.tokens.models import SerialUse
 
@@ -56,12 +57,14 @@ def holdings(
         "ideas": _ideas(session, person.id),
         "follows": list(_follows(session, person.id)),
         **{name: _rows(session, table, person.id) for name, table in _FURTHER.items()},
+        "causes": _causes(session, person.id),
         "referrals": _referrals(session, person.id),
         "votes": list(_votes(session, person, ballot_secret)),
         "comments": _comments(session, person.id),
         "replies": _replies(session, person.id),
         "flags": _flags(session, person.id),
         "cases": _cases(session, person.id),
+        "accruals": _accruals(session, person.id),
         "contact": _contact(session, person.id, open_address),
     }
 
@@ -99,6 +102,7 @@ _FURTHER: dict[str, type[SQLModel]] = {
     "pilots": PilotPerson,
     "cards": Card,
     "recorded_by_staff": StaffRecord,
+    "ledger_names": LedgerName,
 }
 
 
@@ -107,6 +111,20 @@ def _rows(session: Session, table: type[SQLModel], participant_id: UUID) -> list
     mine = table.__table__.c.participant_id == participant_id  # type: ignore[attr-defined]  # SQLModel does not type it
     hidden = {"secret_hash", "code_hash", "participant_id", "friend_id", "staff_session_id", "organisation_id"}
     return [row.model_dump(mode="json", exclude=hidden) for row in session.exec(select(table).where(mine)).all()]
+
+
+def _accruals(session: Session, participant_id: UUID) -> list[Record]:
+    """What their acts brought a cause, newest first; under which name is in `ledger_names`."""
+    kept = {"amount_minor", "currency", "state", "reason", "civil_day", "accrued_at", "posted_at", "undone_at"}
+    return [
+        {
+            "id": ids.show("acr", one.id),
+            "mission_id": ids.show("mis", pledge.mission_id),
+            "cause": cause.name,
+            **one.model_dump(mode="json", include=kept),
+        }
+        for one, pledge, cause in sponsorship.accruals_of(session, participant_id)
+    ]
 
 
 def _referrals(session: Session, participant_id: UUID) -> list[Record]:
@@ -120,6 +138,21 @@ def _referrals(session: Session, participant_id: UUID) -> list[Record]:
             **row.model_dump(mode="json", include={"phase", "state", "reason", "claimed_at", "qualified_at"}),
         }
         for row in rows
+    ]
+
+
+def _causes(session: Session, participant_id: UUID) -> list[Record]:
+    """The cause their acts fund, in each mission where they chose one."""
+    return [
+        {
+            "mission_id": ids.show("mis", mission.id),
+            "slug": mission.slug,
+            "title": mission.title,
+            "beneficiary_id": ids.show("ben", cause.id),
+            "cause": cause.name,
+            "chosen_at": choice.chosen_at,
+        }
+        for choice, cause, mission in sponsorship.choices_of(session, participant_id)
     ]
 
 

@@ -469,6 +469,8 @@ RULES: tuple[Rule, ...] = (
     _nothing("pledge_beneficiaries", "the causes of a pledge"),
     _nothing("pledge_links", "one-time links of sponsors and causes, by their hashes"),
     _nothing("pledge_days", "what a day drew from a pledge"),
+    _nothing("pledge_acts", "which acts count towards a threshold"),
+    _nothing("waiting_acts", "which acts wait for a paused campaign"),
     _nothing("accounts", "balances"),
     _nothing("payouts", "what was paid to a cause, and which members saw to it"),
     _nothing("payout_items", "which accruals a payout pays"),

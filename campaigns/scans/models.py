@@ -187,7 +187,9 @@ class VoidEffect(Row, table=True):
     __tablename__ = "void_effects"
 
     scan_id: UUID = Field(index=True, description="or the id of the staff record")
-    what: str = Field(description="`check_in`, `visit`, `completion`, `mission`, `ballot` or `vote` (their round)")
+    what: str = Field(
+        description="`check_in`, `visit`, `completion`, `mission`, `ballot` or `vote` (their round), `accrual`"
+    )
     subject_id: UUID
     outcome: str = Field(description="`reversed`, or `kept`: another act supports it")
 

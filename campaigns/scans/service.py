@@ -192,6 +192,20 @@ def standing_judgements(session: Session, scan_ids: Sequence[UUID]) -> dict[UUID
     return {row.scan_id: row for row in rows}
 
 
+def judged_verdicts(session: Session, scan_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """What stands of each of these scans that the judge has counted: of the others nothing is known yet."""
+    if not scan_ids:
+        return {}
+    query = (
+        columns(col(Scan.id), col(Scan.verdict))
+        .join(ScanConfirmation, col(ScanConfirmation.scan_id) == col(Scan.id))
+        .where(col(Scan.id).in_(scan_ids), col(ScanConfirmation.is_judged))
+    )
+    found = {id: str(verdict) for id, verdict in session.execute(query)}
+    newer = columns(col(ScanJudgement.scan_id), col(ScanJudgement.verdict)).where(col(ScanJudgement.scan_id).in_(found))
+    return found | {id: str(verdict) for id, verdict in session.execute(newer.order_by(col(ScanJudgement.id)))}
+
+
 def photographed(session: Session, token_ids: Sequence[UUID], *, now: datetime) -> dict[UUID, datetime]:
     """Which codes many people scanned far from their place in the last 24 hours, and since when."""
     rows = session.execute(

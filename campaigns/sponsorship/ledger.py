@@ -179,6 +179,12 @@ def balances(session: Session, book_id: UUID) -> dict[str, int]:
     return {str(kind): int(balance) for kind, balance in session.execute(query)}
 
 
+def room_of(session: Session, book_id: UUID, kind: AccountKind) -> int:
+    """How much may still leave an account, in minor units: down to its floor."""
+    query = columns(_ACCOUNTS.balance_minor - _ACCOUNTS.floor_minor)
+    return int(session.execute(query.where(_ACCOUNTS.book_id == book_id, _ACCOUNTS.kind == kind.value)).scalar_one())
+
+
 def post(session: Session, book: Book, moves: Sequence[Move], *, now: datetime) -> list[UUID]:
     """Write transfers of one book and move its balances: all or none; their ids, in order.
 

@@ -5,12 +5,13 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, text
 from sqlmodel import CheckConstraint, Field, Index, SQLModel, UniqueConstraint
 
 from campaigns.audit import Audit
 from campaigns.storage import Row, json_column
 
+_STANDING = text("state IN ('pending', 'posted')")
 REVIEW_H = 72  # hours between an act and the posting of what it accrued, unless the pledge says another
 
 
@@ -113,7 +114,7 @@ class Pledge(Row, table=True):
     """
 
     __tablename__ = "pledges"
-    __audit__ = Audit("pledge")
+    __audit__ = Audit("pledge", silent=frozenset({"changed_at", "acts"}))
     __table_args__ = (
         UniqueConstraint("mission_id", "external_id"),
         CheckConstraint("unit_minor > 0 AND cap_minor > 0", name="amounts"),
@@ -201,6 +202,10 @@ class PledgeLink(Row, table=True):
     used_at: datetime | None = None
     revoked_at: datetime | None = None
 
+    def is_good(self, now: datetime) -> bool:
+        """Whether it still opens something."""
+        return self.used_at is None and self.revoked_at is None and now < self.expires_at
+
 
 class LedgerName(SQLModel, table=True):
     """A person's name in the public ledger of a mission: random, and all the ledger knows of them.
@@ -217,11 +222,23 @@ class LedgerName(SQLModel, table=True):
 
 
 class Accrual(Row, table=True):
-    """What a completion accrued on a pledge, once (I2). Its transfers name it as their subject."""
+    """What a completion accrued on a pledge: one that stands (I2). Its transfers name it as their subject.
+
+    An act that is undone and done anew has the same completion, and accrues anew. What was sent in a payout stays
+    posted when its act is undone later: `act_undone_at` says so. `undone_by` is the member who voided it; the same act
+    does not accrue again then.
+    """
 
     __tablename__ = "accruals"
     __table_args__ = (
-        UniqueConstraint("pledge_id", "completion_id"),
+        Index(
+            "uq_accruals_standing",
+            "pledge_id",
+            "completion_id",
+            unique=True,
+            sqlite_where=_STANDING,
+            postgresql_where=_STANDING,
+        ),
         CheckConstraint("amount_minor > 0", name="amount"),
         CheckConstraint("(state IN ('voided', 'reversed')) = (undone_at IS NOT NULL)", name="undone"),
         Index("ix_accruals_state_review_until", "state", "review_until"),
@@ -242,6 +259,26 @@ class Accrual(Row, table=True):
     review_until: datetime
     posted_at: datetime | None = None
     undone_at: datetime | None = None
+    undone_by: UUID | None = None
+    act_undone_at: datetime | None = None
+
+
+class PledgeAct(SQLModel, table=True):
+    """An act that counts towards a threshold."""
+
+    __tablename__ = "pledge_acts"
+
+    pledge_id: UUID = Field(foreign_key="pledges.id", primary_key=True)
+    completion_id: UUID = Field(primary_key=True)
+
+
+class WaitingAct(SQLModel, table=True):
+    """An act that could accrue when its campaign was paused: it is reckoned once the campaign goes on or ends."""
+
+    __tablename__ = "waiting_acts"
+
+    completion_id: UUID = Field(primary_key=True)
+    campaign_id: UUID = Field(foreign_key="campaigns.id", index=True)
 
 
 class PledgePerson(SQLModel, table=True):

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from itertools import count
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import FastAPI
 from fastapi.routing import RouteContext
 from PIL import Image
-from sqlmodel import Session
+from sqlmodel import Session, select
 from starlette.testclient import TestClient
 
 from api.app import make_services, prepare, wire
@@ -33,6 +33,7 @@ from campaigns import (
     participants,
     places,
     planning,
+    sponsorship,
     tokens,
 )
 from campaigns.approvals import ApprovalKind
@@ -40,14 +41,17 @@ from campaigns.care import Alert, AlertKind, ReportKind
 from campaigns.identity import RIGHTS, ApiKey, Role
 from campaigns.identity.rights import KEY_ROLES, rights_of_key
 from campaigns.ids import uuid7_at
-from campaigns.missions import Repeat, StepKind, StepPlan
-from campaigns.missions.models import StaffRecord
+from campaigns.missions import Mission, Repeat, StepKind, StepPlan
+from campaigns.missions.models import CompletionState, StaffRecord, StepCompletion
 from campaigns.planning import Campaign
 from campaigns.settings import Settings
+from campaigns.sponsorship import Beneficiary, Pledge, PledgeKind, PledgePlan
+from campaigns.sponsorship.models import Accrual
 from campaigns.tokens import TagPlan, sun
 from tests.api.helpers import CAMPAIGN, MISSION, PLACE
 from tests.conftest import PHONE, PIN, SECRET
 from tests.factories import make_campaign, make_entry, make_mission, make_place, make_scan, make_token, write
+from tests.sponsors import make_pledge
 
 NEVER = "0" * 12 + "7" + "0" * 3 + "8" + "0" * 15  # digits of a UUIDv7 that nobody has
 _hours = count()
@@ -213,6 +217,24 @@ BODIES: dict[str, Any] = {
     "POST /v1/tokens/{token_id}/replacement": lambda peer: {"label": "new"},
     "POST /v1/tokens/{token_id}/qr.{format}": lambda peer: a_logo(),
     "POST /v1/tag-key-sets": lambda peer: {"label": "lot", **KEYS},
+    "POST /v1/sponsors": lambda peer: {"name": "Banque"},
+    "PATCH /v1/sponsors/{sponsor_id}": lambda peer: {"url": "https://bank.example"},
+    "POST /v1/beneficiaries": lambda peer: {"name": "École", "legal_id": "W1"},
+    "PATCH /v1/beneficiaries/{beneficiary_id}": lambda peer: {"url": "https://school.example"},
+    "POST /v1/missions/{mission_id}/pledges": lambda peer: {
+        "sponsor_id": peer.ids["sponsor_id"],
+        "beneficiary_ids": [peer.ids["beneficiary_id"]],
+        "kind": "per_act",
+        "unit_minor": 10,
+        "currency": "EUR",
+        "cap_minor": 1000,
+        "min_presence": 2,
+        "step_id": peer.ids["step_id"],
+    },
+    "PATCH /v1/pledges/{pledge_id}": lambda peer: {"cap_minor": 2000, "sponsor_id": peer.ids["sponsor_id"]},
+    "POST /v1/pledges/{pledge_id}/end": lambda peer: {"reason": "It is over"},
+    "POST /v1/pledges/{pledge_id}/release": lambda peer: {},
+    "POST /v1/accruals/{accrual_id}/void": lambda peer: {"reason": "A photo of the code"},
     "PATCH /v1/organisation": lambda peer: {"verified_hosts": []},
     "POST /v1/members": lambda peer: {"email": f"{NEVER}@example.org", "name": "Ana", "role": "analyst"},
     "PATCH /v1/members/{member_id}": lambda peer: {"role": "moderator"},
@@ -263,6 +285,7 @@ def furnish(services: Services, peer: Peer, now: datetime) -> None:
         _give_keys(session, peer, now)
         entries = _give_campaign(session, services, peer, now)
         _give_people(session, peer, now)
+        _give_pledges(session, peer, now)
     scans = [make_scan(one, at=now) for one in entries]
     write(services.database, *scans, number=90, now=now)
     for scan, is_further in zip(scans, (False, True), strict=True):
@@ -409,6 +432,54 @@ def _give_care(session: Session, peer: Peer, entry: Any, now: datetime, *, furth
     )
     session.add(alert)
     peer.name("alert_id", "alr", alert.id, further=further)
+
+
+def _give_pledges(session: Session, peer: Peer, now: datetime) -> None:
+    mission = missions.mission_by_id(session, peer.id, ids.parse("mis", peer.ids["mission_id"]))
+    sponsor = sponsorship.register(session, sponsorship.Sponsor, peer.id, name=f"{peer.mark} bank", now=now)
+    cause, further = (
+        sponsorship.register(
+            session, sponsorship.Beneficiary, peer.id, name=f"{peer.mark} {name}", legal_id="W1", now=now
+        )
+        for name in ("school", "choir")
+    )
+    plan = PledgePlan(sponsor.id, [cause.id, further.id], PledgeKind.PER_ACT, "EUR", 1000, 10, min_presence=2)
+    draft, gone, signed = (sponsorship.promise(session, mission, plan, now=now) for _ in range(3))
+    _, secret = sponsorship.issue_signature_link(session, signed, now=now)
+    owner = identity.organisation_by_id(session, peer.id).name
+    hash = sponsorship.terms_hash_of(session, signed, organisation_name=owner)
+    sponsorship.sign(session, secret, name="Ana", terms_hash=hash, now=now)
+    link, _ = sponsorship.issue_signature_link(session, gone, now=now)
+    active, accrual = _give_accrual(session, peer, mission, cause, now)
+    for parameter, prefix, row in (
+        ("sponsor_id", "spo", sponsor),
+        ("beneficiary_id", "ben", cause),
+        ("pledge_id", "pld", draft),
+        ("/v1/pledges/{pledge_id}/end pledge_id", "pld", signed),
+        ("/v1/pledges/{pledge_id}/release pledge_id", "pld", active),
+        ("accrual_id", "acr", accrual),
+        ("pledge_link_id", "plk", link),
+    ):
+        peer.name(parameter, prefix, row.id)
+    peer.ids["step_id"] = ids.show("stp", missions.steps_of(session, mission.id)[0].id)
+    peer.rows |= {gone.id.hex, further.id.hex}
+
+
+def _give_accrual(
+    session: Session, peer: Peer, mission: Mission, cause: Beneficiary, now: datetime
+) -> tuple[Pledge, Accrual]:
+    """A pledge on which an act accrued that a shop witnessed."""
+    step = missions.steps_of(session, mission.id)[0]
+    pledge = make_pledge(session, mission, causes=[cause], step_id=step.id, now=now - timedelta(hours=1))
+    person, _ = participants.join(session, peer.id, language="fr", now=now)
+    missions.take_part(session, mission, person, phase="live", now=now)
+    done = {"period": "once", "presence": 3, "phase": "live", "source_id": uuid4(), "now": now}
+    missions.complete(session, mission, step, person, state=CompletionState.VERIFIED, **done)
+    completion = session.exec(select(StepCompletion.id).where(StepCompletion.participant_id == person.id)).one()
+    sponsorship.reckon(session, [completion], now=now)
+    accrual = session.exec(select(Accrual).where(Accrual.pledge_id == pledge.id)).one()
+    peer.rows |= {pledge.sponsor_id.hex}
+    return pledge, accrual
 
 
 def _give_people(session: Session, peer: Peer, now: datetime) -> None:

@@ -34,6 +34,8 @@ NOT_ON_PAGES = {
     "tag_taken",
     "nothing_to_print",
     "merge_needed",
+    "overdrawn",
+    "pledge_matched",
 }
 
 

@@ -28,6 +28,8 @@ NOT_AUDITED = {
     "pledge_beneficiaries": "terms of a pledge, written with it",
     "pledge_people": "a sum, to keep a cap",
     "pledge_days": "a sum, to keep a cap",
+    "pledge_acts": "which acts count towards a threshold",
+    "waiting_acts": "a queue",
     "payout_items": "written with their payout",
     "act_codes": "an act of a shopper",
     "external_acts": "an act of a shopper, told of by a key; noted by hand",

@@ -1,0 +1,228 @@
+"""The pages behind one-time links: the sponsor reads and signs the terms, a beneficiary accepts the use of its name.
+
+Opening a link signs nothing: previews and mail scanners open links too. The page of a link that was used is the copy
+of who used it.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from pydantic import Field
+from sqlmodel import Session as DbSession
+from sqlmodel import col, select
+from starlette.concurrency import run_in_threadpool
+
+from api import problems, schemas
+from api.dependencies import Core, Now, ReadSession, Services
+from api.forms import read_fields, require_same_site, wants_json
+from api.pages import pledge_views, views
+from api.pages.phone import Tongue, language_for, onward
+from api.pledge_links import ACCEPTANCES, SIGNATURES
+from api.policies import PUBLIC
+from campaigns import identity, ids, sponsorship
+from campaigns.errors import CampaignError, Gone, NotFound
+from campaigns.missions import Mission
+from campaigns.sponsorship import Beneficiary, Pledge, PledgeLink
+from campaigns.sponsorship.models import PledgeBeneficiary
+from campaigns.sponsorship.signing import NAME_LENGTH
+
+router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
+Secret = Annotated[str, Path(max_length=100)]
+PLEDGES_SHOWN = 20  # that name a beneficiary
+_HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
+
+
+class NameTyped(schemas.Request):
+    """The name of who signs or accepts, typed; and the hash of what was shown to them."""
+
+    name: schemas.Text = Field("", max_length=1_000)
+    terms_hash: str = Field("", max_length=64)
+    agreed: Literal["yes"] | None = Field(None, description="of a form: that the box was ticked")
+
+
+@router.get("/signatures/{secret}", response_class=HTMLResponse)
+def read_terms(
+    request: Request, core: Core, session: ReadSession, now: Now, secret: Secret, lang: Tongue = None
+) -> HTMLResponse:
+    """The terms of a pledge in plain words, and the form to sign them. Opening it signs nothing."""
+    return _terms_page(request, core, session, secret, now)
+
+
+@router.post("/signatures/{secret}")
+async def sign(request: Request, core: Core, now: Now, secret: Secret) -> Response:
+    """Sign a pledge by its one-time link: form or JSON `name` and `terms_hash`, that of what was shown.
+
+    410 `pledge_link_used` and `pledge_link_over`, 409 `terms_changed` and `match_unsigned`.
+    """
+    require_same_site(request)
+    asked = await read_fields(request, NameTyped)
+    return await run_in_threadpool(_sign, request, core, secret, asked, now)
+
+
+@router.get("/acceptances/{secret}", response_class=HTMLResponse)
+def read_offer(
+    request: Request, core: Core, session: ReadSession, now: Now, secret: Secret, lang: Tongue = None
+) -> HTMLResponse:
+    """What the use of a beneficiary's name means, and the form to accept it. Opening it accepts nothing."""
+    return _offer_page(request, core, session, secret, now)
+
+
+@router.post("/acceptances/{secret}")
+async def accept(request: Request, core: Core, now: Now, secret: Secret) -> Response:
+    """Accept the use of a name by its one-time link: form or JSON `name` and `terms_hash`, that of what was shown.
+
+    410 `pledge_link_used` and `pledge_link_over`, 409 `terms_changed`.
+    """
+    require_same_site(request)
+    asked = await read_fields(request, NameTyped)
+    return await run_in_threadpool(_accept, request, core, secret, asked, now)
+
+
+def _sign(request: Request, core: Services, secret: str, asked: NameTyped, now: datetime) -> Response:
+    try:
+        with core.database.transaction() as session:
+            pledge = sponsorship.sign(session, secret, name=asked.name, terms_hash=asked.terms_hash, now=now)
+    except CampaignError as error:
+        return _refuse(request, core, secret, asked, error, _terms_page, now)
+    body = {"pledge": ids.show("pld", pledge.id), "state": pledge.state, "terms_hash": pledge.terms_hash}
+    return _done(request, f"/{SIGNATURES}/{secret}", body)
+
+
+def _accept(request: Request, core: Services, secret: str, asked: NameTyped, now: datetime) -> Response:
+    try:
+        with core.database.transaction() as session:
+            found = sponsorship.accept(session, secret, name=asked.name, terms_hash=asked.terms_hash, now=now)
+    except CampaignError as error:
+        return _refuse(request, core, secret, asked, error, _offer_page, now)
+    return _done(request, f"/{ACCEPTANCES}/{secret}", {"beneficiary": ids.show("ben", found.id), "accepted": True})
+
+
+def _done(request: Request, path: str, body: dict[str, Any]) -> Response:
+    if wants_json(request):
+        return JSONResponse(body, headers=_HEADERS)
+    return RedirectResponse(onward(request, path), 303)
+
+
+def _refuse(
+    request: Request,
+    core: Services,
+    secret: str,
+    asked: NameTyped,
+    error: CampaignError,
+    page: Callable[..., HTMLResponse],
+    now: datetime,
+) -> Response:
+    """The page once more, with what was typed and why it was not taken; without a page to show, the refusal."""
+    if wants_json(request) or isinstance(error, Gone | NotFound):
+        return problems.refuse(request, error)
+    with core.database.snapshot() as session:
+        answer = page(request, core, session, secret, now, error=error, name=asked.name)
+    answer.status_code = problems.status_of(error)
+    return answer
+
+
+def _terms_page(
+    request: Request,
+    core: Services,
+    session: DbSession,
+    secret: str,
+    now: datetime,
+    *,
+    error: CampaignError | None = None,
+    name: str = "",
+) -> HTMLResponse:
+    link = _link(session, secret, "pledge_id", now)
+    pledge = session.get_one(Pledge, link.pledge_id)
+    (facts,) = sponsorship.facts_of(session, [pledge])
+    owner = identity.organisation_by_id(session, pledge.organisation_id)
+    mission = session.get_one(Mission, pledge.mission_id)
+    language = language_for(request, None)
+    page = core.renderer.page(
+        "pledge_sign.html",
+        language,
+        **_frame(request, core, session, link, f"/{SIGNATURES}/{secret}", facts.time_zone, error, name),
+        pledge=pledge_views.view_of(facts, language),
+        terms=pledge_views.terms_of(facts, language),
+        time_zone=facts.time_zone,
+        mission=mission,
+        mission_url=f"/m/{mission.slug}?lang={language}",
+        waits_for=[one.name for one in facts.causes if one.accepted_at is None],
+        signed_by=pledge.signed_by or "",
+        signed_at=pledge_views.moment(pledge.signed_at, facts.time_zone, language),
+        is_signed=pledge.signed_at is not None,
+        terms_hash=sponsorship.terms_hash_of(session, pledge, organisation_name=owner.name),
+    )
+    return HTMLResponse(page, headers=_HEADERS)
+
+
+def _offer_page(
+    request: Request,
+    core: Services,
+    session: DbSession,
+    secret: str,
+    now: datetime,
+    *,
+    error: CampaignError | None = None,
+    name: str = "",
+) -> HTMLResponse:
+    link = _link(session, secret, "beneficiary_id", now)
+    found = session.get_one(Beneficiary, link.beneficiary_id)
+    owner = identity.organisation_by_id(session, found.organisation_id)
+    language = language_for(request, None)
+    named = (
+        select(Pledge)
+        .join(PledgeBeneficiary, col(PledgeBeneficiary.pledge_id) == Pledge.id)
+        .where(PledgeBeneficiary.beneficiary_id == found.id)
+        .order_by(col(Pledge.id).desc())
+        .limit(PLEDGES_SHOWN)
+    )
+    page = core.renderer.page(
+        "pledge_accept.html",
+        language,
+        **_frame(request, core, session, link, f"/{ACCEPTANCES}/{secret}", "Europe/Paris", error, name),
+        beneficiary=found,
+        pledges=[_named(session, one, language) for one in session.exec(named).all()],
+        accepted_by=found.accepted_by or "",
+        accepted_at=pledge_views.moment(found.accepted_at, "Europe/Paris", language),
+        terms_hash=sponsorship.acceptance_hash(found, organisation_name=owner.name),
+    )
+    return HTMLResponse(page, headers=_HEADERS)
+
+
+def _named(session: DbSession, pledge: Pledge, language: str) -> pledge_views.PledgeView:
+    return pledge_views.view_of(sponsorship.facts_of(session, [pledge])[0], language)
+
+
+def _link(session: DbSession, secret: str, subject: str, now: datetime) -> PledgeLink:
+    link = sponsorship.link_by_secret(session, secret, now=now)
+    if getattr(link, subject) is None:
+        raise NotFound("This link is for something else.", code="unknown_pledge_link")
+    return link
+
+
+def _frame(
+    request: Request,
+    core: Services,
+    session: DbSession,
+    link: PledgeLink,
+    path: str,
+    time_zone: str,
+    error: CampaignError | None,
+    name: str,
+) -> dict[str, Any]:
+    """What both pages show: whose it is, until when, and why what was typed was not taken."""
+    language = language_for(request, None)
+    return {
+        **views.house(session, link.organisation_id),
+        "action": f"{path}?lang={language}",
+        "other_lang_url": f"{path}?lang={'en' if language == 'fr' else 'fr'}",
+        "good_until": pledge_views.moment(link.expires_at, time_zone, language),
+        "is_used": link.used_at is not None,
+        "problem": core.renderer.sentence(language, error.code, error.detail) if error else "",
+        "is_name_wrong": error is not None and error.context.get("pointer") == "/name",
+        "name": name,
+        "most": NAME_LENGTH,
+    }

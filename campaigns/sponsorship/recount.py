@@ -1,0 +1,126 @@
+"""Recounting sponsor money: balances, caps, counts and states against the accruals, and those against the ledger."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import case, func
+from sqlalchemy import select as columns
+from sqlmodel import Session, col, select
+
+from campaigns.clock import utc_now
+from campaigns.ids import show
+from campaigns.sponsorship import ledger
+from campaigns.sponsorship.ledger import Code, Transfer
+from campaigns.sponsorship.models import (
+    Accrual,
+    AccrualState,
+    Pledge,
+    PledgeAct,
+    PledgeDay,
+    PledgeKind,
+    PledgePerson,
+    PledgeState,
+)
+from campaigns.sponsorship.reckoning import is_over, least
+from campaigns.sponsorship.undoing import STANDING
+from campaigns.storage import columns_of
+
+_ROWS = columns_of(Accrual)
+_STANDS = _ROWS.state.in_(STANDING)
+_CAPPED: tuple[tuple[Any, str, str, str], ...] = (
+    (PledgePerson, "surrogate", "per_person_cap_minor", "somebody"),
+    (PledgeDay, "civil_day", "per_day_cap_minor", "a day"),
+)
+
+
+def recount(session: Session) -> list[str]:
+    """What does not add up in sponsor money, in words; empty when all does."""
+    found = ledger.recount(session)
+    pledges = {one.id: one for one in session.exec(select(Pledge).order_by(col(Pledge.id)))}
+    sums, numbers = _accrued(session)
+    counted = _counted(session)
+    for pledge in pledges.values():
+        told = [
+            *_wrong_pledge(session, pledge, sums[pledge.id], numbers[pledge.id], counted[pledge.id]),
+            *_wrong_state(session, pledge, pledges.get(pledge.matches_id) if pledge.matches_id else None),
+        ]
+        found += [f"{show('pld', pledge.id)} {one}" for one in told]
+    return [*found, *_wrong_draws(session, pledges), *_wrong_transfers(session)]
+
+
+def _accrued(session: Session) -> tuple[defaultdict[UUID, Counter[str]], defaultdict[UUID, Counter[str]]]:
+    """Amounts and numbers of accruals by pledge and state."""
+    sums: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
+    numbers: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
+    by = (_ROWS.pledge_id, _ROWS.state)
+    for pledge_id, state, amount, number in session.execute(
+        columns(*by, func.sum(_ROWS.amount_minor), func.count()).group_by(*by)
+    ):
+        sums[pledge_id][state], numbers[pledge_id][state] = int(amount), number
+    return sums, numbers
+
+
+def _counted(session: Session) -> Counter[UUID]:
+    by = col(PledgeAct.pledge_id)
+    return Counter(dict(session.execute(columns(by, func.count()).group_by(by)).all()))
+
+
+def _wrong_pledge(
+    session: Session, pledge: Pledge, sums: Counter[str], numbers: Counter[str], counted: int
+) -> Iterator[str]:
+    """Balances of a pledge's book, its cap and its number of acts against its accruals."""
+    held: Counter[str] = Counter(ledger.balances(session, pledge.id))
+    pending, posted = sums[AccrualState.PENDING], sums[AccrualState.POSTED]
+    if held["pending"] != pending:
+        yield f"holds {held['pending']} pending, and its accruals say {pending}"
+    if held["due"] + held["settled"] + held["fees"] != posted:
+        yield f"holds {held['due'] + held['settled'] + held['fees']} posted, and its accruals say {posted}"
+    if pending + posted > pledge.cap_minor:
+        yield f"has accrued {pending + posted}, above its cap of {pledge.cap_minor}"
+    acts = counted if pledge.kind == PledgeKind.THRESHOLD else sum(numbers[state] for state in STANDING)
+    if pledge.acts != acts:
+        yield f"counts {pledge.acts} acts, and there are {acts}"
+
+
+def _wrong_state(session: Session, pledge: Pledge, matched: Pledge | None) -> Iterator[str]:
+    if pledge.state not in (PledgeState.ACTIVE, PledgeState.EXHAUSTED):
+        return
+    room = pledge.cap_minor + ledger.balances(session, pledge.id).get("commitment", 0)
+    is_full = room < least(pledge, matched)
+    if is_full and pledge.state == PledgeState.ACTIVE:
+        yield f"is active with {room} left, of which no act gets anything"
+    if not is_full and pledge.state == PledgeState.EXHAUSTED and not is_over(pledge, now=utc_now()):
+        yield f"is exhausted with {room} left"
+
+
+def _wrong_draws(session: Session, pledges: dict[UUID, Pledge]) -> Iterator[str]:
+    """What people and days drew against what was accrued under their names."""
+    for table, key, cap, who in _CAPPED:
+        capped = [one.id for one in pledges.values() if getattr(one, cap) is not None]
+        rows, by = columns_of(table), (_ROWS.pledge_id, _ROWS[key])
+        sums = columns(*by, func.sum(_ROWS.amount_minor)).where(_STANDS, _ROWS.pledge_id.in_(capped)).group_by(*by)
+        accrued = {(pledge, one): int(amount) for pledge, one, amount in session.execute(sums)}
+        drawn = {
+            (pledge, one): int(amount)
+            for pledge, one, amount in session.execute(columns(rows.pledge_id, rows[key], rows.drawn_minor))
+        }
+        for pledge_id, one in sorted(accrued.keys() | drawn.keys(), key=str):
+            is_, should = drawn.get((pledge_id, one), 0), accrued.get((pledge_id, one), 0)
+            if is_ != should:
+                yield f"{who} drew {is_} from {show('pld', pledge_id)}, and the accruals say {should}"
+
+
+def _wrong_transfers(session: Session) -> Iterator[str]:
+    """Accruals whose transfers do not come to what they are worth: pending and due, reversals taken off."""
+    rows = columns_of(Transfer)
+    signed = case((rows.reverses.is_(None), rows.amount_minor), else_=-rows.amount_minor)
+    stands = case((_STANDS, _ROWS.amount_minor), else_=0)
+    posted = case((_ROWS.state == AccrualState.POSTED.value, _ROWS.amount_minor), else_=0)
+    for code, worth in ((Code.ACCRUAL, stands), (Code.POSTING, posted)):
+        mine = columns(rows.subject_id, func.sum(signed).label("moved")).where(rows.code == code.value)
+        moved = mine.group_by(rows.subject_id).subquery()
+        query = columns(_ROWS.id).outerjoin_from(_ROWS.id.table, moved, moved.c.subject_id == _ROWS.id)
+        for id in session.execute(query.where(func.coalesce(moved.c.moved, 0) != worth).order_by(_ROWS.id)).scalars():
+            yield f"{show('acr', id)} is not what its transfers of {code.value} come to"
