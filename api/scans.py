@@ -179,7 +179,14 @@ def void_scan(scan_id: str, body: VoidCreate, actor: Actor, core: Core, now: Now
 
 
 # Prefixes of their ids; a ballot is told by its round.
-_EFFECTS = {"check_in": "chk", "visit": "chk", "completion": "cpl", "mission": "mis", "ballot": "rnd"}
+_EFFECTS = {
+    "check_in": "chk",
+    "visit": "chk",
+    "completion": "cpl",
+    "mission": "mis",
+    "ballot": "rnd",
+    "coupon": "cpn",
+}
 
 
 @router.get("/campaigns/{campaign_id}/stats", dependencies=[may(Right.FIGURES_READ)])

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, field_validator
 from sqlmodel import Session
 
 from campaigns import identity, ids, missions, places, planning, tokens
@@ -55,7 +55,7 @@ class TargetPlan(_Plan):
 class StepFile(_Plan):
     """A step of the file."""
 
-    kind: Annotated[StepKind, BeforeValidator(missions.not_later)]
+    kind: StepKind
     mode: str | None = None
     min_presence: int = Field(0, ge=0, le=3)
     repeat: Repeat | Annotated[int, Field(ge=2, le=100)] = Repeat.ONCE

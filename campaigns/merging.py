@@ -14,7 +14,19 @@ from uuid import UUID
 
 from sqlmodel import Session, select
 
-from campaigns import audit, care, community, letters, missions, participants, planning, reversals, scans, tokens
+from campaigns import (
+    audit,
+    care,
+    community,
+    letters,
+    missions,
+    participants,
+    planning,
+    reversals,
+    rewards,
+    scans,
+    tokens,
+)
 from campaigns.errors import NotFound
 from campaigns.events import record_event
 from campaigns.ids import uuid7_at
@@ -28,6 +40,7 @@ MERGES: tuple[Callable[[Session, Merge], None], ...] = (
     tokens.merge,
     missions.merge,
     community.merge,
+    rewards.merge,
     care.merge,
     letters.merge,
     participants.merge,  # last: nothing else names the newer one

@@ -9,24 +9,34 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from campaigns import letters, scans, tokens
-from campaigns.events import Event
+from campaigns import letters, rewards, scans, tokens
+from campaigns.events import Event, record_event
 from campaigns.jobs import Job
 from campaigns.missions import referrals
 
 Effect = Callable[[Session], None]  # writes
 Reaction = Callable[[Session, Sequence[Event], datetime], Effect]  # reads, and returns what to write
+SCANS_AN_EVENT = 100
 Chunk = Callable[[Session, Job, datetime], int]  # does at most `jobs.CHUNK` items of a job; how many it did
 
 
 def judge(session: Session, events: Sequence[Event], now: datetime) -> Effect:
-    """Look again at scans that were confirmed, located or checked in on; then at referrals that wait for these acts."""
-    write = scans.judge(session, scans_of(events), now=now).write
+    """Look again at scans that were confirmed, located or checked in on; then at referrals that wait for these acts.
+
+    What a coupon may be due for is looked at next: each scan looked at, and each other whose verdict changed.
+    """
+    wanted = scans_of(events)
+    rulings = scans.judge(session, wanted, now=now)
+    looked_at = [*wanted, *(one["scan_id"] for one in rulings.judgements)]
+    earning = rewards.earning_among(session, looked_at)
     qualify = _referrals(session, [event.facts.get("check_in_id") for event in events], now)
 
     def carry_out(session: Session) -> None:
-        write(session)
+        rulings.write(session)
         qualify(session)
+        for start in range(0, len(earning), SCANS_AN_EVENT):
+            ids = [id.hex for id in earning[start : start + SCANS_AN_EVENT]]
+            record_event(session, "scans.judged", now=now, scan_ids=ids)
 
     return carry_out
 
@@ -44,6 +54,30 @@ def _referrals(session: Session, act_ids: Sequence[str | None], now: datetime) -
             referrals.qualify(session, id, now=now)
 
     return qualify
+
+
+def earn(session: Session, events: Sequence[Event], now: datetime) -> Effect:
+    """Issue the coupons that acts beyond doubt have earned, and revoke those of acts that were reversed."""
+    facts = [event.facts for event in events]
+    undone = [UUID(id) for id in _named(events, "completion_id", of="step.reversed")]
+    wants = rewards.due(
+        session,
+        scan_ids=[UUID(id) for one in facts for id in one.get("scan_ids", ())],
+        completion_ids=[UUID(id) for id in _named(events, "completion_id", of="step.completed")],
+        offer_ids=[UUID(id) for id in _named(events, "offer_id", of="offer.resumed")],
+        campaign_ids=[UUID(id) for id in _named(events, "campaign_id", of="campaign.resumed")],
+        now=now,
+    )
+
+    def carry_out(session: Session) -> None:
+        rewards.unearn(session, undone, None, now=now)
+        rewards.issue(session, wants, now=now)
+
+    return carry_out
+
+
+def _named(events: Sequence[Event], fact: str, *, of: str) -> list[str]:
+    return [event.facts[fact] for event in events if event.name == of and fact in event.facts]
 
 
 def scans_of(events: Sequence[Event]) -> list[UUID]:
@@ -72,7 +106,7 @@ def _write(found: Sequence[tuple[letters.LetterKind, UUID, UUID]], now: datetime
     return effect
 
 
-# Events of one reaction that wait together are given to it together.
+# Events of one reaction that wait together are given to it together; in one round reactions come in this order.
 REACTIONS: dict[str, Reaction] = {
     "scans.confirmed": judge,
     "scans.located": judge,
@@ -83,6 +117,11 @@ REACTIONS: dict[str, Reaction] = {
     "case.answered": tell_of_answers,
     "mission.completed": tell_of_missions,
     "act.witnessed": witness,
+    "step.completed": earn,  # after the judge, and holding coupons: whoever holds people comes first
+    "step.reversed": earn,
+    "scans.judged": earn,
+    "campaign.resumed": earn,
+    "offer.resumed": earn,
 }
 
 JOBS: dict[str, Chunk] = {

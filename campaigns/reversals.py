@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from campaigns import audit, community, missions, scans
+from campaigns import audit, community, missions, rewards, scans
 from campaigns.errors import Invalid
 from campaigns.events import record_event
 from campaigns.scans import Effect, Scan, Voided
@@ -20,8 +20,9 @@ from campaigns.scans.models import ScanVoid, VoidEffect
 REASON_LIMIT = 500  # characters
 Reversal = Callable[[Session, Voided, datetime], list[Effect]]
 
-# In the order in which acts take their locks: memberships, votes and their counters, then those of missions.
-REVERSALS: tuple[Reversal, ...] = (community.void_ballots, missions.reverse)
+# In the order in which acts take their locks: memberships, votes and their counters, those of missions, then coupons.
+# Each is told what went before it (`Voided.effects`).
+REVERSALS: tuple[Reversal, ...] = (community.void_ballots, missions.reverse, rewards.reverse)
 
 
 def void_scan(
@@ -47,7 +48,7 @@ def void_scan(
             voided = replace(voided, ballot_secret=ballot_secret(scan.campaign_id))
         effects = list(voided.effects)
         for reversal in REVERSALS:
-            effects += reversal(session, voided, now)
+            effects += reversal(session, replace(voided, effects=effects), now)
         scans.note_effects(session, scan.id, effects, now=now)
         audit.note(session, "scan.voided", scan.id, organisation_id=organisation_id, changes={"reason": [why]}, now=now)
         record_event(session, "scan.voided", now=now, scan_id=scan.id)

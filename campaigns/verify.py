@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 from sqlmodel import Session, col, select
 
-from campaigns import community, missions, scans
+from campaigns import community, missions, rewards, scans
 from campaigns.events import Event
 from campaigns.reactions import REACTIONS, judge, scans_of
+from campaigns.sponsorship import ledger
 from campaigns.storage import Database
 
 
@@ -35,4 +36,10 @@ def _one_moment(database: Database) -> Iterator[Session]:
 
 def problems(session: Session) -> list[str]:
     """The same within a snapshot that is open already."""
-    return [*scans.recount(session), *missions.recount(session), *community.recount(session)]
+    return [
+        *scans.recount(session),
+        *missions.recount(session),
+        *community.recount(session),
+        *ledger.recount(session),
+        *rewards.recount(session),
+    ]

@@ -17,7 +17,7 @@ from sqlalchemy import delete, or_, text, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
-from campaigns import care, clock, jobs, privacy, scans, tokens
+from campaigns import care, clock, jobs, privacy, rewards, scans, tokens
 from campaigns.errors import Conflict
 from campaigns.events import Event
 from campaigns.ids import uuid7
@@ -191,6 +191,17 @@ def escalate(database: Database, *, now: datetime) -> None:
             care.escalate(session, late, now=now)
 
 
+def expire_coupons(database: Database, *, now: datetime) -> None:
+    """Let go of coupons that nobody used in time; 500 a transaction."""
+    while True:
+        with database.snapshot() as session:
+            if not rewards.has_expired(session, now=now):
+                return
+        with database.transaction() as session:
+            if not rewards.expire(session, now=now):
+                return
+
+
 class Worker:
     """A thread that drains and works until it is stopped: events first, then one chunk, in turn."""
 
@@ -245,12 +256,13 @@ class Worker:
             self._stopping.wait(pause_s)
 
     def _watch(self) -> None:
-        """Late cases each minute; the codes each hour, beside the rounds: 100,000 take most of a minute, once a day."""
+        """Late cases and coupons each minute; the codes each hour, beside the rounds: 100,000 take most of a minute."""
         watched_at: datetime | None = None
         while not self._stopping.wait(60):  # also before the first: a server that starts has others to serve
             try:
                 now = self._clock()
                 escalate(self._database, now=now)
+                expire_coupons(self._database, now=now)
                 if watched_at is None or now - watched_at >= WATCH:
                     watch(self._database, since=watched_at, now=now)
                     watched_at = now
@@ -324,8 +336,9 @@ def _plan(session: Session, now: datetime) -> Plan:
         if size > PAYLOAD_A_ROUND:
             break
     silent = session.exec(select(Event.id).where(col(Event.name).not_in(REACTIONS)).limit(1)).first()
+    turns = [one for one in dict.fromkeys(REACTIONS.values()) if one in by_reaction]  # locks come in one order
     return Plan(
-        [(reaction, events, _read_for(session, reaction, events, now)) for reaction, events in by_reaction.items()],
+        [(one, by_reaction[one], _read_for(session, one, by_reaction[one], now)) for one in turns],
         is_full=taken < len(due) or taken == EVENTS_A_ROUND,
         is_nothing=not due and silent is None,
         since=due[0].recorded_at if due else None,

@@ -26,7 +26,7 @@ from campaigns.missions.models import (
 )
 from campaigns.participants import Participant
 from campaigns.planning import Campaign, Phase, State
-from campaigns.storage import changed, columns_of, insert_once, is_shared
+from campaigns.storage import columns_of, insert_once, is_shared
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,14 @@ def complete(
         "reason": None,
     }
     periods = [str(number) for number in range(1, step.times + 1)] if step.repeat.isdigit() else [period]
-    if not any(_takes(session, {**fields, "period": one}, now=now) for one in periods):
+    taken = (_takes(session, {**fields, "period": one}, now=now) for one in periods)
+    completion_id = next((id for id in taken if id is not None), None)
+    if completion_id is None:
         return StepOutcome(step, "already")
     if state is CompletionState.VERIFIED:
         count(session, mission, "completions", phase=phase)
-    record_event(session, "step.completed", now=now, step_id=step.id, participant_id=person.id)
+    done = {"completion_id": completion_id, "step_id": step.id, "participant_id": person.id}
+    record_event(session, "step.completed", now=now, **done)
     if state is CompletionState.VERIFIED:
         _note_completed(session, mission.id, person.id, phase, now=now)
     return StepOutcome(step, state.value)
@@ -141,19 +144,21 @@ def complete(
 _COMPLETION_KEY = ("step_id", "participant_id", "period", "phase")
 
 
-def _takes(session: Session, fields: dict[str, Any], *, now: datetime) -> bool:
-    """Write a completion in a free period, or in the place of one there that does not count.
+def _takes(session: Session, fields: dict[str, Any], *, now: datetime) -> UUID | None:
+    """Write a completion in a free period, or in the place of one there that does not count; its id, None for neither.
 
     What waits for its verdict gives way to a verified one, what was reversed to either.
     """
-    if insert_once(session, StepCompletion, id=uuid7_at(now), **fields):
-        return True
+    id = uuid7_at(now)
+    if insert_once(session, StepCompletion, id=id, **fields):
+        return id
     key = [col(getattr(StepCompletion, name)) == fields[name] for name in _COMPLETION_KEY]
     weaker = [CompletionState.REVERSED.value]
     if fields["state"] == CompletionState.VERIFIED:
         weaker.append(CompletionState.PENDING.value)
     gives_way = col(StepCompletion.state).in_(weaker)
-    return changed(session, update(StepCompletion).where(*key, gives_way).values(**fields)) > 0
+    taken = update(StepCompletion).where(*key, gives_way).values(**fields).returning(col(StepCompletion.id))
+    return session.execute(taken).scalars().first()
 
 
 def note_undone(session: Session, mission_id: UUID, participant_id: UUID, phase: str) -> bool:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, func
 from sqlalchemy import select as columns
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from campaigns import scans
@@ -99,7 +100,7 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
     brought = session.exec(select(Referral.id).where(Referral.mission_id == mission.id).limit(1)).first()
     if acted is not None or brought is not None:
         raise Conflict("People have completed steps of this mission: its steps are fixed.", code="rules_frozen")
-    session.execute(delete(Step).where(col(Step.mission_id) == mission.id))
+    _drop_steps(session, mission)
     for position, plan in enumerate(steps, 1):
         where = f"/steps/{position - 1}"
         if plan.kind is StepKind.ANSWER and not plan.title:
@@ -122,6 +123,16 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
         )
     session.flush()
     announce(session, "campaign", mission.campaign_id)
+
+
+def _drop_steps(session: Session, mission: Mission) -> None:
+    """Conflict where something rests on one of them, as a pledge or an offer does: its foreign key says so."""
+    try:
+        session.execute(delete(Step).where(col(Step.mission_id) == mission.id))
+    except IntegrityError as error:
+        raise Conflict(
+            "A pledge or an offer rests on a step of this mission: its steps are fixed.", code="rules_frozen"
+        ) from error
 
 
 def change_mission(session: Session, mission: Mission, *, now: datetime, **fields: Any) -> Mission:

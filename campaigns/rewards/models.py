@@ -15,10 +15,11 @@ from campaigns.storage import Row, json_column
 
 
 class Product(StrEnum):
-    """What a coupon is for. French law limits promotions on `food` and `pet_food`, and warnings say so."""
+    """What a coupon is for. French law limits promotions on the first three; `promotion` knows how far."""
 
     FOOD = "food"
     PET_FOOD = "pet_food"
+    HOUSEHOLD = "household"
     GOODS = "goods"
     SERVICE = "service"
 
@@ -277,7 +278,6 @@ class Redemption(Row, table=True):
     rolled_back_at: datetime | None = None
     rolled_back_by: str | None = Field(default=None, description="the key or the phone that did it")
 
-    def may_be_rolled_back(self, time_zone: str, now: datetime) -> bool:
-        """Whether it still stands and is of the same civil day of the place."""
-        is_today = civil_day(self.recorded_at, time_zone) == civil_day(now, time_zone)
-        return self.outcome == Outcome.ACCEPTED and self.rolled_back_at is None and is_today
+    def is_today(self, time_zone: str, now: datetime) -> bool:
+        """Whether it was recorded on this civil day of the place."""
+        return civil_day(self.recorded_at, time_zone) == civil_day(now, time_zone)

@@ -187,9 +187,9 @@ class VoidEffect(Row, table=True):
     __tablename__ = "void_effects"
 
     scan_id: UUID = Field(index=True)
-    what: str = Field(description="`check_in`, `visit`, `completion`, `mission`, `ballot` (its round)")
+    what: str = Field(description="`check_in`, `visit`, `completion`, `mission`, `ballot` (its round), `coupon`")
     subject_id: UUID
-    outcome: str = Field(description="`reversed`, or `kept`: another act supports it")
+    outcome: str = Field(description="`reversed`; `kept`: another act supports it; `used`: a coupon that a till took")
 
 
 class Visit(SQLModel, table=True):

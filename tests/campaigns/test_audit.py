@@ -29,6 +29,8 @@ NOT_AUDITED = {
     "pledge_people": "a sum, to keep a cap",
     "pledge_days": "a sum, to keep a cap",
     "payout_items": "written with their payout",
+    "coupons": "earned and used by shoppers; what staff take back is noted apart",
+    "redemptions": "messages of tills",
     "act_codes": "an act of a shopper",
     "external_acts": "an act of a shopper, told of by a key; noted by hand",
     "friend_namings": "an act of a shopper",
