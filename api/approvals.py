@@ -14,7 +14,7 @@ from api.dependencies import Now, ReadSession, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
-from campaigns import approvals, identity, ids, missions, pilots, planning, tokens
+from campaigns import approvals, identity, ids, missions, pilots, planning, rewards, tokens
 from campaigns.approvals import Approval, ApprovalKind, ApprovalState
 from campaigns.errors import Conflict
 from campaigns.identity import Right
@@ -117,7 +117,8 @@ def launch_checklist(session: DbSession, campaign: planning.Campaign) -> list[Ch
 def _facts(session: DbSession, campaign: planning.Campaign) -> planning.LaunchFacts:
     number = len(missions.list_missions(session, campaign.id))
     facts = tokens.launch_facts(session, campaign.id, missions=number)
-    return replace(facts, pilot=pilots.pilot_facts(session, campaign))
+    said = tuple(rewards.launch_warnings(session, campaign))
+    return replace(facts, pilot=pilots.pilot_facts(session, campaign), promotions=said)
 
 
 def _launch(session: DbSession, approval: Approval, now: datetime) -> None:

@@ -93,6 +93,10 @@ ExternalId = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-
 Instant = Annotated[AwareDatetime, AfterValidator(in_our_time)]
 Number = Annotated[float, BeforeValidator(_a_number)]
 Whole = Annotated[int, BeforeValidator(_a_number)]
+Minor = Annotated[
+    int,
+    Field(strict=True, ge=1, le=MAX_INT, description="minor units of the currency: a whole JSON number, 1 to 2^53 - 1"),
+]
 FormNumber = Annotated[float, BeforeValidator(_no_truth)]  # forms know text only
 FormWhole = Annotated[int, BeforeValidator(_no_truth)]
 Kept = AfterValidator(_keep)  # for a field of a merge patch that may be left out but not be null
@@ -116,3 +120,10 @@ Diversifier = Annotated[
 Language = Annotated[str, Field(pattern="^(fr|en)$")]
 UtmTemplates = Annotated[Utm, BeforeValidator(clean_tree)]
 LocalText = Name | dict[Language, Name]
+
+
+class Money(Request):
+    """An amount: whole minor units of an ISO 4217 currency."""
+
+    amount_minor: Minor
+    currency: str = Field(pattern="^[A-Z]{3}$")

@@ -30,6 +30,7 @@ class LaunchFacts:
     places: int
     missions: int
     pilot: PilotFacts | None = None
+    promotions: tuple[str, ...] = ()  # what the law has to say of its offers
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def checklist(campaign: Campaign, facts: LaunchFacts, legal_missing: Sequence[st
             "There is no end date: the campaign runs until it is ended.",
         ),
         item("disclosure", True, ""),
-        item("reward", True, ""),
+        item("reward", not facts.promotions, " ".join(facts.promotions)),
         item(
             "legal_pages",
             not legal_missing,

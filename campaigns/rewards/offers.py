@@ -1,6 +1,6 @@
 """Offers: making and changing them, pausing and ending them, and what the law has to say of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -161,6 +161,11 @@ def list_offers(session: Session, campaign_id: UUID, *, before: UUID | None, lim
     return newest(session, select(Offer).where(Offer.campaign_id == campaign_id), Offer, before=before, limit=limit)
 
 
+def offers_of(session: Session, offer_ids: Iterable[UUID]) -> dict[UUID, Offer]:
+    """Offers by their ids."""
+    return {one.id: one for one in session.exec(select(Offer).where(col(Offer.id).in_(set(offer_ids))))}
+
+
 def list_coupons(session: Session, offer_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Coupon]:
     """Of an offer, newest first, older than `before`."""
     return newest(session, select(Coupon).where(Coupon.offer_id == offer_id), Coupon, before=before, limit=limit)
@@ -179,13 +184,13 @@ def warnings_of(offer: Offer, time_zone: str, *, now: datetime) -> list[str]:
     )
 
 
-def launch_warnings(session: Session, campaign: Campaign, *, now: datetime) -> list[str]:
+def launch_warnings(session: Session, campaign: Campaign) -> list[str]:
     """The same for every offer of a campaign that has not ended, each with its title before it."""
     query = select(Offer).where(Offer.campaign_id == campaign.id, Offer.state != OfferState.ENDED.value)
     return [
         f"{next(iter(offer.title.values()))}: {warning}"
         for offer in session.exec(query.order_by(col(Offer.id)))
-        for warning in warnings_of(offer, campaign.time_zone, now=now)
+        for warning in warnings_of(offer, campaign.time_zone, now=offer.changed_at)
     ]
 
 

@@ -41,7 +41,7 @@ from campaigns.rewards.models import (
     Redemption,
     Refusal,
 )
-from campaigns.storage import changed, find_own, hold, insert_once
+from campaigns.storage import changed, find_own, hold, insert_once, newest
 from campaigns.tokens import codes
 
 AHEAD = timedelta(minutes=5)  # that a till's clock may be fast
@@ -174,16 +174,29 @@ def roll_back(session: Session, place: Place, redemption_id: UUID, *, by: str, n
 
 def find_redemption(session: Session, place: Place, redemption_id: UUID) -> Redemption:
     """A redemption of a place; NotFound for another's."""
-    found = find_own(session, Redemption, place.organisation_id, redemption_id)
-    if found is None or found.place_id != place.id:
+    found = redemption_by_id(session, place.organisation_id, redemption_id)
+    if found.place_id != place.id:
         raise NotFound("There is no such redemption.")
     return found
 
 
+def redemption_by_id(session: Session, organisation_id: UUID, redemption_id: UUID) -> Redemption:
+    """The organisation's redemption; NotFound for another's."""
+    found = find_own(session, Redemption, organisation_id, redemption_id)
+    if found is None:
+        raise NotFound("There is no such redemption.")
+    return found
+
+
+def list_redemptions(session: Session, place: Place, *, before: UUID | None, limit: int) -> Sequence[Redemption]:
+    """Of a place, newest first, older than `before`; refused ones included."""
+    mine = select(Redemption).where(Redemption.place_id == place.id)
+    return newest(session, mine, Redemption, before=before, limit=limit)
+
+
 def recent(session: Session, place: Place, *, limit: int = 20) -> Sequence[Redemption]:
     """The last redemptions of a place, newest first, refused ones included."""
-    query = select(Redemption).where(Redemption.place_id == place.id).order_by(col(Redemption.id).desc())
-    return session.exec(query.limit(limit)).all()
+    return list_redemptions(session, place, before=None, limit=limit)
 
 
 def conflicts(session: Session, place: Place, *, limit: int = 20) -> Sequence[Redemption]:
