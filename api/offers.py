@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, Field
@@ -262,8 +263,8 @@ def _plan(body: OfferCreate) -> OfferPlan:
         place_names=body.place_ids,
         unlock=body.unlock.by,
         once_per=body.unlock.once_per,
-        step_id=_id("stp", body.unlock.step_id, "/unlock/step_id"),
-        beneficiary_id=_id("ben", body.beneficiary_id, "/beneficiary_id"),
+        step_id=_step(body.unlock.step_id),
+        beneficiary_id=ids.parse("ben", body.beneficiary_id) if body.beneficiary_id is not None else None,
         **{name: getattr(body, name) for name in fields},
     )
 
@@ -283,11 +284,11 @@ def _fields(session: DbSession, offer: Offer, body: OfferPatch) -> dict[str, Any
     return given
 
 
-def _id(prefix: str, text: str | None, pointer: str) -> Any:
+def _step(name: str | None) -> UUID | None:
     try:
-        return ids.parse(prefix, text) if text is not None else None
+        return ids.parse("stp", name) if name is not None else None
     except NotFound as error:
-        raise Invalid(error.detail, pointer=pointer) from error
+        raise Invalid(error.detail, pointer="/unlock/step_id") from error
 
 
 def _money(amount_minor: int | None, currency: str | None) -> schemas.Money | None:

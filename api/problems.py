@@ -324,6 +324,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "reply_fixed": ("Reply fixed", "The time in which this reply could be changed is over."),
     "reply_changes": ("Reply changed often", "A reply is changed at most twenty times; it stands as it is."),
     "reply_hidden": ("Reply hidden", "A moderator hid this reply: it cannot be changed."),
+    "currency_mismatch": ("Two currencies", "Amounts that belong together are in one currency."),
     "unknown_coupon": ("Unknown coupon", "No coupon of the organisation carries this code, or it was misread."),
     "unreadable_code": (
         "No coupon's code",

@@ -269,7 +269,6 @@ class Redemption(Row, table=True):
     currency: str | None = None
     beneficiary_id: UUID | None = Field(default=None, foreign_key="beneficiaries.id", description="of a given one")
     basket_minor: int | None = Field(default=None, sa_type=BigInteger)
-    phase: str | None = None
     occurred_at: datetime
     recorded_at: datetime
     is_offline: bool = Field(description="sent later by a till that was without network")

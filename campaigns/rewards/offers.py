@@ -195,18 +195,12 @@ def launch_warnings(session: Session, campaign: Campaign) -> list[str]:
 
 
 def named_places(session: Session, organisation_id: UUID, names: Sequence[str] | None) -> list[str] | None:
-    """Places as they are stored, each once, in one order; None for all. Invalid names the first that is not ours."""
+    """Places as they are stored, each once, in one order; None for all. NotFound for one that is not ours."""
     if names is None:
         return None
     if not 1 <= len(names) <= PLACES_MOST:
         raise Invalid(f"`place_ids` is a list of 1 to {PLACES_MOST} places, or null for all.", pointer="/place_ids")
-    found = set()
-    for at, name in enumerate(names):
-        try:
-            found.add(ids.show("plc", places.place_by_name(session, organisation_id, name).id))
-        except NotFound as error:
-            raise Invalid("There is no such place.", pointer=f"/place_ids/{at}") from error
-    return sorted(found)
+    return sorted({ids.show("plc", places.place_by_name(session, organisation_id, name).id) for name in names})
 
 
 def _move(
@@ -266,4 +260,4 @@ def _check_cause(session: Session, campaign: Campaign, plan: OfferPlan) -> None:
     if plan.face_value_minor is None:
         raise Invalid("Only what has a face value can be given to a cause.", pointer="/beneficiary_id")
     if find_own(session, Beneficiary, campaign.organisation_id, plan.beneficiary_id) is None:
-        raise Invalid("There is no such beneficiary.", pointer="/beneficiary_id")
+        raise NotFound("There is no such beneficiary.")

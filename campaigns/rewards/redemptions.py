@@ -318,7 +318,7 @@ def _take(session: Session, coupon: Coupon, *, now: datetime) -> Refusal | None:
 
 def _of_coupon(session: Session, coupon: Coupon, offer: Offer, refusal: Refusal | None) -> dict[str, Any]:
     """What a redemption says of its coupon; of an accepted one also what became of the value."""
-    fields: dict[str, Any] = {"coupon_id": coupon.id, "offer_id": offer.id, "phase": coupon.phase}
+    fields: dict[str, Any] = {"coupon_id": coupon.id, "offer_id": offer.id}
     if refusal is Refusal.ALREADY_REDEEMED:
         used, _ = _use_of(session, coupon.id)
         fields["other_id"] = used.id if used else None

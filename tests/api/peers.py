@@ -44,6 +44,7 @@ from campaigns.ids import uuid7_at
 from campaigns.missions import Repeat, StepKind, StepPlan
 from campaigns.planning import Campaign
 from campaigns.settings import Settings
+from campaigns.sponsorship.models import Beneficiary
 from campaigns.tokens import TagPlan, sun
 from tests.api.helpers import CAMPAIGN, MISSION, PLACE
 from tests.conftest import PHONE, PIN, SECRET
@@ -420,6 +421,10 @@ def _give_coupons(session: Session, peer: Peer, now: datetime) -> None:
     campaign = planning.campaign_by_name(session, peer.id, peer.ids["campaign_id"])
     plan = rewards.OfferPlan({"": f"{peer.mark} offer"}, 10, rewards.Unlock.STAFF, face_value_minor=200, currency="EUR")
     offer = rewards.make_offer(session, campaign, plan, now=now)
+    about: dict[str, Any] = {"legal_id": "W691234567", "accepted_at": now, "created_at": now, "changed_at": now}
+    cause = Beneficiary(organisation_id=peer.id, name=f"{peer.mark} cause", **about)
+    session.add(cause)
+    peer.name("beneficiary_id", "ben", cause.id)
     owners = [participants.join(session, peer.id, language="fr", now=now)[0] for _ in range(3)]
     wants = [rewards.Want(offer.id, one.id, uuid7_at(now), "live") for one in owners]
     free, *used = rewards.issue(session, wants, now=now)

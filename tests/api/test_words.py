@@ -34,6 +34,10 @@ NOT_ON_PAGES = {
     "tag_taken",
     "nothing_to_print",
     "merge_needed",
+    "coupons_out",
+    "occurred_at_far",
+    "currency_mismatch",
+    "overdrawn",
 }
 
 

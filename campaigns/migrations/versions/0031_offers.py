@@ -148,7 +148,6 @@ def upgrade() -> None:
         sa.Column("currency", AutoString(), nullable=True),
         sa.Column("beneficiary_id", sa.Uuid(), nullable=True),
         sa.Column("basket_minor", sa.BigInteger(), nullable=True),
-        sa.Column("phase", AutoString(), nullable=True),
         sa.Column("occurred_at", UTCDateTime(), nullable=False),
         sa.Column("recorded_at", UTCDateTime(), nullable=False),
         sa.Column("is_offline", sa.Boolean(), nullable=False),
