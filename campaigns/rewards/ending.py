@@ -33,7 +33,9 @@ def expire(session: Session, *, now: datetime, limit: int = CHUNK) -> int:
     """Let coupons go whose date was more than seven days ago; how many, at most `limit`."""
     over = (col(Coupon.state).in_(_GOOD), col(Coupon.expires_at) <= now - LATE)
     query = select(Coupon).where(*over).order_by(col(Coupon.id)).limit(limit)
-    found = session.exec(query.with_for_update(skip_locked=True).execution_options(populate_existing=True)).all()
+    found = session.exec(
+        query.with_for_update(skip_locked=True, key_share=True).execution_options(populate_existing=True)
+    ).all()
     _end(session, found, CouponState.EXPIRED, None, now=now)
     return len(found)
 
@@ -64,7 +66,7 @@ def unearn(session: Session, completion_ids: Sequence[UUID], reason: str | None,
     if not completion_ids:
         return []
     mine = select(Coupon).where(col(Coupon.source_id).in_(completion_ids), Coupon.state != CouponState.REVOKED.value)
-    held = mine.order_by(col(Coupon.id)).with_for_update().execution_options(populate_existing=True)
+    held = mine.order_by(col(Coupon.id)).with_for_update(key_share=True).execution_options(populate_existing=True)
     effects = []
     by_reason: dict[str, list[Coupon]] = defaultdict(list)
     for coupon in session.exec(held).all():
@@ -88,7 +90,7 @@ def merge(session: Session, merge: Merge) -> None:
     Of two unused ones the later goes; two used ones both stay.
     """
     mine = select(Coupon).where(col(Coupon.participant_id).in_(merge.ids)).order_by(col(Coupon.id))
-    held = session.exec(mine.with_for_update().execution_options(populate_existing=True)).all()
+    held = session.exec(mine.with_for_update(key_share=True).execution_options(populate_existing=True)).all()
     groups: dict[UUID, list[Coupon]] = defaultdict(list)
     for coupon in held:
         if coupon.is_personal and coupon.state != CouponState.REVOKED:

@@ -112,8 +112,11 @@ def hold_people(session: Session, participant_ids: Iterable[UUID]) -> dict[UUID,
 
 
 def hold_offer(session: Session, offer_id: UUID) -> Offer:
-    """The offer as it stands, its row held: after its coupons, before its accounts."""
-    query = select(Offer).where(Offer.id == offer_id).with_for_update()
+    """The offer as it stands, its row held: after its coupons, before its accounts.
+
+    Not its key: a coupon that was stored holds that through its reference, and two who stored one would wait for ever.
+    """
+    query = select(Offer).where(Offer.id == offer_id).with_for_update(key_share=True)
     return session.exec(query.execution_options(populate_existing=True)).one()
 
 

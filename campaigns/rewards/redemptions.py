@@ -294,7 +294,7 @@ def _answer(session: Session, one: Redemption, offer: Offer | None, *, is_replay
 
 
 def _hold(session: Session, coupon_id: UUID) -> Coupon:
-    query = select(Coupon).where(Coupon.id == coupon_id).with_for_update()
+    query = select(Coupon).where(Coupon.id == coupon_id).with_for_update(key_share=True)
     return session.exec(query.execution_options(populate_existing=True)).one()
 
 

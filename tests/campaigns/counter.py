@@ -65,7 +65,8 @@ class Counter:
         return issued
 
     def coupons(self, person: Participant | None = None) -> Sequence[Coupon]:
-        query = select(Coupon).order_by(col(Coupon.issued_at), col(Coupon.id))
+        mine = select(Coupon).where(Coupon.offer_id == self.offer_id)
+        query = mine.order_by(col(Coupon.issued_at), col(Coupon.id))
         with self.database.snapshot() as session:
             return session.exec(query if person is None else query.where(Coupon.participant_id == person.id)).all()
 
