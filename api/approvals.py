@@ -14,7 +14,7 @@ from api.dependencies import Now, ReadSession, Session
 from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
-from campaigns import approvals, identity, ids, missions, pilots, planning, sponsorship, tokens
+from campaigns import approvals, identity, ids, missions, pilots, planning, rewards, sponsorship, tokens
 from campaigns.approvals import Approval, ApprovalKind, ApprovalState
 from campaigns.errors import Conflict
 from campaigns.identity import Right
@@ -117,8 +117,12 @@ def launch_checklist(session: DbSession, campaign: planning.Campaign) -> list[Ch
 def _facts(session: DbSession, campaign: planning.Campaign) -> planning.LaunchFacts:
     number = len(missions.list_missions(session, campaign.id))
     facts = tokens.launch_facts(session, campaign.id, missions=number)
-    waiting = sponsorship.not_active(session, campaign.id)
-    return replace(facts, pilot=pilots.pilot_facts(session, campaign), pledges_inactive=waiting)
+    return replace(
+        facts,
+        pilot=pilots.pilot_facts(session, campaign),
+        pledges_inactive=sponsorship.not_active(session, campaign.id),
+        promotions=tuple(rewards.launch_warnings(session, campaign)),
+    )
 
 
 def _launch(session: DbSession, approval: Approval, now: datetime) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, BeforeValidator, Field, StrictBool
+from pydantic import BaseModel, Field, StrictBool
 from sqlmodel import Session as DbSession
 
 from api import schemas
@@ -35,18 +35,18 @@ class GoalRead(GoalCreate):
 
 
 class StepCreate(schemas.Request):
-    """An act. Offline: `scan`, `visit_places`, `trail`, `staff_validated`, `bring_friend`; online: the others.
+    """An act. Offline: `scan`, `visit_places`, `trail`, `staff_validated`, `redeem`, `bring_friend`; online: others.
 
     `min_presence` is that of the person's own visits; of `referral` that of the newcomer's, 1 at least.
 
     `params`: of scan perhaps `possession: true` (the code on a pack is asked for), of visit_places `n` and perhaps
-    `places`, of trail `places` in their order, of staff_validated perhaps `places`; places by id or as `ext_...`. Of
-    answer, whose title is the question, perhaps `choices` (2 to 12, else people write), of it and of rate perhaps
-    `editable_h`, the hours in which a reply may be changed (24).
+    `places`, of trail `places` in their order, of staff_validated and redeem perhaps `places`; places by id or as
+    `ext_...`. Of answer, whose title is the question, perhaps `choices` (2 to 12, else people write), of it and of rate
+    perhaps `editable_h`, the hours in which a reply may be changed (24).
     `repeat`: once, daily, weekly, or a number of times.
     """
 
-    kind: Annotated[StepKind, BeforeValidator(missions.not_later)]
+    kind: StepKind
     mode: Mode | None = None
     min_presence: schemas.Whole = Field(0, ge=0, le=3)
     repeat: Repeat | Annotated[schemas.Whole, Field(ge=2, le=100)] = Repeat.ONCE

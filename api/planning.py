@@ -254,6 +254,7 @@ def _require_rights_of(file: Blueprint, actor: Acting) -> None:
         (Right.PLACES_WRITE, file.places),
         (Right.MISSIONS_WRITE, file.mission),
         (Right.TOKENS_WRITE, file.tokens),
+        (Right.REWARDS_WRITE, file.offers),
     )
     for right, part in needed:
         if part and right not in actor.rights:

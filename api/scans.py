@@ -186,6 +186,7 @@ _EFFECTS = {
     "ballot": "rnd",
     "vote": "rnd",
     "accrual": "acr",
+    "coupon": "cpn",
 }
 
 

@@ -120,3 +120,10 @@ Diversifier = Annotated[
 Language = Annotated[str, Field(pattern="^(fr|en)$")]
 UtmTemplates = Annotated[Utm, BeforeValidator(clean_tree)]
 LocalText = Name | dict[Language, Name]
+
+
+class Money(Request):
+    """An amount: whole minor units of an ISO 4217 currency."""
+
+    amount_minor: Minor
+    currency: str = Field(pattern="^[A-Z]{3}$")

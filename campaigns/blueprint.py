@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, field_validator
 from sqlmodel import Session
 
 from campaigns import identity, ids, missions, places, planning, tokens
@@ -20,6 +20,7 @@ from campaigns.missions.models import LocalText
 from campaigns.places import Place
 from campaigns.places.service import Geocode
 from campaigns.planning import Campaign, Objective
+from campaigns.rewards.files import OFFER_TEXTS, OfferFile, apply_offer
 from campaigns.tokens import Kind, Medium
 from campaigns.tokens.addresses import Limits
 from campaigns.tokens.destinations import Rules, Utm, checked
@@ -55,7 +56,7 @@ class TargetPlan(_Plan):
 class StepFile(_Plan):
     """A step of the file."""
 
-    kind: Annotated[StepKind, BeforeValidator(missions.not_later)]
+    kind: StepKind
     mode: str | None = None
     min_presence: int = Field(0, ge=0, le=3)
     repeat: Repeat | Annotated[int, Field(ge=2, le=100)] = Repeat.ONCE
@@ -136,6 +137,7 @@ class Blueprint(_Plan):
     mission: MissionPlan | None = None
     pilot: PilotFile | None = None
     tokens: list[TokenPlan] = Field(default_factory=list)
+    offers: list[OfferFile] = Field(default_factory=list, max_length=100)
 
     @field_validator("places")
     @classmethod
@@ -186,6 +188,10 @@ def apply(
         _pilot(session, campaign, plan.pilot, shops, difference, now)
     if plan.mission is not None:
         _mission(session, campaign, plan.mission, difference, now)
+    for at, offer in enumerate(plan.offers):
+        texts = {name: local(text) if (text := getattr(offer, name)) else None for name in OFFER_TEXTS}
+        changes = apply_offer(session, campaign, offer, shops, texts, pointer=f"/offers/{at}", now=now)
+        difference.note(f"offer {offer.external_id}", changes)
     for wanted in plan.tokens:
         _tokens(session, campaign, wanted, shops, limits, difference, changed_by, now)
     return difference
@@ -241,7 +247,7 @@ def _campaign(
     session: Session, organisation_id: UUID, plan: Blueprint, limits: Limits, difference: Difference, now: datetime
 ) -> Campaign:
     fields = checked(
-        plan.model_dump(exclude={"organisation", "targets", "places", "mission", "pilot", "tokens"}), limits
+        plan.model_dump(exclude={"organisation", "targets", "places", "mission", "pilot", "tokens", "offers"}), limits
     )
     targets = {target.kpi: target.value for target in plan.targets}
     found = planning.find_campaign(session, organisation_id, external_id=plan.external_id)

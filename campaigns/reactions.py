@@ -9,32 +9,34 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from campaigns import letters, scans, sponsorship, tokens
+from campaigns import letters, rewards, scans, sponsorship, tokens
 from campaigns.events import Event, record_event
 from campaigns.jobs import Job
 from campaigns.missions import referrals
 
-SCANS_AN_EVENT = 100
 Effect = Callable[[Session], None]  # writes
 Reaction = Callable[[Session, Sequence[Event], datetime], Effect]  # reads, and returns what to write
+SCANS_AN_EVENT = 100
 Chunk = Callable[[Session, Job, datetime], int]  # does at most `jobs.CHUNK` items of a job; how many it did
 
 
 def judge(session: Session, events: Sequence[Event], now: datetime) -> Effect:
     """Look again at scans that were confirmed, located or checked in on; then at referrals that wait for these acts.
 
-    What a pledge may owe for them is reckoned next: for each scan looked at, and each other whose verdict changed.
+    What a pledge may owe and what a coupon may be due for are looked at next: for each scan looked at, and each other
+    whose verdict changed.
     """
     wanted = scans_of(events)
     rulings = scans.judge(session, wanted, now=now)
+    looked_at = [*wanted, *(one["scan_id"] for one in rulings.judgements)]
+    earning = sorted({*sponsorship.pledged_among(session, looked_at), *rewards.earning_among(session, looked_at)})
     qualify = _referrals(session, [event.facts.get("check_in_id") for event in events], now)
-    pledged = sponsorship.pledged_among(session, [*wanted, *(one["scan_id"] for one in rulings.judgements)])
 
     def carry_out(session: Session) -> None:
         rulings.write(session)
         qualify(session)
-        for start in range(0, len(pledged), SCANS_AN_EVENT):
-            ids = [id.hex for id in pledged[start : start + SCANS_AN_EVENT]]
+        for start in range(0, len(earning), SCANS_AN_EVENT):
+            ids = [id.hex for id in earning[start : start + SCANS_AN_EVENT]]
             record_event(session, "scans.judged", now=now, scan_ids=ids)
 
     return carry_out
@@ -73,8 +75,43 @@ def reckon(session: Session, events: Sequence[Event], now: datetime) -> Effect:
     return carry_out
 
 
+def earn(session: Session, events: Sequence[Event], now: datetime) -> Effect:
+    """Issue the coupons that acts beyond doubt have earned, and revoke those of acts that were reversed."""
+    facts = [event.facts for event in events]
+    undone = [UUID(id) for id in _named(events, "completion_id", of="step.reversed")]
+    wants = rewards.due(
+        session,
+        scan_ids=[UUID(id) for one in facts for id in one.get("scan_ids", ())],
+        completion_ids=[UUID(id) for id in _named(events, "completion_id", of="step.completed")],
+        offer_ids=[UUID(id) for id in _named(events, "offer_id", of="offer.resumed")],
+        campaign_ids=[UUID(id) for id in _named(events, "campaign_id", of="campaign.resumed")],
+        now=now,
+    )
+
+    def carry_out(session: Session) -> None:
+        rewards.unearn(session, undone, None, now=now)
+        rewards.issue(session, wants, now=now)
+
+    return carry_out
+
+
 def _nothing(_: Session) -> None:
     """Nobody pledged anything."""
+
+
+def _named(events: Sequence[Event], fact: str, *, of: str) -> list[str]:
+    return [event.facts[fact] for event in events if event.name == of and fact in event.facts]
+
+
+def settle(session: Session, events: Sequence[Event], now: datetime) -> Effect:
+    """Bring money in line with acts, then coupons: in this order they are held everywhere."""
+    parts = [reckon(session, events, now), earn(session, events, now)]
+
+    def carry_out(session: Session) -> None:
+        for part in parts:
+            part(session)
+
+    return carry_out
 
 
 def scans_of(events: Sequence[Event]) -> list[UUID]:
@@ -114,13 +151,14 @@ REACTIONS: dict[str, Reaction] = {
     "case.answered": tell_of_answers,
     "mission.completed": tell_of_missions,
     "act.witnessed": witness,
-    "step.completed": reckon,  # after the judge, and holding pledges: whoever holds people comes first
-    "step.reversed": reckon,
+    "step.completed": settle,  # after the judge, and holding pledges: whoever holds people comes first
+    "step.reversed": settle,
+    "scans.judged": settle,
+    "campaign.resumed": settle,
     "steps.waited": reckon,
-    "scans.judged": reckon,
     "pledge.activated": reckon,
-    "campaign.resumed": reckon,
     "campaign.ended": reckon,
+    "offer.resumed": earn,
 }
 
 JOBS: dict[str, Chunk] = {

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlmodel import Session, col
 
-from campaigns import audit, community, missions, scans, sponsorship
+from campaigns import audit, community, missions, rewards, scans, sponsorship
 from campaigns.errors import Invalid
 from campaigns.events import record_event
 from campaigns.missions.models import StaffAct, StaffRecord
@@ -26,8 +26,8 @@ Consequence = Callable[[Session, Sequence[Effect], str, datetime], list[Effect]]
 
 # In the order in which acts take their locks: memberships, votes and their counters, those of missions, ...
 REVERSALS: tuple[Reversal, ...] = (community.void_ballots, missions.reverse)
-# ... then, told what went so far and why, pledges.
-CONSEQUENCES: tuple[Consequence, ...] = (sponsorship.reverse,)
+# ... then, told what went so far and why, pledges and coupons.
+CONSEQUENCES: tuple[Consequence, ...] = (sponsorship.reverse, rewards.reverse)
 
 
 def void_scan(

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlmodel import Session, col, select
 
-from campaigns import community, missions, scans, sponsorship
+from campaigns import community, missions, rewards, scans, sponsorship
 from campaigns.events import Event
 from campaigns.reactions import REACTIONS, judge, scans_of
 from campaigns.storage import Database
@@ -40,4 +40,5 @@ def problems(session: Session) -> list[str]:
         *missions.recount(session),
         *community.recount(session),
         *sponsorship.recount(session),
+        *rewards.recount(session),
     ]

@@ -17,7 +17,7 @@ from sqlalchemy import delete, or_, text, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
-from campaigns import audit, care, clock, jobs, privacy, scans, sponsorship, tokens
+from campaigns import audit, care, clock, jobs, privacy, rewards, scans, sponsorship, tokens
 from campaigns.errors import Conflict
 from campaigns.events import Event
 from campaigns.ids import uuid7
@@ -215,6 +215,17 @@ def end_pledges(database: Database, *, now: datetime) -> None:
             sponsorship.end_due(session, now=now)
 
 
+def expire_coupons(database: Database, *, now: datetime) -> None:
+    """Let go of coupons that nobody used in time; 500 a transaction."""
+    while True:
+        with database.snapshot() as session:
+            if not rewards.has_expired(session, now=now):
+                return
+        with database.transaction() as session:
+            if not rewards.expire(session, now=now):
+                return
+
+
 class Worker:
     """A thread that drains and works until it is stopped: events first, then one chunk, in turn."""
 
@@ -269,7 +280,7 @@ class Worker:
             self._stopping.wait(pause_s)
 
     def _watch(self) -> None:
-        """Late cases, pledges and posting each minute; the codes each hour, beside the rounds.
+        """Late cases, pledges, posting and coupons each minute; the codes each hour, beside the rounds.
 
         100,000 codes take most of a minute, once a day.
         """
@@ -280,6 +291,7 @@ class Worker:
                 escalate(self._database, now=now)
                 post_accruals(self._database, now=now)
                 end_pledges(self._database, now=now)
+                expire_coupons(self._database, now=now)
                 if watched_at is None or now - watched_at >= WATCH:
                     watch(self._database, since=watched_at, now=now)
                     watched_at = now

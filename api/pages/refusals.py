@@ -44,6 +44,66 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "It was made for a time that is over.",
         "Look for a newer code in the shop, or ask the staff.",
     ),
+    "coupon_over": (
+        "This coupon is used up",
+        "It was used, or its time is over.",
+        "See your other coupons.",
+    ),
+    "coupon_shown": (
+        "This coupon is on show",
+        "What happens to its value is fixed while you show it.",
+        "Put it back, then choose again.",
+    ),
+    "not_givable": (
+        "This coupon cannot be given",
+        "It has no value in money, or its mission has no cause yet.",
+        "Use it in the shop.",
+    ),
+    "unreadable_code": (
+        "That is not the code of a coupon",
+        "It has ten characters, and the last one checks the others.",
+        "Read it again, character by character.",
+    ),
+    "unknown_coupon": (
+        "We do not know this coupon",
+        "No coupon of this brand has this code.",
+        "Read the code again, or ask to see it on the phone.",
+    ),
+    "has_coupon": (
+        "This person has one already",
+        "This offer gives one coupon to each person.",
+        "Their coupon is on their own page.",
+    ),
+    "no_coupon_left": (
+        "No coupon is left",
+        "As many as there may be of this offer were given.",
+        "Tell the person, and thank them.",
+    ),
+    "offer_closed": (
+        "This offer gives nothing just now",
+        "It is paused or over.",
+        "Ask the head office.",
+    ),
+    "one_coupon_a_purchase": (
+        "One coupon a purchase",
+        "Another coupon was sent with this purchase already.",
+        "Start anew for another purchase.",
+    ),
+    "not_accepted": (
+        "There is nothing to take back",
+        "This coupon was refused, not used.",
+        "Look at the last coupons of the shop.",
+    ),
+    "not_today": (
+        "This was not used today",
+        "A use is taken back on the same day only.",
+        "Tell the head office.",
+    ),
+    "rolled_back_before": (
+        "This was taken back before",
+        "A use of a coupon is taken back once.",
+        "Tell the head office if it was another mistake.",
+    ),
     "page_away": (
         "Your scan is noted",
         "The page of this mission cannot be shown just now.",

@@ -40,6 +40,10 @@ class Right(StrEnum):
     TAG_KEYS_WRITE = "tag_keys.write"
     MISSIONS_READ = "missions.read"
     MISSIONS_WRITE = "missions.write"
+    REWARDS_READ = "rewards.read"
+    REWARDS_WRITE = "rewards.write"
+    COUPONS_REDEEM = "coupons.redeem"
+    COUPONS_ROLL_BACK = "coupons.roll_back"
     SCANS_READ = "scans.read"
     MISSIONS_ACT = "missions.act"
     SCANS_CONFIRM = "scans.confirm"
@@ -74,6 +78,10 @@ MEANING: dict[Right, str] = {
     Right.TAG_KEYS_WRITE: "keep the keys of NFC tags",
     Right.MISSIONS_READ: "read missions and ideas",
     Right.MISSIONS_WRITE: "start and change missions",
+    Right.REWARDS_READ: "read offers, their coupons, and what places took of them",
+    Right.REWARDS_WRITE: "make, change, pause and end offers",
+    Right.COUPONS_REDEEM: "look coupons up and use them, as a till does",
+    Right.COUPONS_ROLL_BACK: "take back a mistaken use of a coupon, the same day",
     Right.SCANS_READ: "read the scan log",
     Right.MISSIONS_ACT: "tell of an act that was done in another system",
     Right.SCANS_VOID: "void a scan, with all that rests on it",
@@ -94,6 +102,7 @@ _READS = frozenset(
         Right.CAMPAIGNS_READ,
         Right.TOKENS_READ,
         Right.MISSIONS_READ,
+        Right.REWARDS_READ,
         Right.SCANS_READ,
         Right.FIGURES_READ,
         Right.CARE_READ,
@@ -113,6 +122,8 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         Right.TOKENS_WRITE,
         Right.TAG_KEYS_WRITE,
         Right.MISSIONS_WRITE,
+        Right.REWARDS_WRITE,
+        Right.COUPONS_ROLL_BACK,
         Right.MISSIONS_ACT,
         Right.SCANS_CONFIRM,
         Right.CARE_WRITE,
@@ -122,7 +133,16 @@ RIGHTS: dict[Role, frozenset[Right]] = {
     Role.MODERATOR: _READS | {Right.CARE_WRITE, Right.MODERATION_WRITE, Right.SCANS_VOID, Right.IDEAS_WRITE},
     Role.APPROVER: _READS | {Right.APPROVALS_DECIDE, Right.MEMBERS_READ, Right.AUDIT_READ},
     Role.ANALYST: _READS,
-    Role.STAFF: frozenset({Right.PLACES_READ, Right.SCANS_READ, Right.CARE_READ, Right.CARE_WRITE}),
+    Role.STAFF: frozenset(
+        {
+            Right.PLACES_READ,
+            Right.SCANS_READ,
+            Right.CARE_READ,
+            Right.CARE_WRITE,
+            Right.REWARDS_READ,
+            Right.COUPONS_REDEEM,
+        }
+    ),
 }
 
 MEMBER_ROLES = (Role.OWNER, Role.MARKETER, Role.MODERATOR, Role.APPROVER, Role.ANALYST)

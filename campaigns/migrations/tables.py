@@ -15,6 +15,7 @@ import campaigns.participants.models
 import campaigns.places.models
 import campaigns.planning.models
 import campaigns.privacy.models
+import campaigns.rewards.models
 import campaigns.scans.models
 import campaigns.sponsorship.ledger
 import campaigns.sponsorship.models

@@ -27,7 +27,7 @@ from campaigns.missions.cards import (
 from campaigns.missions.check_ins import CheckedIn, Ground, check_in, ground_of
 from campaigns.missions.codes import Witnessed, code_of, name_friend, show_code, validate
 from campaigns.missions.insiders import LEAST_GROUP, insider_share, verified_acts
-from campaigns.missions.kinds import checked_params, not_later, repeat_of
+from campaigns.missions.kinds import checked_params, repeat_of
 from campaigns.missions.merging import hold as hold_for_merge
 from campaigns.missions.merging import merge
 from campaigns.missions.models import (
@@ -153,7 +153,6 @@ __all__ = [
     "mission_named",
     "mission_of",
     "name_friend",
-    "not_later",
     "note_completed",
     "note_phone",
     "period_of",

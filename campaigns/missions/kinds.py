@@ -22,13 +22,9 @@ _KNOWN: dict[StepKind, tuple[str, ...]] = {
     StepKind.VISIT_PLACES: ("n", "places"),
     StepKind.TRAIL: ("places",),
     StepKind.STAFF_VALIDATED: ("places",),
+    StepKind.REDEEM: ("places",),
     StepKind.ANSWER: ("choices", "editable_h"),
     StepKind.RATE: ("editable_h",),
-}
-# The one kind of the contract that is still to come, and what stands in its place until then.
-_LATER = {
-    "redeem": "A redeem step rests on coupons, which are not there yet: nothing could be redeemed. Until they are, let "
-    "the shop confirm it by a step of kind staff_validated."
 }
 _ONCE_ONLY = (StepKind.VISIT_PLACES, StepKind.TRAIL)  # a place counts once in a mission (I11)
 
@@ -39,13 +35,6 @@ def repeat_of(value: Repeat | str | int, *, pointer: str = "/repeat") -> str:
     if text in set(Repeat) or (text.isascii() and text.isdigit() and 2 <= int(text) <= TIMES_MOST):
         return text
     raise Invalid(f"A step repeats once, daily, weekly, or 2 to {TIMES_MOST} times.", pointer=pointer)
-
-
-def not_later(kind: Any) -> Any:
-    """The kind as it was given. ValueError for one of the contract that joins later, saying what it waits for."""
-    if isinstance(kind, str) and kind in _LATER:
-        raise ValueError(_LATER[kind])
-    return kind
 
 
 def checked_params(

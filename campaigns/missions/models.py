@@ -35,12 +35,13 @@ class GoalMetric(StrEnum):
 
 
 class StepKind(StrEnum):
-    """The acts this version knows; `redeem` joins with the coupons it rests on."""
+    """The acts of a mission. `redeem` is done by using a coupon of the campaign in a shop."""
 
     SCAN = "scan"
     VISIT_PLACES = "visit_places"
     TRAIL = "trail"
     STAFF_VALIDATED = "staff_validated"
+    REDEEM = "redeem"
     BRING_FRIEND = "bring_friend"
     IDEA = "idea"
     SHARE = "share"
@@ -72,6 +73,7 @@ MODES = {
     StepKind.VISIT_PLACES: Mode.OFFLINE,
     StepKind.TRAIL: Mode.OFFLINE,
     StepKind.STAFF_VALIDATED: Mode.OFFLINE,
+    StepKind.REDEEM: Mode.OFFLINE,
     StepKind.BRING_FRIEND: Mode.OFFLINE,
     StepKind.IDEA: Mode.ONLINE,
     StepKind.VOTE: Mode.ONLINE,

@@ -11,6 +11,8 @@ from uuid import UUID
 from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
+from campaigns import clock
+from campaigns.events import record_event
 from campaigns.ids import instant_of
 from campaigns.missions import referrals
 from campaigns.missions.acts import count, hold_membership, note_undone, period_of
@@ -334,5 +336,6 @@ def reverse_completion(session: Session, mission: Mission, completion: StepCompl
     )
     if changed(session, turned) and stood == CompletionState.VERIFIED:
         count(session, mission, "completions", -1, phase=completion.phase)
+        record_event(session, "step.reversed", now=clock.utc_now(), completion_id=completion.id)
     session.refresh(completion)
     return Effect("completion", completion.id)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, func
 from sqlalchemy import select as columns
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from campaigns import scans
@@ -104,7 +105,7 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
     if any(_rests_on(session, table, old) for table in (StepCompletion, StepAnswer, FriendNaming, Referral)):
         raise Conflict("People have acted in this mission: its steps are fixed.", code="rules_frozen")
     session.execute(delete(ActCode).where(col(ActCode.step_id).in_(old)))  # shown for ten minutes, and for nothing now
-    session.execute(delete(Step).where(theirs))
+    _drop_steps(session, mission)
     for position, plan in enumerate(steps, 1):
         where = f"/steps/{position - 1}"
         if plan.kind is StepKind.ANSWER and not plan.title:
@@ -131,6 +132,16 @@ def set_steps(session: Session, mission: Mission, steps: Sequence[StepPlan], *, 
 
 def _rests_on(session: Session, table: Any, step_ids: Sequence[UUID]) -> bool:
     return session.exec(select(table.step_id).where(table.step_id.in_(step_ids)).limit(1)).first() is not None
+
+
+def _drop_steps(session: Session, mission: Mission) -> None:
+    """Conflict where something rests on one of them, as a pledge or an offer does: its foreign key says so."""
+    try:
+        session.execute(delete(Step).where(col(Step.mission_id) == mission.id))
+    except IntegrityError as error:
+        raise Conflict(
+            "A pledge or an offer rests on a step of this mission: its steps are fixed.", code="rules_frozen"
+        ) from error
 
 
 def change_mission(session: Session, mission: Mission, *, now: datetime, **fields: Any) -> Mission:

@@ -32,6 +32,7 @@ class LaunchFacts:
     missions: int
     pledges_inactive: int = 0
     pilot: PilotFacts | None = None
+    promotions: tuple[str, ...] = ()  # what the law has to say of its offers
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def checklist(campaign: Campaign, facts: LaunchFacts, legal_missing: Sequence[st
             facts.pledges_inactive == 0,
             f"{facts.pledges_inactive} pledges are not active: nothing of them is public, and no act accrues on them.",
         ),
-        item("reward", True, ""),
+        item("reward", not facts.promotions, " ".join(facts.promotions)),
         item(
             "legal_pages",
             not legal_missing,

@@ -30,6 +30,7 @@ from campaigns.planning import Campaign
 from campaigns.planning.models import PilotPerson
 from campaigns.privacy.retention import POSITION_LIFE
 from campaigns.privacy.service import PERSON_LIFE
+from campaigns.rewards import Coupon, Offer, Outcome, Redemption
 from campaigns.scans import CheckIn, Scan
 from campaigns.scans.models import LiveWindowUse, ScanPosition
 from campaigns.sponsorship.models import LedgerName
@@ -65,6 +66,7 @@ def holdings(
         "flags": _flags(session, person.id),
         "cases": _cases(session, person.id),
         "accruals": _accruals(session, person.id),
+        "coupons": _coupons(session, person.id),
         "contact": _contact(session, person.id, open_address),
     }
 
@@ -414,6 +416,28 @@ def _replies(session: Session, participant_id: UUID) -> list[Record]:
             **_hidden(session, one),
         }
         for one in community.replies_of(session, participant_id)
+    ]
+
+
+def _coupons(session: Session, participant_id: UUID) -> list[Record]:
+    """The coupons a person earned, with where and when a till took one."""
+    query = select(Coupon, Offer).join(Offer, col(Offer.id) == Coupon.offer_id)
+    rows = session.exec(query.where(Coupon.participant_id == participant_id).order_by(col(Coupon.id).desc())).all()
+    used = select(Redemption, Place.name).join(Place, col(Place.id) == Redemption.place_id)
+    taken = used.where(Redemption.outcome == Outcome.ACCEPTED.value, col(Redemption.rolled_back_at).is_(None))
+    uses = {
+        one.coupon_id: place
+        for one, place in session.exec(taken.where(col(Redemption.coupon_id).in_([one.id for one, _ in rows])))
+    }
+    kept = {"code", "state", "choice", "phase", "issued_at", "expires_at", "redeemed_at", "ended_at", "reason"}
+    return [
+        {
+            "id": ids.show("cpn", coupon.id),
+            "offer": offer.title,
+            **coupon.model_dump(mode="json", include=kept),
+            "redeemed_in": uses.get(coupon.id),
+        }
+        for coupon, offer in rows
     ]
 
 

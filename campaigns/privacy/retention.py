@@ -18,7 +18,8 @@ import campaigns.idempotency
 import campaigns.identity.models
 import campaigns.jobs
 import campaigns.legal.models
-import campaigns.letters.models  # noqa: F401  # the register names their tables
+import campaigns.letters.models
+import campaigns.rewards.models  # noqa: F401  # the register names their tables
 from campaigns import audit, clock
 from campaigns.care import cases as care_cases
 from campaigns.letters.contacts import CONFIRM_WITHIN
@@ -427,6 +428,8 @@ RULES: tuple[Rule, ...] = (
         _of("recorded_at"),
     ),
     _act("cause_choices", "the cause a person's acts fund", "chosen_at"),
+    _act("coupons", "a coupon a person earned, its code and what became of it", "issued_at"),
+    Rule("redemptions", Kind.ACT, "that a till took or refused a coupon; it names nobody", _LEDGER),
     _act("ledger_names", "a person's random name in a public ledger; gone with them"),
     Rule("accruals", Kind.ACT, "what an act accrued for a cause, under a random name", _LEDGER),
     Rule("pledge_people", Kind.ACT, "what somebody drew from a pledge, under a random name", _LEDGER),
@@ -468,6 +471,7 @@ RULES: tuple[Rule, ...] = (
     _nothing("pledges", "promises of sponsors, and the name typed by who signed"),
     _nothing("pledge_beneficiaries", "the causes of a pledge"),
     _nothing("pledge_links", "one-time links of sponsors and causes, by their hashes"),
+    _nothing("offers", "what may be earned, and how many of it"),
     _nothing("pledge_days", "what a day drew from a pledge"),
     _nothing("pledge_acts", "which acts count towards a threshold"),
     _nothing("waiting_acts", "which acts wait for a paused campaign"),

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, not_, or_, update
 from sqlmodel import Session, col, select
 
-from campaigns import care, community, letters, missions, participants, planning, scans, sponsorship, tokens
+from campaigns import care, community, letters, missions, participants, planning, rewards, scans, sponsorship, tokens
 from campaigns.missions import Membership, Mission
 from campaigns.participants import Participant
 from campaigns.participants.models import ERASED
@@ -26,7 +26,7 @@ from campaigns.storage import changed, insert_once
 PERSON_LIFE = timedelta(days=90)  # after the end of a person's last campaign
 Note = Callable[[UUID, datetime], object]  # writes an erasure down outside the database, before it is committed
 
-_CAPABILITIES = (planning, tokens, scans, missions, community, sponsorship, care, letters)
+_CAPABILITIES = (planning, tokens, scans, missions, community, sponsorship, rewards, care, letters)
 # Every column that names a participant; a test compares it with the tables.
 REFERENCES: tuple[Any, ...] = tuple(column for one in (participants, *_CAPABILITIES) for column in one.PERSON_COLUMNS)
 TOUCHED = sorted({column.class_.__tablename__ for column in REFERENCES} | {"participants", "scan_positions"})

@@ -188,10 +188,10 @@ class VoidEffect(Row, table=True):
 
     scan_id: UUID = Field(index=True, description="or the id of the staff record")
     what: str = Field(
-        description="`check_in`, `visit`, `completion`, `mission`, `ballot` or `vote` (their round), `accrual`"
+        description="`check_in`, `visit`, `completion`, `mission`, `accrual`, `coupon`; `ballot`, `vote`: their round"
     )
     subject_id: UUID
-    outcome: str = Field(description="`reversed`, or `kept`: another act supports it")
+    outcome: str = Field(description="`reversed`; `kept`: another act supports it; `used`: a coupon that a till took")
 
 
 class Visit(SQLModel, table=True):

@@ -33,6 +33,7 @@ from campaigns import (
     participants,
     places,
     planning,
+    rewards,
     sponsorship,
     tokens,
 )
@@ -186,6 +187,8 @@ QUERIES: dict[str, Any] = {
     "GET /v1/scans": lambda peer: {"campaign_id": peer.ids["campaign_id"], "place_id": peer.ids["place_id"]},
     "GET /v1/campaigns/{campaign_id}/sheet.pdf": lambda peer: {"format": "labels"},
     "GET /v1/token-batches/{batch_id}/sheet.pdf": lambda peer: {"format": "labels"},
+    "GET /v1/coupons/{code}": lambda peer: {"place_id": peer.ids["place_id"]},
+    "GET /v1/redemptions": lambda peer: {"place_id": peer.ids["place_id"]},
 }
 
 # Every route that takes a body. The ids in them are the peer's own.
@@ -205,6 +208,20 @@ BODIES: dict[str, Any] = {
     "POST /v1/ideas/{idea_id}/decisions": lambda peer: {"state": "shortlisted", "reason": "It fits the place"},
     "POST /v1/ideas/{idea_id}/merger": lambda peer: {"into": peer.ids["further_idea"], "reason": "It says the same"},
     "POST /v1/ideas/{idea_id}/separation": lambda peer: {"reason": "It does not say the same"},
+    "POST /v1/campaigns/{campaign_id}/offers": lambda peer: {
+        "title": "Two euros of apples",
+        "max_issue": 10,
+        "face_value": {"amount_minor": 200, "currency": "EUR"},
+        "unlock": {"by": "staff"},
+        "place_ids": [peer.ids["place_id"]],
+    },
+    "PATCH /v1/offers/{offer_id}": lambda peer: {"max_issue": 20, "place_ids": [peer.ids["place_id"]]},
+    "POST /v1/redemptions": lambda peer: {
+        "code": peer.ids["coupon_code"],
+        "place_id": peer.ids["place_id"],
+        "device": "till-1",
+        "nonce": f"n{next(_hours)}",
+    },
     "PATCH /v1/rounds/{round_id}": lambda peer: {"quota": 2} | visitors_of(peer),
     "POST /v1/campaigns/{campaign_id}/tokens": lambda peer: {"medium": "qr", "place_id": peer.ids["place_id"]},
     "POST /v1/campaigns/{campaign_id}/token-batches": lambda peer: {
@@ -286,6 +303,7 @@ def furnish(services: Services, peer: Peer, now: datetime) -> None:
         entries = _give_campaign(session, services, peer, now)
         _give_people(session, peer, now)
         _give_pledges(session, peer, now)
+        _give_coupons(session, peer, now)
     scans = [make_scan(one, at=now) for one in entries]
     write(services.database, *scans, number=90, now=now)
     for scan, is_further in zip(scans, (False, True), strict=True):
@@ -473,13 +491,36 @@ def _give_accrual(
     pledge = make_pledge(session, mission, causes=[cause], step_id=step.id, now=now - timedelta(hours=1))
     person, _ = participants.join(session, peer.id, language="fr", now=now)
     missions.take_part(session, mission, person, phase="live", now=now)
-    done = {"period": "once", "presence": 3, "phase": "live", "source_id": uuid4(), "now": now}
+    done: dict[str, Any] = {"period": "once", "presence": 3, "phase": "live", "source_id": uuid4(), "now": now}
     missions.complete(session, mission, step, person, state=CompletionState.VERIFIED, **done)
     completion = session.exec(select(StepCompletion.id).where(StepCompletion.participant_id == person.id)).one()
     sponsorship.reckon(session, [completion], now=now)
     accrual = session.exec(select(Accrual).where(Accrual.pledge_id == pledge.id)).one()
     peer.rows |= {pledge.sponsor_id.hex}
     return pledge, accrual
+
+
+def _give_coupons(session: Session, peer: Peer, now: datetime) -> None:
+    """An offer with two coupons: one is there to be used, one was used today in each of two places."""
+    campaign = planning.campaign_by_name(session, peer.id, peer.ids["campaign_id"])
+    plan = rewards.OfferPlan({"": f"{peer.mark} offer"}, 10, rewards.Unlock.STAFF, face_value_minor=200, currency="EUR")
+    offer = rewards.make_offer(session, campaign, plan, now=now)
+    about: dict[str, Any] = {"legal_id": "W691234567", "accepted_at": now, "created_at": now, "changed_at": now}
+    cause = Beneficiary(organisation_id=peer.id, name=f"{peer.mark} cause", **about)
+    session.add(cause)
+    peer.name("beneficiary_id", "ben", cause.id)
+    owners = [participants.join(session, peer.id, language="fr", now=now)[0] for _ in range(3)]
+    wants = [rewards.Want(offer.id, one.id, uuid7_at(now), "live") for one in owners]
+    free, *used = rewards.issue(session, wants, now=now)
+    peer.name("offer_id", "off", offer.id)
+    peer.ids["coupon_code"] = peer.ids["/v1/coupons/{code} code"] = free.code
+    peer.rows |= {free.code, free.id.hex}
+    for coupon, names in zip(used, (peer.ids, peer.further), strict=True):
+        place = places.place_by_name(session, peer.id, names["place_id"])
+        claim = rewards.Claim(coupon.code, "till-9", coupon.id.hex)
+        done = rewards.redeem(session, place, claim, now=now)
+        peer.name("redemption_id", "rdm", done.redemption.id, further=names is peer.further)
+        peer.rows |= {coupon.code, coupon.id.hex}
 
 
 def _give_people(session: Session, peer: Peer, now: datetime) -> None:

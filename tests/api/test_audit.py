@@ -11,6 +11,10 @@ from campaigns.audit import AuditEntry
 from tests.api.peers import Peer, Peers, furnish, method_of, name_of
 
 LAST = (  # what ends something comes after what needs it, in this order
+    "POST /v1/redemptions/{redemption_id}/rollback",
+    "POST /v1/offers/{offer_id}/pause",
+    "POST /v1/offers/{offer_id}/resumption",
+    "POST /v1/offers/{offer_id}/end",
     "POST /v1/campaigns/{campaign_id}/pause",
     "POST /v1/campaigns/{campaign_id}/resumption",
     "POST /v1/campaigns/{campaign_id}/end",
@@ -61,6 +65,12 @@ NOTED = {
     "POST /v1/staff-records/{record_id}/void": "staff_record.voided",
     "POST /v1/missions/{mission_id}/rounds": "round.created",
     "PATCH /v1/rounds/{round_id}": "round.changed",
+    "POST /v1/campaigns/{campaign_id}/offers": "offer.created",
+    "PATCH /v1/offers/{offer_id}": "offer.changed",
+    "POST /v1/offers/{offer_id}/pause": "offer.changed",
+    "POST /v1/offers/{offer_id}/resumption": "offer.changed",
+    "POST /v1/offers/{offer_id}/end": "offer.changed",
+    "POST /v1/redemptions/{redemption_id}/rollback": "redemption.rolled_back",
     "POST /v1/ideas/{idea_id}/decisions": "idea_decision.created",
     "POST /v1/ideas/{idea_id}/merger": "idea_decision.created",
     "POST /v1/ideas/{idea_id}/separation": "idea_decision.created",
@@ -82,6 +92,7 @@ NOTED = {
 }
 READS_THAT_NOTE = {"GET /v1/campaigns/{campaign_id}/kits.zip": "staff_link.created"}  # a kit has a sign-in link in it
 UNNOTED = {
+    "POST /v1/redemptions": "the message of a till, kept with its answer in a table of its own",
     "POST /v1/tokens/{token_id}/qr.{format}": "draws, and changes nothing",
     "POST /v1/scans/{scan_id}/confirmation": "a fact of the scan log, which only grows by itself",
 }

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text
 from sqlmodel import Session, SQLModel
 
 from api.policies import PUBLIC, policy_of
-from campaigns import community, identity, ids, missions, participants, planning, worker
+from campaigns import community, identity, ids, missions, participants, planning, rewards, worker
 from campaigns.community import Electorate
 from campaigns.missions import Link, Phone, Repeat, StepKind, StepPlan
 from campaigns.participants import Participant
@@ -50,6 +50,14 @@ NO_FIGURES = {
     "GET /v1/campaigns/{campaign_id}/kits.zip": "each has sign-in links of its own",
     "GET /m/{mission}/rules": "a legal text, and its versions: one at each launch here",
     "GET /v1/audit": "the audit log",
+    "GET /v1/campaigns/{campaign_id}/offers": "what coupons cost: those of a pilot are real money",
+    "GET /v1/offers/{offer_id}": "the same",
+    "GET /v1/offers/{offer_id}/coupons": "each row says its phase",
+    "GET /v1/redemptions": "what tills sent",
+    **dict.fromkeys(
+        (f"GET /v1/places/{{place_id}}/coupon-statement{kind}" for kind in ("", ".csv", ".html")),
+        "what a shop is owed: that of a pilot is real money",
+    ),
     "GET /v1/audit/export.csv": "the audit log",
     "GET /v1/audit/export.ndjson": "the audit log",
 }
@@ -70,6 +78,7 @@ STEPS = [
     StepPlan(StepKind.EXTERNAL),
     StepPlan(StepKind.RATE),
     StepPlan(StepKind.REFERRAL, 1, 2),
+    StepPlan(StepKind.REDEEM),
 ]
 
 
@@ -92,8 +101,14 @@ def trial(peers: Peers) -> tuple[Peer, dict[str, str]]:
         round = community.plan_round(
             session, mission, community.RoundPlan(*window, electorate=Electorate.EVERYBODY), now=now
         )
+        idea = missions.steps_of(session, mission.id)[2]
+        plan = rewards.OfferPlan(
+            {"": "Pilot"}, 10, rewards.Unlock.STEP, step_id=idea.id, face_value_minor=200, currency="EUR"
+        )
+        offer = rewards.make_offer(session, campaign, plan, now=now)
         planning.start_pilot(session, campaign, now=now)
         named = {
+            "offer_id": ids.show("off", offer.id),
             "campaign_id": ids.show("cmp", campaign.id),
             "mission_id": ids.show("mis", mission.id),
             "mission": mission.slug,
@@ -151,6 +166,14 @@ def be_busy(peers: Peers, peer: Peer, named: dict[str, str]) -> None:
             code = missions.invite(session, mission, campaign, done.person, Phone(1, 100 + number), now=now)
     while worker.drain(database, now=now).done:
         pass
+    with database.transaction() as session:
+        offer = rewards.offer_by_id(session, peer.id, ids.parse("off", named["offer_id"]))
+        place = session.get_one(Place, ids.parse("plc", peer.ids["place_id"]))
+        coupons = rewards.list_coupons(session, offer.id, before=None, limit=10)
+        assert len(coupons) == 6
+        for coupon in coupons:
+            claim = rewards.Claim(coupon.code, "till-1", coupon.id.hex)
+            assert rewards.redeem(session, place, claim, now=now).redemption.reason is None
 
 
 def act_online(
@@ -183,7 +206,7 @@ def launch(peers: Peers, named: dict[str, str]) -> None:
     with peers.services.database.transaction() as session:
         campaign = session.get_one(Campaign, ids.parse("cmp", named["campaign_id"]))
         planning.launch(
-            session, campaign, LaunchFacts(1, 0, 1, 1, planning.PilotFacts({"people": 1.0})), now=now_of(peers)
+            session, campaign, LaunchFacts(1, 0, 1, 1, pilot=planning.PilotFacts({"people": 1.0})), now=now_of(peers)
         )
     peers.services.directory.hear("everything", campaign.id)
 
@@ -251,3 +274,4 @@ def require_acts_of_every_kind(peers: Peers, mission_id: UUID) -> None:
             assert number.scalar_one() > 0, table.name
         assert missions.counters(session, mission_id) == {}
         assert missions.counters(session, mission_id, phase="pilot")["check_ins"] == 6
+        assert missions.counters(session, mission_id, phase="pilot")["coupons_redeemed"] == 6

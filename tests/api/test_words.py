@@ -36,6 +36,9 @@ NOT_ON_PAGES = {
     "merge_needed",
     "overdrawn",
     "pledge_matched",
+    "coupons_out",
+    "occurred_at_far",
+    "currency_mismatch",
 }
 
 

@@ -20,6 +20,7 @@ from tests.bench.measure import Bench
 from tests.bench.memory import memory
 from tests.bench.mixed import mixed
 from tests.bench.processes import processes
+from tests.bench.redemptions import redemptions
 from tests.bench.report import Line, as_json, headline, print_table
 from tests.bench.rights import rights
 from tests.bench.rows import MANY, rows
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "processes": processes,
     "memory": memory,
     "acts": acts,
+    "redemptions": redemptions,
     "crowd": crowd,
     "mixed": mixed,
     "slow": slow,

@@ -31,6 +31,8 @@ NOT_AUDITED = {
     "pledge_acts": "which acts count towards a threshold",
     "waiting_acts": "a queue",
     "payout_items": "written with their payout",
+    "coupons": "earned and used by shoppers; what staff take back is noted apart",
+    "redemptions": "messages of tills",
     "act_codes": "an act of a shopper",
     "external_acts": "an act of a shopper, told of by a key; noted by hand",
     "friend_namings": "an act of a shopper",

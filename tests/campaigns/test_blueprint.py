@@ -14,6 +14,7 @@ from campaigns.errors import CampaignError, Conflict, Invalid
 from campaigns.identity import Organisation
 from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts
+from campaigns.rewards import Offer
 from campaigns.storage import Database
 from campaigns.tokens import Token
 from tests.factories import NOON, make_organisation
@@ -234,3 +235,44 @@ def test_a_file_names_places_of_a_step_by_their_external_ids(database: Database)
     with pytest.raises(Invalid) as refused:
         town.apply(plan(mission=FILE["mission"] | {"steps": [step]}), minute=1)
     assert refused.value.context["pointer"] == "/mission/steps/0/params/places/1"
+
+
+OFFER: dict[str, Any] = {
+    "external_id": "apples",
+    "title": {"fr": "Deux euros de pommes", "en": "Two euros of apples"},
+    "face_value_minor": 200,
+    "currency": "EUR",
+    "max_issue": 50,
+    "unlock": {"by": "step", "step": 1},
+    "valid_until": "2026-12-24T20:00:00+01:00",
+}
+
+
+def test_a_file_makes_its_offers_once_and_changes_what_was_edited(database: Database) -> None:
+    town = Town(database)
+    assert "offer apples" in town.apply(plan(offers=[OFFER])).created
+    again = town.apply(plan(offers=[OFFER]), minute=1)
+    assert (again.created, again.changed) == ([], [])
+    edited = town.apply(plan(offers=[OFFER | {"max_issue": 80, "places": ["bellecour"]}]), minute=2)
+    assert edited.changed == ["offer apples: max_issue, max_redemptions, place_ids"]
+    with database.snapshot() as session:
+        (offer,) = session.exec(select(Offer)).all()
+        assert (offer.max_issue, len(offer.place_ids or []), offer.mission_id is not None) == (80, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        ({"face_value_minor": 300}, Conflict),
+        ({"unlock": {"by": "staff"}}, Conflict),
+        ({"unlock": {"by": "step", "step": 9}}, Invalid),
+        ({"places": ["nowhere"]}, Invalid),
+    ],
+)
+def test_what_an_offer_is_worth_and_how_it_is_earned_stays(
+    database: Database, changed: dict[str, Any], kind: type[CampaignError]
+) -> None:
+    town = Town(database)
+    town.apply(plan(offers=[OFFER]))
+    with pytest.raises(kind):
+        town.apply(plan(offers=[OFFER | changed]), minute=1)

@@ -1,6 +1,6 @@
 """An act that was undone and done anew accrues anew; which acts count towards a threshold, which wait for a campaign
 
-Revision: 0033, after 0029
+Revision: 0033, after 0031
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from alembic import op
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 revision = "0033"
-down_revision = "0029"
+down_revision = "0031"
 branch_labels = None
 depends_on = None
 
