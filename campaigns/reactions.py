@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from campaigns import letters, scans, tokens
+from campaigns import letters, scans, tokens, webhooks
 from campaigns.events import Event
 from campaigns.jobs import Job
 from campaigns.missions import referrals
@@ -17,6 +17,24 @@ from campaigns.missions import referrals
 Effect = Callable[[Session], None]  # writes
 Reaction = Callable[[Session, Sequence[Event], datetime], Effect]  # reads, and returns what to write
 Chunk = Callable[[Session, Job, datetime], int]  # does at most `jobs.CHUNK` items of a job; how many it did
+
+
+def react(reaction: Reaction, session: Session, events: Sequence[Event], now: datetime) -> Effect:
+    """Read for a reaction to events, and for the webhooks that hear of them; both are written, or neither."""
+    write, publish = reaction(session, events, now), webhooks.publish(session, events, now=now)
+    if publish is None:
+        return write
+
+    def carry_out(session: Session) -> None:
+        write(session)
+        publish(session)
+
+    return carry_out
+
+
+def tell_webhooks(session: Session, events: Sequence[Event], now: datetime) -> Effect:
+    """Nothing but what `react` does for every event."""
+    return lambda session: None
 
 
 def judge(session: Session, events: Sequence[Event], now: datetime) -> Effect:
@@ -84,6 +102,7 @@ REACTIONS: dict[str, Reaction] = {
     "mission.completed": tell_of_missions,
     "act.witnessed": witness,
 }
+REACTIONS |= {name: tell_webhooks for name in webhooks.KINDS if name not in REACTIONS}
 
 JOBS: dict[str, Chunk] = {
     tokens.batches.JOB: tokens.fill_batch,

@@ -49,6 +49,8 @@ class Right(StrEnum):
     CARE_WRITE = "care.write"
     MODERATION_WRITE = "moderation.write"
     IDEAS_WRITE = "ideas.write"
+    WEBHOOKS_READ = "webhooks.read"
+    WEBHOOKS_WRITE = "webhooks.write"
 
 
 MEANING: dict[Right, str] = {
@@ -80,6 +82,8 @@ MEANING: dict[Right, str] = {
     Right.CARE_READ: "read what people report, and alerts",
     Right.CARE_WRITE: "handle what people report",
     Right.IDEAS_WRITE: "decide what becomes of ideas and merge them, for a public reason",
+    Right.WEBHOOKS_READ: "list webhooks, and what was sent to them",
+    Right.WEBHOOKS_WRITE: "register and change webhooks, rotate their secrets, send messages again",
     Right.MODERATION_WRITE: "hide and restore what people wrote, by a rule, with a reason; members only, never a key",
 }
 
@@ -112,6 +116,8 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         Right.SCANS_CONFIRM,
         Right.CARE_WRITE,
         Right.IDEAS_WRITE,
+        Right.WEBHOOKS_READ,
+        Right.WEBHOOKS_WRITE,
     },
     Role.MODERATOR: _READS | {Right.CARE_WRITE, Right.MODERATION_WRITE, Right.SCANS_VOID, Right.IDEAS_WRITE},
     Role.APPROVER: _READS | {Right.APPROVALS_DECIDE, Right.MEMBERS_READ, Right.AUDIT_READ},

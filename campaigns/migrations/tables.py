@@ -17,6 +17,7 @@ import campaigns.planning.models
 import campaigns.privacy.models
 import campaigns.scans.models
 import campaigns.tokens.models
+import campaigns.webhooks.models
 from campaigns.scans import partitions
 
 

@@ -34,6 +34,9 @@ NOT_ON_PAGES = {
     "tag_taken",
     "nothing_to_print",
     "merge_needed",
+    "too_many_webhooks",
+    "secret_rotating",
+    "webhook_off",
 }
 
 

@@ -59,6 +59,7 @@ PURGED = [
     ("operations", "recovery_tries"),
     ("operations", "spent_taps"),
     ("operations", "text_counts"),
+    ("operations", "webhook_deliveries"),
     ("participant", "participants"),
     ("position", "scan_positions"),
     ("report", "case_days"),
