@@ -3,7 +3,7 @@
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from campaigns.clock import utc_now
+from campaigns.webhooks.addresses import is_loopback
+from campaigns.webhooks.outbound import Outbound
 
 NAME = "hooks.verger.example"  # that no resolver but the tests' own knows
 
@@ -103,6 +105,16 @@ def raw_receiver(talk: Callable[[socket.socket], None]) -> Iterator[int]:
 def trusting(folder: Path) -> ssl.SSLContext:
     """What a client needs to trust the receiver."""
     return ssl.create_default_context(cadata=certificate(folder).read_text())
+
+
+def here(_: str, __: int) -> list[str]:
+    """A resolver to which every name is this machine."""
+    return ["127.0.0.1"]
+
+
+def to_here(folder: Path, resolve: Callable[[str, int], Sequence[str]] = here, *, deadline_s: float = 10) -> Outbound:
+    """Requests that may go to a receiver of these tests, whose name the tests' own resolver knows."""
+    return Outbound(context=trusting(folder), resolve=resolve, is_reachable=is_loopback, deadline_s=deadline_s)
 
 
 def certificate(folder: Path, name: str = NAME) -> Path:

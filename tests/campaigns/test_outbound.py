@@ -7,7 +7,7 @@ being enough; connecting by name; following a redirect; no deadline in reads; no
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from campaigns.errors import Invalid
 from campaigns.webhooks import outbound
 from campaigns.webhooks.addresses import checked_url, is_loopback, is_public
 from campaigns.webhooks.outbound import Fault, Outbound, Outcome
-from tests.receiver import NAME, Answer, raw_receiver, receiver, trusting
+from tests.receiver import NAME, Answer, here, raw_receiver, receiver, to_here, trusting
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "2a00:1450:4007::200e", "64:ff9b::808:808"]
 REFUSED = {
@@ -65,15 +65,6 @@ URLS = [
     "shop.example/hook",
     "https://shop.example/" + "a" * 2000,
 ]
-
-
-def here(_: str, __: int) -> list[str]:
-    return ["127.0.0.1"]
-
-
-def to_here(folder: Path, resolve: Callable[[str, int], Sequence[str]] = here, *, deadline_s: float = 10) -> Outbound:
-    """To a receiver of these tests, whose name the tests' own resolver knows."""
-    return Outbound(context=trusting(folder), resolve=resolve, is_reachable=is_loopback, deadline_s=deadline_s)
 
 
 def post(outbound: Outbound, url: str, body: bytes = b"{}") -> Outcome:

@@ -30,10 +30,9 @@ from campaigns.webhooks import KINDS, DeliveryState, Webhook, WebhookDelivery, k
 from campaigns.webhooks.delivering import FAILING_FOR, LEASE, PAUSES, REST, Sender, deliver, pause_after
 from campaigns.webhooks.service import MOST_WEBHOOKS, OLD_SECRET_LIFE
 from campaigns.webhooks.signing import signed_headers
-from tests.campaigns.test_outbound import to_here
 from tests.factories import make_organisation
 from tests.racing import race
-from tests.receiver import Answer, Arrived, Receiver, receiver
+from tests.receiver import Answer, Arrived, Receiver, receiver, to_here
 from tests.scene import INSIDE, KEYRING, Scene, minutes, set_scene
 
 URL = "https://erp.example/hook"

@@ -15,12 +15,12 @@ from campaigns.events import record_event
 from campaigns.ids import uuid7
 from campaigns.storage import Database
 from campaigns.webhooks import KINDS, Webhook, WebhookDelivery
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SECRET
 from tests.receiver import Arrived, receiver
 from tests.scene import KEYRING, set_scene
 
 MESSAGES = 12
-KILLS = 4
+KILLS = 3
 
 
 def test_a_worker_that_dies_between_sending_and_noting_sends_again_under_the_same_id(
@@ -44,7 +44,7 @@ def test_a_worker_that_dies_between_sending_and_noting_sends_again_under_the_sam
                 record_event(session, "pledge.exhausted", now=now, organisation_id=owner, pledge_id=uuid7())
         scene.drain(now=now)
         there.on_arrival = kill
-        command = [sys.executable, "-m", "tests.faults.webhook_kills", database.url, str(tmp_path)]
+        command = [sys.executable, "-m", "tests.faults.webhook_kills", database.url, str(tmp_path), SECRET]
         for _ in range(KILLS + 1):
             worker.append(subprocess.Popen(command, cwd=ROOT))
             worker[-1].wait(timeout=60)
