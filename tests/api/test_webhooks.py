@@ -171,8 +171,8 @@ def api_of_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Clie
 def test_an_unknown_webhook_and_one_by_a_wrong_name_are_not_found(api_of_one: httpx2.Client) -> None:
     for name in (NOBODYS, "whk_1", "hook"):
         for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test"), ("GET", "/deliveries")):
-            body = {"json": {}} if method == "PATCH" else {}
-            problem(api_of_one.request(method, f"/v1/webhooks/{name}{path}", **body), 404)  # type: ignore[arg-type]
+            body: dict[str, Any] | None = {} if method == "PATCH" else None
+            problem(api_of_one.request(method, f"/v1/webhooks/{name}{path}", json=body), 404)
     for patch in ({"active": None}, {"url": None}, {"events": None}, {"active": "perhaps"}, {"secret": "x"}):
         problem(api_of_one.patch(f"/v1/webhooks/{NOBODYS}", json=patch), 422)
 

@@ -25,6 +25,7 @@ from campaigns.errors import Conflict, Invalid
 from campaigns.events import Event, record_event
 from campaigns.identity import Organisation
 from campaigns.planning import Campaign
+from campaigns.reactions import REACTIONS
 from campaigns.storage import Database
 from campaigns.webhooks import KINDS, DeliveryState, Webhook, WebhookDelivery, kinds
 from campaigns.webhooks.delivering import FAILING_FOR, LEASE, PAUSES, REST, Sender, deliver, pause_after
@@ -232,7 +233,7 @@ def test_what_an_event_does_and_its_messages_are_written_together_or_not_at_all(
     with database.transaction() as session:
         record_event(session, "mission.completed", now=NOON, **who)
     with monkeypatch.context() as patch:
-        patch.setitem(worker.REACTIONS, "mission.completed", fail)
+        patch.setitem(REACTIONS, "mission.completed", fail)
         worker.drain(database, now=NOON)
     assert deliveries(database) == []
     scene.drain(now=minutes(1))
@@ -560,6 +561,6 @@ def test_only_published_events_can_be_asked_for(session: Session, events: list[s
 
 
 def test_every_published_event_has_a_reaction_and_a_meaning() -> None:
-    assert set(KINDS) <= set(worker.REACTIONS)
+    assert set(KINDS) <= set(REACTIONS)
     assert all(kind.meaning for kind in KINDS.values())
     assert set(KINDS) >= {"scan.checked_in", "coupon.redeemed", "pledge.exhausted", "case.opened"}
