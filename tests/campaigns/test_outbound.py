@@ -210,7 +210,7 @@ def drip(*, body: bool) -> Callable[[socket.socket], None]:
     def talk(connection: socket.socket) -> None:
         connection.recv(65_536)
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n" + (b"\r\n" if body else b"x-a: "))
-        while True:
+        for _ in range(120):  # six seconds of it, so that a test without a deadline fails and ends
             connection.sendall(b"a")
             time.sleep(0.05)
 
@@ -234,8 +234,10 @@ def test_a_receiver_that_drips_or_says_nothing_is_left_at_the_deadline(talk: Cal
 
 def test_a_handshake_that_never_ends_is_left_at_the_deadline(tmp_path: Path) -> None:
     with raw_receiver(listen) as port:
+        began = time.monotonic()
         outcome = post(to_here(tmp_path, deadline_s=0.5), f"https://{NAME}:{port}/")
-    assert outcome.fault is Fault.TIMEOUT
+        assert outcome.fault is Fault.TIMEOUT
+        assert time.monotonic() - began < 5
 
 
 def test_endless_headers_and_what_is_no_http_are_refused(tmp_path: Path) -> None:
