@@ -43,6 +43,7 @@ from api import (
     tags,
     token_batches,
     tokens,
+    webhooks,
 )
 from api.activity import Activity
 from api.dependencies import Services
@@ -122,6 +123,8 @@ from campaigns.tokens.directory import Directory
 from campaigns.tokens.gallery import Gallery
 from campaigns.tokens.screens import Screens
 from campaigns.tokens.workshop import Workshop
+from campaigns.webhooks.delivering import Sender
+from campaigns.webhooks.outbound import Outbound
 from campaigns.worker import Worker
 
 VERSION = "0.1.0"
@@ -160,6 +163,7 @@ _ROUTERS = (
     offers,
     jobs,
     care,
+    webhooks,
     front,
     report,
     acts,
@@ -244,7 +248,7 @@ def wire(services: Services) -> ASGIApp:
         app.state.visitors = visitors
         app.state.stopping = asyncio.Event()
         app.state.scan_path = ScanPath(services, queue, visitors, pages, services.renderer)
-        worker = Worker(services.database, clock, services.mailer)
+        worker = Worker(services.database, clock, services.mailer, sender_of(settings, clock))
         listener = Listener(services.database)
         listener.start()
         if settings.worker:
@@ -313,6 +317,11 @@ def mailer_of(settings: Settings) -> Mailer | None:
         return None
     smtp = Smtp(settings.smtp_url, settings.mail_from)
     return Mailer(smtp.send, smtp.sender, Keyring(secret_of(settings)), settings.base_url)
+
+
+def sender_of(settings: Settings, clock: Callable[[], datetime]) -> Sender:
+    """What the worker sends messages to webhooks with."""
+    return Sender(Outbound(allow_local=settings.webhooks_local), Keyring(secret_of(settings)), clock)
 
 
 def secret_of(settings: Settings) -> str:

@@ -39,6 +39,8 @@ PREFIXES = {
     "tag_writing": "twr",
     "code_report": "rpt",
     "job": "job",
+    "webhook": "whk",
+    "webhook_delivery": "dlv",
 }
 AUTHORS = {AuthorKind.MEMBER: "mbr", AuthorKind.KEY: "key", AuthorKind.STAFF: "ses"}
 CHUNK = 500  # entries read at a time

@@ -170,7 +170,7 @@ def _first_owner(
 @app.command()
 def worker() -> None:
     """Run the worker alone (PostgreSQL; on SQLite the server runs it). Waits for the database as `serve` does."""
-    from api.app import mailer_of
+    from api.app import mailer_of, sender_of
     from campaigns.worker import Worker
 
     settings = read_settings()
@@ -178,7 +178,7 @@ def worker() -> None:
         database = Database(settings.database_url)
         database.await_server(settings.start_patience_s)
         migrations.upgrade(database)
-        running = Worker(database, clock.utc_now, mailer_of(settings))
+        running = Worker(database, clock.utc_now, mailer_of(settings), sender_of(settings, clock.utc_now))
         signal.signal(signal.SIGTERM, lambda *_: running.stop_soon())
         running.run()
         database.close()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from campaigns import letters, rewards, scans, sponsorship, tokens
+from campaigns import letters, rewards, scans, sponsorship, tokens, webhooks
 from campaigns.events import Event, record_event
 from campaigns.jobs import Job
 from campaigns.missions import referrals
@@ -18,6 +18,24 @@ Effect = Callable[[Session], None]  # writes
 Reaction = Callable[[Session, Sequence[Event], datetime], Effect]  # reads, and returns what to write
 SCANS_AN_EVENT = 100
 Chunk = Callable[[Session, Job, datetime], int]  # does at most `jobs.CHUNK` items of a job; how many it did
+
+
+def react(reaction: Reaction, session: Session, events: Sequence[Event], now: datetime) -> Effect:
+    """Read for a reaction to events, and for the webhooks that hear of them; both are written, or neither."""
+    write, publish = reaction(session, events, now), webhooks.publish(session, events, now=now)
+    if publish is None:
+        return write
+
+    def carry_out(session: Session) -> None:
+        write(session)
+        publish(session)
+
+    return carry_out
+
+
+def tell_webhooks(session: Session, events: Sequence[Event], now: datetime) -> Effect:
+    """Nothing but what `react` does for every event."""
+    return lambda session: None
 
 
 def judge(session: Session, events: Sequence[Event], now: datetime) -> Effect:
@@ -160,6 +178,7 @@ REACTIONS: dict[str, Reaction] = {
     "campaign.ended": reckon,
     "offer.resumed": earn,
 }
+REACTIONS |= {name: tell_webhooks for name in webhooks.KINDS if name not in REACTIONS}
 
 JOBS: dict[str, Chunk] = {
     tokens.batches.JOB: tokens.fill_batch,

@@ -32,6 +32,7 @@ class Keyring:
         self._answer = AESGCM(self.derive("idempotent-answer"))
         self._tag_keys = AESGCM(self.derive("tag-keys"))
         self._address = AESGCM(self.derive("address"))
+        self._webhook = AESGCM(self.derive("webhook-secret"))
         self._point = self.derive("point")
         self._ballots = lru_cache(1024)(self.derive)
 
@@ -75,6 +76,14 @@ class Keyring:
     def open_address(self, sealed: bytes) -> bytes:
         """The reverse; Invalid when it was made with another key or altered."""
         return _open(self._address, sealed)
+
+    def seal_webhook_secret(self, plain: bytes) -> bytes:
+        """Encrypt the secret that messages to a webhook are signed with."""
+        return self._seal(self._webhook, plain)
+
+    def open_webhook_secret(self, sealed: bytes) -> bytes:
+        """The reverse; Invalid when it was made with another key or altered."""
+        return _open(self._webhook, sealed)
 
     def seal_tag_keys(self, plain: bytes) -> bytes:
         """Encrypt the keys of an NFC tag."""

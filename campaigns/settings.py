@@ -43,6 +43,9 @@ class Settings(BaseSettings):
         None, repr=False, description="smtp://user:password@host:587: sign-in links go by mail. None: they are shown."
     )
     mail_from: str = Field("", description="The address that mails come from.")
+    webhooks_local: bool = Field(
+        False, description="For trials: webhooks may lead to this machine too, over http or https."
+    )
     erasure_dir: Path | None = Field(
         None, description="Where erasures are noted outside the database. None: beside a SQLite file, else here."
     )

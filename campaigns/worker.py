@@ -23,11 +23,13 @@ from campaigns.events import Event
 from campaigns.ids import uuid7
 from campaigns.last_writes import savepoint
 from campaigns.letters.sending import Mailer, deliver, tell_results
-from campaigns.reactions import JOBS, REACTIONS, Chunk, Effect, Reaction
+from campaigns.reactions import JOBS, REACTIONS, Chunk, Effect, Reaction, react
 from campaigns.scans import partitions
 from campaigns.scans.log_start import log_start
 from campaigns.scans.visitor import destroy_salts
 from campaigns.storage import OUTBOX_LOCK, Database, changed
+from campaigns.webhooks import delivering
+from campaigns.webhooks.delivering import Sender
 
 ROUND_S = 0.4  # between two looks at an empty outbox; a confirmed scan is judged well within 5 s
 EVENTS_A_ROUND = 100
@@ -38,7 +40,8 @@ EASE = 4
 PURGE = timedelta(hours=1)  # between two purges
 WATCH = timedelta(hours=1)  # between two looks for codes whose scans fell off
 TELL = timedelta(minutes=1)  # between two looks for votes that closed
-SEND_S = 1.0  # between two looks for letters
+SEND_S = 1.0  # between two looks for letters, and for messages to webhooks
+SENDERS = 3  # of messages to webhooks: two receivers that hang leave one for the others
 ESCALATED_A_ROUND = 100  # a round a minute
 _MAX_ATTEMPTS = 12
 
@@ -229,10 +232,16 @@ def expire_coupons(database: Database, *, now: datetime) -> None:
 class Worker:
     """A thread that drains and works until it is stopped: events first, then one chunk, in turn."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime], mailer: Mailer | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], datetime],
+        mailer: Mailer | None = None,
+        sender: Sender | None = None,
+    ) -> None:
         self._id = uuid7()
-        self._mailer = mailer
-        self._sender: threading.Thread | None = None
+        self._mailer, self._sender = mailer, sender
+        self._senders: list[threading.Thread] = []
         self._database = database
         self._clock = clock
         self._stopping = threading.Event()
@@ -247,8 +256,9 @@ class Worker:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=15)
-        if self._sender is not None:
-            self._sender.join(timeout=2)  # a mail server that hangs keeps nobody from stopping
+        end = time.monotonic() + 2  # a mail server or receiver that hangs keeps nobody from stopping
+        for one in self._senders:
+            one.join(timeout=max(0.0, end - time.monotonic()))
 
     def stop_soon(self) -> None:
         """Ask the loop to end after its round; safe in a signal handler."""
@@ -258,8 +268,13 @@ class Worker:
         """Rounds until stopped; a failed round is logged and tried again."""
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
         if self._mailer is not None:
-            self._sender = threading.Thread(target=self._send, args=(self._mailer,), name="letters", daemon=True)
-            self._sender.start()
+            self._senders.append(threading.Thread(target=self._send, args=(self._mailer,), name="letters", daemon=True))
+        for _ in range(SENDERS if self._sender is not None else 0):
+            self._senders.append(
+                threading.Thread(target=self._deliver, args=(self._sender,), name="webhooks", daemon=True)
+            )
+        for one in self._senders:
+            one.start()
         while not self._stopping.is_set():
             pause_s = ROUND_S
             try:
@@ -315,6 +330,19 @@ class Worker:
                 log.warning("the database does not answer the letters: %s", type(error.orig).__name__)
             except Exception:
                 log.exception("a letter failed; others go on in a moment")
+            self._stopping.wait(BETWEEN_CHUNKS_S if is_busy else SEND_S)
+
+    def _deliver(self, sender: Sender) -> None:
+        """Messages to webhooks as they come, in threads of their own: a receiver that hangs keeps no judge waiting."""
+        id = uuid7()
+        while not self._stopping.is_set():
+            is_busy = False
+            try:
+                is_busy = delivering.deliver(self._database, sender, by=id)
+            except OperationalError as error:
+                log.warning("the database does not answer the webhooks: %s", type(error.orig).__name__)
+            except Exception:
+                log.exception("a message to a webhook failed; others go on in a moment")
             self._stopping.wait(BETWEEN_CHUNKS_S if is_busy else SEND_S)
 
     def _purge(self, now: datetime) -> bool:
@@ -377,7 +405,7 @@ def _plan(session: Session, now: datetime) -> Plan:
 def _read_for(session: Session, reaction: Reaction, events: list[Event], now: datetime) -> Effect | None:
     try:
         with savepoint(session):
-            return reaction(session, events, now)
+            return react(reaction, session, events, now)
     except Exception:
         return None  # tried again in the writing transaction, each alone, and told there
 
@@ -395,7 +423,7 @@ def _react(session: Session, reaction: Reaction, events: list[Event], effect: Ef
     """React to events together; when that fails, to each alone, so that one bad event holds up no other."""
     try:
         with savepoint(session):
-            (effect or reaction(session, events, now))(session)
+            (effect or react(reaction, session, events, now))(session)
             session.execute(delete(Event).where(col(Event.id).in_([event.id for event in events])))
     except Exception as error:
         if len(events) > 1:

@@ -55,6 +55,8 @@ class Right(StrEnum):
     IDEAS_WRITE = "ideas.write"
     PLEDGES_READ = "pledges.read"
     PLEDGES_WRITE = "pledges.write"
+    WEBHOOKS_READ = "webhooks.read"
+    WEBHOOKS_WRITE = "webhooks.write"
 
 
 MEANING: dict[Right, str] = {
@@ -92,6 +94,8 @@ MEANING: dict[Right, str] = {
     Right.IDEAS_WRITE: "decide what becomes of ideas and merge them, for a public reason",
     Right.PLEDGES_READ: "read sponsors, beneficiaries, pledges and the links to them",
     Right.PLEDGES_WRITE: "write sponsors, beneficiaries and pledges, make and take back their links, end a pledge",
+    Right.WEBHOOKS_READ: "list webhooks, and what was sent to them",
+    Right.WEBHOOKS_WRITE: "register and change webhooks, rotate their secrets, send messages again",
     Right.MODERATION_WRITE: "hide and restore what people wrote, by a rule, with a reason; members only, never a key",
 }
 
@@ -129,6 +133,8 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         Right.CARE_WRITE,
         Right.IDEAS_WRITE,
         Right.PLEDGES_WRITE,
+        Right.WEBHOOKS_READ,
+        Right.WEBHOOKS_WRITE,
     },
     Role.MODERATOR: _READS | {Right.CARE_WRITE, Right.MODERATION_WRITE, Right.SCANS_VOID, Right.IDEAS_WRITE},
     Role.APPROVER: _READS | {Right.APPROVALS_DECIDE, Right.MEMBERS_READ, Right.AUDIT_READ},

@@ -182,7 +182,8 @@ def _note_completed(session: Session, mission_id: UUID, participant_id: UUID, ph
     """Note that a person completed a mission, when this act closed its last step. One statement: every act runs it."""
     at = {"mission": mission_id, "person": participant_id, "in_phase": phase, "now": now}
     if prepared.change(session, _COMPLETED, at):
-        record_event(session, "mission.completed", now=now, mission_id=mission_id, participant_id=participant_id)
+        who = {"mission_id": mission_id, "participant_id": participant_id, "phase": phase}
+        record_event(session, "mission.completed", now=now, **who)
 
 
 def _turn(*, completed: bool) -> Any:

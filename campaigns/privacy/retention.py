@@ -19,7 +19,8 @@ import campaigns.identity.models
 import campaigns.jobs
 import campaigns.legal.models
 import campaigns.letters.models
-import campaigns.rewards.models  # noqa: F401  # the register names their tables
+import campaigns.rewards.models
+import campaigns.webhooks.models  # noqa: F401  # the register names their tables
 from campaigns import audit, clock
 from campaigns.care import cases as care_cases
 from campaigns.letters.contacts import CONFIRM_WITHIN
@@ -34,6 +35,7 @@ POSITION_LIFE = timedelta(hours=72)
 ANSWER_LIFE = timedelta(hours=24)
 STAFF_LIFE = timedelta(days=30)  # after the end of a link or a session
 LETTER_LIFE = timedelta(days=30)
+MESSAGE_LIFE = timedelta(days=30)  # to a webhook
 JOB_LIFE = timedelta(days=30)  # after its end
 AGGREGATES_KEPT = 25  # months
 
@@ -421,6 +423,15 @@ RULES: tuple[Rule, ...] = (
         by_worker=True,
     ),
     Rule(
+        "webhook_deliveries",
+        Kind.OPERATIONS,
+        "a message to a webhook: ids and small facts, and how sending it went",
+        "30 days",
+        _of("id"),
+        Unit.ID,
+        _ago(MESSAGE_LIFE),
+    ),
+    Rule(
         "events",
         Kind.OPERATIONS,
         "ids of what happened, until somebody reacted to it",
@@ -438,6 +449,7 @@ RULES: tuple[Rule, ...] = (
     _nothing("log_starts", "from when on the scan log is whole"),
     _nothing("organisations", "the brand"),
     _nothing("legal_versions", "legal texts as they were in force"),
+    _nothing("webhooks", "where a brand's systems hear of what happens, and a sealed secret"),
     _nothing("api_keys", "hashes of a brand's keys"),
     _nothing("key_fingerprints", "a fingerprint of the secret key"),
     _nothing("places", "shops"),

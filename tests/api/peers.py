@@ -36,6 +36,7 @@ from campaigns import (
     rewards,
     sponsorship,
     tokens,
+    webhooks,
 )
 from campaigns.approvals import ApprovalKind
 from campaigns.care import Alert, AlertKind, ReportKind
@@ -255,6 +256,8 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/organisation": lambda peer: {"verified_hosts": []},
     "POST /v1/members": lambda peer: {"email": f"{NEVER}@example.org", "name": "Ana", "role": "analyst"},
     "PATCH /v1/members/{member_id}": lambda peer: {"role": "moderator"},
+    "POST /v1/webhooks": lambda peer: {"url": "https://erp.example/hook", "events": ["scan.checked_in"]},
+    "PATCH /v1/webhooks/{webhook_id}": lambda peer: {"events": ["scan.checked_in", "case.opened"]},
     "POST /v1/api-keys": lambda peer: {"name": "till", "role": "staff", "place_ids": [peer.ids["place_id"]]},
 }
 # Names in a path that are no ids of ours: nothing of another organisation can be named by them.
@@ -304,6 +307,7 @@ def furnish(services: Services, peer: Peer, now: datetime) -> None:
         _give_people(session, peer, now)
         _give_pledges(session, peer, now)
         _give_coupons(session, peer, now)
+        _give_webhook(session, services, peer, now)
     scans = [make_scan(one, at=now) for one in entries]
     write(services.database, *scans, number=90, now=now)
     for scan, is_further in zip(scans, (False, True), strict=True):
@@ -521,6 +525,13 @@ def _give_coupons(session: Session, peer: Peer, now: datetime) -> None:
         done = rewards.redeem(session, place, claim, now=now)
         peer.name("redemption_id", "rdm", done.redemption.id, further=names is peer.further)
         peer.rows |= {coupon.code, coupon.id.hex}
+
+
+def _give_webhook(session: Session, services: Services, peer: Peer, now: datetime) -> None:
+    where = {"url": f"https://{peer.mark.lower()}.example/hook", "events": ["case.opened"]}
+    made, _ = webhooks.register(session, peer.id, keyring=services.keyring, now=now, **where)  # type: ignore[arg-type]  # as it is named
+    peer.name("webhook_id", "whk", made.id)
+    peer.name("delivery_id", "dlv", webhooks.try_out(session, made, now=now).id)
 
 
 def _give_people(session: Session, peer: Peer, now: datetime) -> None:

@@ -49,6 +49,7 @@ NO_FIGURES = {
     "GET /v1/cohort-links": "how many entered by each link",
     "GET /v1/campaigns/{campaign_id}/kits.zip": "each has sign-in links of its own",
     "GET /m/{mission}/rules": "a legal text, and its versions: one at each launch here",
+    "GET /v1/webhooks/{webhook_id}/deliveries": "messages to the brand's own systems: each says its phase",
     "GET /v1/audit": "the audit log",
     "GET /v1/campaigns/{campaign_id}/offers": "what coupons cost: those of a pilot are real money",
     "GET /v1/offers/{offer_id}": "the same",

@@ -39,6 +39,9 @@ NOT_ON_PAGES = {
     "coupons_out",
     "occurred_at_far",
     "currency_mismatch",
+    "too_many_webhooks",
+    "secret_rotating",
+    "webhook_off",
 }
 
 

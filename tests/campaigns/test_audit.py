@@ -34,6 +34,7 @@ NOT_AUDITED = {
     "coupons": "earned and used by shoppers; what staff take back is noted apart",
     "redemptions": "messages of tills",
     "act_codes": "an act of a shopper",
+    "webhook_deliveries": "made by what happened; a replay and a test are noted by hand",
     "external_acts": "an act of a shopper, told of by a key; noted by hand",
     "friend_namings": "an act of a shopper",
     "mission_places": "an act of a shopper",

@@ -22,6 +22,7 @@ from campaigns import (
     planning,
     privacy,
     scans,
+    webhooks,
     worker,
 )
 from campaigns.identity import RIGHTS, Organisation, Role
@@ -42,7 +43,7 @@ from campaigns.storage import Database, insert_many_once, store
 from campaigns.tokens import TagWriting
 from tests.conftest import PIN
 from tests.factories import NOON, PIN_KEY, make_campaign, make_mission, write
-from tests.scene import INSIDE, Scene, minutes, set_scene, signed, with_tag
+from tests.scene import INSIDE, KEYRING, Scene, minutes, set_scene, signed, with_tag
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 STEPS = [StepPlan(StepKind.SCAN, 0, Repeat.DAILY), StepPlan(StepKind.IDEA)]
@@ -59,6 +60,7 @@ PURGED = [
     ("operations", "recovery_tries"),
     ("operations", "spent_taps"),
     ("operations", "text_counts"),
+    ("operations", "webhook_deliveries"),
     ("participant", "participants"),
     ("position", "scan_positions"),
     ("report", "case_days"),
@@ -147,6 +149,9 @@ def furnish(database: Database) -> Scene:
         job = {"kind": "none", "payload": "{}", "state": "done", "total": 1, "created_at": NOON, "ended_at": NOON}
         job |= {"organisation_id": organisation_id, "done": 1, "failed": 0, "attempts": 0}
         store(session, Job, id=ids.uuid7_at(NOON), **job)
+        hook = {"url": "https://erp.example/", "events": ["case.opened"], "keyring": KEYRING, "now": NOON}
+        made, _ = webhooks.register(session, organisation_id, **hook)  # type: ignore[arg-type]  # as it is named
+        webhooks.try_out(session, made, now=NOON)
     with database.transaction() as session:
         planning.end(session, session.get_one(Campaign, scene.campaign.id), now=NOON + timedelta(days=1))
     return scene

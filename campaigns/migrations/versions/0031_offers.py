@@ -1,6 +1,6 @@
 """Offers, coupons and what tills did with them
 
-Revision: 0031, after 0029
+Revision: 0031, after 0030
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from alembic import op
 from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 revision = "0031"
-down_revision = "0029"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 
