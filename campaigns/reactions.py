@@ -85,7 +85,7 @@ def reckon(session: Session, events: Sequence[Event], now: datetime) -> Effect:
     active = [UUID(one["pledge_id"]) for one in facts if "pledge_id" in one]
 
     def carry_out(session: Session) -> None:
-        if any("campaign_id" in one for one in facts):
+        if any(event.name in ("campaign.resumed", "campaign.ended") for event in events):
             sponsorship.release_waiting(session, now=now)
         since = [id for pledge_id in active for id in sponsorship.completions_since(session, pledge_id)]
         sponsorship.reckon(session, [*done, *sponsorship.completions_on(session, judged), *since], now=now)

@@ -363,7 +363,9 @@ def _write(
     count_coupons(session, offer, coupon, "redeemed")
     if doing is not None:
         steps.complete(session, doing, place, done.id, at=done.occurred_at, now=now)
-    record_event(session, "coupon.redeemed", now=now, coupon_id=coupon.id, offer_id=offer.id, redemption_id=done.id)
+    named = {"organisation_id": offer.organisation_id, "campaign_id": offer.campaign_id, "place_id": place.id}
+    about = {"coupon_id": coupon.id, "offer_id": offer.id, "redemption_id": done.id, "phase": coupon.phase}
+    record_event(session, "coupon.redeemed", now=now, **named, **about)
     return _answer(session, done, offer, is_replay=False)
 
 

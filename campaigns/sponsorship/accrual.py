@@ -118,7 +118,7 @@ def turn(session: Session, pledge: Pledge, matched: Pledge | None, *, now: datet
     stood, is_full = pledge.state, ledger.room_of(session, pledge.id, AccountKind.COMMITMENT) < least(pledge, matched)
     if pledge.state == PledgeState.ACTIVE and is_full:
         pledge.state, pledge.state_reason, pledge.exhausted_at = PledgeState.EXHAUSTED.value, CAP_REACHED, now
-        record_event(session, "pledge.exhausted", now=now, pledge_id=pledge.id)
+        record_event(session, "pledge.exhausted", now=now, **pledge.facts)
     elif pledge.state == PledgeState.EXHAUSTED and not is_full and not is_over(pledge, now=now):
         pledge.state, pledge.state_reason, pledge.exhausted_at = PledgeState.ACTIVE.value, "room_again", None
     session.add(pledge)

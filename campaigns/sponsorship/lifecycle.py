@@ -100,7 +100,7 @@ def _enter(
     pledge.changed_at = now
     session.add(pledge)
     session.flush()
-    record_event(session, _EVENTS[state], now=now, pledge_id=pledge.id, mission_id=pledge.mission_id)
+    record_event(session, _EVENTS[state], now=now, reason=reason, **pledge.facts)
     announce(session, "campaign", pledge.campaign_id)
 
 

@@ -163,6 +163,12 @@ class Pledge(Row, table=True):
     created_at: datetime
     changed_at: datetime
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What its events say of it. Only acts of the live phase ever move its money."""
+        names = ("organisation_id", "campaign_id", "mission_id", "currency", "cap_minor")
+        return {"pledge_id": self.id, "phase": "live", **{name: getattr(self, name) for name in names}}
+
 
 class PledgeBeneficiary(SQLModel, table=True):
     """A cause a pledge may pay. With several, each participant may choose; the first gets what nobody chose for."""

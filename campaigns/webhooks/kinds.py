@@ -30,7 +30,7 @@ _PREFIXES = {
     "beneficiary": "ben",
     "offer": "off",
     "coupon": "cpn",
-    "redemption": "red",
+    "redemption": "rdm",
 }
 
 log = logging.getLogger("passerelle.webhooks")

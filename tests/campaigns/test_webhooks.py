@@ -172,7 +172,7 @@ def test_events_of_capabilities_to_come_carry_what_they_are_told_to_and_nothing_
     shown = stranger.hex
     assert data == {
         "coupon.redeemed": {
-            "redemption_id": f"red_{shown}",
+            "redemption_id": f"rdm_{shown}",
             "coupon_id": f"cpn_{shown}",
             "place_id": ids.show("plc", place),
             "phase": "live",
