@@ -198,7 +198,7 @@ def verify(
         refuse(f"There is no database {settings.sqlite_path}.")
     with _alone(settings) if rejudge else nullcontext():
         database = Database(settings.database_url)
-        problems = verification.rejudge(database) if rejudge else verification.verify(database)
+        problems = verification.rejudge(database) if rejudge else verification.verify(database, now=clock.utc_now())
         database.close()
     if as_json:
         say(json.dumps({"ok": not problems, "problems": problems}))
