@@ -1,8 +1,8 @@
 """The public ledger of a mission: its money facts in one chain, made behind the writers.
 
 A line is a posting, a payout, a fee or a gift, or what takes one of them back. What is still under review is none:
-it may be voided, and stands in the meter as a sum. A transfer waits in `unchained_transfers` from its own transaction on,
-so none is missed; what takes another back comes after it. Numbers begin at 1 and have no gap; nothing is renumbered.
+it may be voided, and stands in the meter as a sum. A transfer waits in `unchained_transfers` from its own transaction
+on, so none is missed; what takes another back comes after it. Numbers begin at 1, have no gap and never change.
 
 The text of a line names no person, no act and no instant: its hour, and a reference of that line alone. It is kept as
 it was published, so that erasing a person or renaming a sponsor changes no line.
@@ -118,7 +118,7 @@ def lines_of(session: Session, mission_id: UUID, *, upto: int, after: int = 0) -
         page = query.where(col(LedgerLine.number) > after, col(LedgerLine.number) <= upto).limit(LINES_A_PAGE)
         lines = []
         for row in session.execute(page):
-            lines.append(Line(*row.text.split("\t"), previous, row.hash))
+            lines.append(Line._make([*row.text.split("\t"), previous, row.hash]))
             previous, after = row.hash, row.number
         if not lines:
             return
@@ -137,8 +137,8 @@ def recount(session: Session, *, now: datetime | None = None) -> Iterator[str]:
     yield from _wrong_lines(session)
     yield from _wrong_heads(session)
     public = col(Transfer.mission_id).is_not(None) & col(Transfer.code).in_(PUBLIC)
-    chained = select(LedgerLine.transfer_id).where(col(LedgerLine.transfer_id) == Transfer.id)
-    waiting = select(Unchained.transfer_id).where(col(Unchained.transfer_id) == Transfer.id)
+    chained = select(col(LedgerLine.transfer_id)).where(col(LedgerLine.transfer_id) == Transfer.id)
+    waiting = select(col(Unchained.transfer_id)).where(col(Unchained.transfer_id) == Transfer.id)
     lost = select(col(Transfer.id)).where(public, ~chained.exists(), ~waiting.exists())
     for id in session.execute(lost.order_by(col(Transfer.id))).scalars():
         yield f"{show('trf', id)} is in no public ledger, and does not wait for one"
@@ -280,6 +280,6 @@ _FACTS_OF = (
 )
 _CHAINED_MISSIONS = (
     select(col(Mission.id))
-    .where(select(LedgerLine.number).where(col(LedgerLine.mission_id) == Mission.id).exists())
+    .where(select(col(LedgerLine.number)).where(col(LedgerLine.mission_id) == Mission.id).exists())
     .order_by(col(Mission.id))
 )

@@ -1,8 +1,8 @@
 """The lines of a public ledger, and the check that anybody can do of them: no database, only text and SHA-256.
 
 A line is fifteen texts, in the order of `COLUMNS`. Its hash is the SHA-256 of the fourteen before it, joined by tabs,
-in UTF-8; the last of those is the hash of the line before. So whoever changes, drops, swaps or adds a line changes every
-hash behind it. All forms of the file (CSV, CSV for a French spreadsheet, NDJSON) hold the same texts.
+in UTF-8; the last of those is the hash of the line before. So whoever changes, drops, swaps or adds a line changes all
+hashes behind it. All forms of the file (CSV, CSV for a French spreadsheet, NDJSON) hold the same texts.
 """
 
 import csv
