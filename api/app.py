@@ -46,6 +46,7 @@ from api.mail import Postman
 from api.pages import (
     acts,
     addresses,
+    attestations,
     ballots,
     cases,
     check_in,
@@ -153,6 +154,7 @@ _ROUTERS = (
     trail_map,
     legal,
     me,
+    attestations,
     recovery,
     addresses,
     pilot,

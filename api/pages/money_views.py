@@ -63,13 +63,15 @@ class MoneyView:
     ledger_url: str = ""
 
 
-def money_view(session: Session, mission: Mission, language: str) -> MoneyView | None:
-    """The money of a mission for a page; None without a pledge that was active once."""
+def money_view(
+    session: Session, mission: Mission, language: str, disclosures: Mapping[UUID, str] | None = None
+) -> MoneyView | None:
+    """The money of a mission for a page; None without a pledge that was active once. `disclosures` by pledge."""
     found = meter.meters_of(session, mission.id)
     if not found:
         return None
     return MoneyView(
-        pledges=[_pledge_view(language, one) for one in found],
+        pledges=[_pledge_view(language, one, (disclosures or {}).get(one.pledge.id, "")) for one in found],
         totals=[_sums_view(language, one) for one in meter.in_all(found)] if len(found) > 1 else [],
         url=f"/m/{mission.slug}/meter?lang={language}",
         ledger_url=f"/m/{mission.slug}/ledger?lang={language}",
@@ -90,7 +92,7 @@ def money_body(session: Session, mission_id: UUID) -> dict[str, Any]:
     }
 
 
-def _pledge_view(language: str, found: Meter) -> PledgeView:
+def _pledge_view(language: str, found: Meter, disclosure: str) -> PledgeView:
     pledge = found.pledge
     return PledgeView(
         sponsor=found.sponsor,
@@ -100,6 +102,7 @@ def _pledge_view(language: str, found: Meter) -> PledgeView:
         kind=pledge.kind,
         threshold=pledge.threshold or 0,
         percent=pledge.match_percent or 0,
+        disclosure=disclosure,
     )
 
 
