@@ -28,8 +28,8 @@ def attestation(
 ) -> Response:
     """The line of the public ledger that is of this phone's person: its number, hash, amount and cause; how to check.
 
-    JSON when asked for. Once there is a line the statement is signed (Ed25519): whoever is shown it can check that it comes
-    from here. 404 for everybody but the person; the statement itself does not name them.
+    JSON when asked for. Once there is a line the statement is signed (Ed25519): whoever is shown it can check that it
+    comes from here. 404 for everybody but the person; the statement itself does not name them.
     """
     wanted = ids.parse("acr", accrual)
     people = privacy.people_of(session, cookies_of(request).values())

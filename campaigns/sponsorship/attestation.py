@@ -51,11 +51,13 @@ def attested(session: Session, participant_ids: Sequence[UUID], *, accrual_id: U
     )
     if accrual_id is not None:
         query = query.where(col(Accrual.id) == accrual_id)
-    rows = session.execute(
-        query.order_by(col(Accrual.accrued_at).desc(), col(Accrual.id).desc()).limit(OWN_SHOWN)
-    ).all()
-    found = _lines(session, [row[0].id for row in rows])
-    return [Attested(*row, *found.get(row[0].id, (None, "", None))) for row in rows]
+    query = query.order_by(col(Accrual.accrued_at).desc(), col(Accrual.id).desc()).limit(OWN_SHOWN)
+    rows = session.execute(query).all()
+    found = _lines(session, [accrual.id for accrual, *_ in rows])
+    return [
+        Attested(accrual, mission, sponsor, cause, *found.get(accrual.id, (None, "", None)))
+        for accrual, mission, sponsor, cause in rows
+    ]
 
 
 def _lines(session: Session, accrual_ids: Sequence[UUID]) -> dict[UUID, tuple[int | None, str, int | None]]:
