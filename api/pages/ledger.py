@@ -1,6 +1,6 @@
 """The public ledger of a mission: a page, the file to check, the heads that were published, and the meter."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from enum import StrEnum
@@ -21,9 +21,10 @@ from api.pages.feed_formats import ATOM, JSON_FEED, Entry, Feed, as_atom, as_jso
 from api.pages.money_views import amount, money_body, money_view
 from api.pages.phone import MissionName, Tongue, language_for, mission_named
 from api.policies import PUBLIC
+from campaigns import ids
 from campaigns.missions import Mission
 from campaigns.missions.models import text_in
-from campaigns.sponsorship import chain
+from campaigns.sponsorship import chain, meter
 from campaigns.sponsorship.lines import COLUMNS, Head, Line
 from campaigns.sponsorship.models import LedgerHead
 
@@ -72,7 +73,7 @@ def ledger_page(
 ) -> HTMLResponse:
     """The money of a mission for people: sums, the last lines, how to check them, the heads of the last 30 days."""
     found, language = mission_named(session, mission), language_for(request, lang)
-    head = chain.head_of(session, found.id)
+    labels = {ids.show("pld", id): label for id, label in meter.labels_of(session, found.id).items()}
     page = core.renderer.page(
         "ledger.html",
         language,
@@ -84,8 +85,7 @@ def ledger_page(
         page_url=f"/m/{found.slug}",
         whole_url=f"{core.settings.base_url}/m/{found.slug}",
         money=money_view(session, found, language),
-        lines=[_line_view(one, language) for one in chain.last_lines(session, found.id, limit=LINES_SHOWN)],
-        head=head,
+        lines=[_line_view(one, language, labels) for one in chain.last_lines(session, found.id, limit=LINES_SHOWN)],
         heads=[
             HeadView(format_date(one.day, "d MMMM y", locale=language), one.number, one.hash)
             for one in chain.newest_heads(session, found.id, limit=HEADS_SHOWN)
@@ -192,13 +192,13 @@ def _ndjson(pages: Iterator[list[Line]]) -> Iterator[str]:
     return exports.ndjson_text([line._asdict() for line in page] for page in pages)
 
 
-def _line_view(line: Line, language: str) -> LineView:
+def _line_view(line: Line, language: str, labels: Mapping[str, Mapping[str, str]]) -> LineView:
     day = datetime.fromisoformat(line.recorded_at)
     return LineView(
         number=int(line.number),
         day=format_date(day, "d MMMM", locale=language),
         code=line.code,
-        amount=amount(int(line.amount_minor), line.currency, language),
+        amount=amount(int(line.amount_minor), line.currency, language, labels.get(line.pledge)),
         beneficiary=line.beneficiary,
         sponsor=line.sponsor,
         reverses=line.reverses,

@@ -1,5 +1,6 @@
 """A mission's money as pages and programs are told it: sums in words, the bar of each pledge, what was corrected."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,7 +56,7 @@ class PledgeView:
 
 @dataclass(frozen=True)
 class MoneyView:
-    """All pledges of a mission. `totals` by currency, where more than one pledge makes them something else."""
+    """All pledges of a mission. `totals` of each currency that more than one pledge has."""
 
     pledges: Sequence[PledgeView]
     totals: Sequence[SumsView] = field(default_factory=list)
@@ -70,9 +71,10 @@ def money_view(
     found = meter.meters_of(session, mission.id)
     if not found:
         return None
+    shared = Counter(one.sums.currency for one in found if one.pledge.unit_label is None)
     return MoneyView(
         pledges=[_pledge_view(language, one, (disclosures or {}).get(one.pledge.id, "")) for one in found],
-        totals=[_sums_view(language, one) for one in meter.in_all(found)] if len(found) > 1 else [],
+        totals=[_sums_view(language, one) for one in meter.in_all(found) if shared[one.currency] > 1],
         url=f"/m/{mission.slug}/meter?lang={language}",
         ledger_url=f"/m/{mission.slug}/ledger?lang={language}",
     )

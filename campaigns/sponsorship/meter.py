@@ -87,6 +87,12 @@ def meters_of(session: Session, mission_id: UUID) -> list[Meter]:
     ]
 
 
+def labels_of(session: Session, mission_id: UUID) -> dict[UUID, dict[str, str]]:
+    """What the units of each pledge in kind of a mission are called."""
+    query = select(col(Pledge.id), col(Pledge.unit_label)).where(col(Pledge.mission_id) == mission_id)
+    return {pledge_id: label for pledge_id, label in session.execute(query) if label}
+
+
 def in_all(meters: Sequence[Meter]) -> list[Sums]:
     """The sums of all pledges, by currency. Things have no sum: each pledge in kind counts its own."""
     found: dict[str, Sums] = {}
