@@ -138,7 +138,7 @@ def _sums_view(language: str, sums: Sums, label: Mapping[str, str] | None = None
 
 
 def _bars(parts: Sequence[int], cap: int) -> list[tuple[float, float]]:
-    """Where each part begins and how wide it is: in proportion to the cap, and none unseen."""
+    """Where each part begins and how wide it is: in proportion to the cap, and none unseen where there is room."""
     found, x = [], 0.0
     for part in parts:
         width = min(max(part * BAR_WIDTH / cap, LEAST), BAR_WIDTH - x) if part else 0.0
