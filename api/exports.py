@@ -9,6 +9,7 @@ from typing import Any
 from fastapi.responses import StreamingResponse
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes for the start of a formula
+_BOM = "\ufeff"  # without it French spreadsheets take UTF-8 for another encoding
 
 Rows = Iterable[Sequence[Mapping[str, Any]]]  # page by page; column -> text, for CSV
 
@@ -20,7 +21,7 @@ def csv_file(name: str, columns: Sequence[str], pages: Rows) -> StreamingRespons
 
 def ndjson_file(name: str, pages: Rows) -> StreamingResponse:
     """A download of one JSON object a line."""
-    return _file(f"{name}.ndjson", "application/x-ndjson", _ndjson(pages))
+    return _file(f"{name}.ndjson", "application/x-ndjson", ndjson_text(pages))
 
 
 def defused(cell: str) -> str:
@@ -28,21 +29,30 @@ def defused(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULAS) else cell
 
 
-def _csv(columns: Sequence[str], pages: Rows) -> Iterator[str]:
-    yield _lines([columns])
+def csv_text(
+    columns: Sequence[str], pages: Iterable[Iterable[Sequence[str]]], *, excel_fr: bool = False
+) -> Iterator[str]:
+    """CSV, page by page, of cells that are defused already. `excel_fr`: with semicolons and a byte order mark."""
+    separator = ";" if excel_fr else ","
+    yield (_BOM if excel_fr else "") + _lines([columns], separator)
     for page in pages:
-        yield _lines([defused(row[column]) for column in columns] for row in page)
+        yield _lines(page, separator)
 
 
-def _lines(rows: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
-
-
-def _ndjson(pages: Rows) -> Iterator[str]:
+def ndjson_text(pages: Rows) -> Iterator[str]:
+    """A JSON object a line, page by page."""
     for page in pages:
         yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in page)
+
+
+def _csv(columns: Sequence[str], pages: Rows) -> Iterator[str]:
+    return csv_text(columns, ([[defused(row[column]) for column in columns] for row in page] for page in pages))
+
+
+def _lines(rows: Iterable[Sequence[str]], separator: str) -> str:
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator).writerows(rows)
+    return text.getvalue()
 
 
 def _file(name: str, media_type: str, body: Iterator[str]) -> StreamingResponse:

@@ -27,6 +27,7 @@ from campaigns.reactions import JOBS, REACTIONS, Chunk, Effect, Reaction
 from campaigns.scans import partitions
 from campaigns.scans.log_start import log_start
 from campaigns.scans.visitor import destroy_salts
+from campaigns.sponsorship.chain import Chainer
 from campaigns.storage import OUTBOX_LOCK, Database, changed
 
 ROUND_S = 0.4  # between two looks at an empty outbox; a confirmed scan is judged well within 5 s
@@ -225,6 +226,7 @@ class Worker:
         self._database = database
         self._clock = clock
         self._stopping = threading.Event()
+        self._chainer = Chainer(database)
         self._purged_at: datetime | None = None
         self._steps: Iterator[bool] | None = None  # of the purge that is under way
         self._thread = threading.Thread(target=self.run, name="worker", daemon=True)
@@ -257,6 +259,8 @@ class Worker:
                 if work(self._database, by=self._id, now=now):
                     pause_s = BETWEEN_CHUNKS_S
                 if self._purge(now):
+                    pause_s = BETWEEN_CHUNKS_S
+                if self._chainer.turn(now):
                     pause_s = BETWEEN_CHUNKS_S
             except OperationalError as error:
                 log.warning("the database does not answer the worker: %s", type(error.orig).__name__)
