@@ -4,12 +4,21 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from fastapi.responses import StreamingResponse
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes for the start of a formula
 _BOM = "\ufeff"  # without it French spreadsheets take UTF-8 for another encoding
+
+
+class Dialect(StrEnum):
+    """How a CSV file is written. `excel-fr`: semicolons, decimal commas and a byte order mark."""
+
+    PLAIN = "plain"
+    EXCEL_FR = "excel-fr"
+
 
 Rows = Iterable[Sequence[Mapping[str, Any]]]  # page by page; column -> text, for CSV
 
@@ -27,6 +36,13 @@ def ndjson_file(name: str, pages: Rows) -> StreamingResponse:
 def defused(cell: str) -> str:
     """The cell as text to a spreadsheet, whatever it starts with (OWASP, CSV injection)."""
     return f"'{cell}" if cell.startswith(_FORMULAS) else cell
+
+
+def text_file(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]], dialect: Dialect) -> StreamingResponse:
+    """A CSV download in a dialect, of cells as they are; those that would start a formula are defused here."""
+    cells = ([defused(cell) for cell in row] for row in rows)
+    body = csv_text(columns, [cells], excel_fr=dialect is Dialect.EXCEL_FR)
+    return _file(f"{name}.csv", "text/csv; charset=utf-8", body)
 
 
 def csv_text(

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from sqlmodel import Session as DbSession
 from api import exports
 from api.dependencies import Core, ReadSession, Services
 from api.etags import Tagged, Tags
+from api.exports import Dialect
 from api.pages import views
 from api.pages.feed_formats import ATOM, JSON_FEED, Entry, Feed, as_atom, as_json
 from api.pages.money_views import amount, money_body, money_view
@@ -32,15 +32,6 @@ router = APIRouter(prefix="/m", tags=["phones"], dependencies=[PUBLIC])
 LINES_SHOWN = 12
 HEADS_SHOWN = 30
 FRESH = "public, no-cache"  # ask each time: with its tag the answer is 304 as long as nothing came
-
-
-class Dialect(StrEnum):
-    """How a CSV file is written. `excel-fr`: semicolons, decimal commas and a byte order mark."""
-
-    PLAIN = "plain"
-    EXCEL_FR = "excel-fr"
-
-
 FileDialect = Annotated[Dialect, Query(description="`excel-fr` for a French spreadsheet; its hashes are the same")]
 Format = Annotated[Literal["atom", "json"], Path(description="`atom` (RFC 4287) or `json` (JSON Feed 1.1)")]
 

@@ -51,6 +51,8 @@ class Right(StrEnum):
     IDEAS_WRITE = "ideas.write"
     PLEDGES_READ = "pledges.read"
     PLEDGES_WRITE = "pledges.write"
+    PAYOUTS_WRITE = "payouts.write"
+    PAYOUTS_APPROVE = "payouts.approve"
 
 
 MEANING: dict[Right, str] = {
@@ -84,6 +86,8 @@ MEANING: dict[Right, str] = {
     Right.IDEAS_WRITE: "decide what becomes of ideas and merge them, for a public reason",
     Right.PLEDGES_READ: "read sponsors, beneficiaries, pledges and the links to them",
     Right.PLEDGES_WRITE: "write sponsors, beneficiaries and pledges, make and take back their links, end a pledge",
+    Right.PAYOUTS_WRITE: "propose and cancel payouts, record them as sent and confirmed",
+    Right.PAYOUTS_APPROVE: "approve a payout that somebody else proposed; a key only where its member is known",
     Right.MODERATION_WRITE: "hide and restore what people wrote, by a rule, with a reason; members only, never a key",
 }
 
@@ -118,9 +122,10 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         Right.CARE_WRITE,
         Right.IDEAS_WRITE,
         Right.PLEDGES_WRITE,
+        Right.PAYOUTS_WRITE,
     },
     Role.MODERATOR: _READS | {Right.CARE_WRITE, Right.MODERATION_WRITE, Right.SCANS_VOID, Right.IDEAS_WRITE},
-    Role.APPROVER: _READS | {Right.APPROVALS_DECIDE, Right.MEMBERS_READ, Right.AUDIT_READ},
+    Role.APPROVER: _READS | {Right.APPROVALS_DECIDE, Right.PAYOUTS_APPROVE, Right.MEMBERS_READ, Right.AUDIT_READ},
     Role.ANALYST: _READS,
     Role.STAFF: frozenset({Right.PLACES_READ, Right.SCANS_READ, Right.CARE_READ, Right.CARE_WRITE}),
 }

@@ -36,6 +36,8 @@ NOT_ON_PAGES = {
     "merge_needed",
     "overdrawn",
     "pledge_matched",
+    "nothing_due",
+    "maker_unknown",
 }
 
 
