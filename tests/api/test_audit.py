@@ -74,6 +74,11 @@ NOTED = {
     "DELETE /v1/pledges/{pledge_id}": "pledge.removed",
     "POST /v1/pledges/{pledge_id}/signature": "pledge_link.created",
     "POST /v1/pledges/{pledge_id}/end": "pledge.changed",
+    "POST /v1/payouts": "payout.created",
+    "POST /v1/payouts/{payout_id}/approval": "payout.changed",
+    "POST /v1/payouts/{payout_id}/sent": "payout.changed",
+    "POST /v1/payouts/{payout_id}/confirmation": "payout.changed",
+    "POST /v1/payouts/{payout_id}/cancellation": "payout.changed",
     "POST /v1/jobs/{job_id}/cancellation": "job.changed",
     "POST /v1/code-reports/{report_id}/handling": "code_report.changed",
 }
