@@ -14,6 +14,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from api import (
+    accruals,
     approvals,
     audit,
     care,
@@ -149,6 +150,7 @@ _ROUTERS = (
     printing,
     scans,
     missions,
+    accruals,
     sponsors,
     pledges,
     payouts,

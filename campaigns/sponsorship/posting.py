@@ -8,8 +8,8 @@ from sqlalchemy import select as columns
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
+from campaigns import audit
 from campaigns.errors import Conflict, NotFound
-from campaigns.events import record_event
 from campaigns.sponsorship import ledger
 from campaigns.sponsorship.accrual import Voiding, hold, reckon
 from campaigns.sponsorship.ledger import AccountKind, Code, Move
@@ -67,8 +67,8 @@ def release(session: Session, pledge: Pledge, *, accrual_id: UUID | None = None,
     for _ in range(RELEASED_AT_ONCE // POSTED_AT_ONCE):
         if post_due(session, pledge.id, now=now) < POSTED_AT_ONCE:
             break
-    if released:
-        record_event(session, "pledge.released", now=now, pledge_id=pledge.id)
+    owner, changes = pledge.organisation_id, {"accruals": [released]}
+    audit.note(session, "pledge.released", accrual_id or pledge.id, organisation_id=owner, changes=changes, now=now)
     return released
 
 
@@ -82,7 +82,7 @@ def accrual_of(session: Session, organisation_id: UUID, accrual_id: UUID) -> tup
     return found
 
 
-def void(session: Session, accrual: Accrual, *, reason: str, by: UUID, now: datetime) -> None:
+def void(session: Session, accrual: Accrual, pledge: Pledge, *, reason: str, by: UUID, now: datetime) -> None:
     """Void an accrual, or reverse it once it is posted; what matches it goes too. Its act accrues no more.
 
     Nothing for one that is undone already; Conflict (`paid`) for one that was sent in a payout.
@@ -94,3 +94,5 @@ def void(session: Session, accrual: Accrual, *, reason: str, by: UUID, now: date
     session.refresh(accrual)
     if accrual.state in STANDING and session.get(PayoutItem, accrual.id) is not None:
         raise Conflict("It was sent in a payout: what was paid stays.", code="paid")
+    owner, changes = pledge.organisation_id, {"reason": [reason]}
+    audit.note(session, "accrual.voided", accrual.id, organisation_id=owner, changes=changes, now=now)

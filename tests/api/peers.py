@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from itertools import count
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import FastAPI
 from fastapi.routing import RouteContext
 from PIL import Image
-from sqlmodel import Session
+from sqlmodel import Session, select
 from starlette.testclient import TestClient
 
 from api.app import make_services, prepare, wire
@@ -41,7 +41,8 @@ from campaigns.care import Alert, AlertKind, ReportKind
 from campaigns.identity import RIGHTS, ApiKey, Role
 from campaigns.identity.rights import KEY_ROLES, rights_of_key
 from campaigns.ids import uuid7_at
-from campaigns.missions import Repeat, StepKind, StepPlan
+from campaigns.missions import Mission, Repeat, StepKind, StepPlan
+from campaigns.missions.models import CompletionState, StepCompletion
 from campaigns.planning import Campaign
 from campaigns.settings import Settings
 from campaigns.sponsorship import Beneficiary, Payout, Pledge, PledgeKind, PledgePlan
@@ -50,6 +51,7 @@ from campaigns.tokens import TagPlan, sun
 from tests.api.helpers import CAMPAIGN, MISSION, PLACE
 from tests.conftest import PHONE, PIN, SECRET
 from tests.factories import make_campaign, make_entry, make_mission, make_place, make_scan, make_token, write
+from tests.sponsors import make_pledge
 
 NEVER = "0" * 12 + "7" + "0" * 3 + "8" + "0" * 15  # digits of a UUIDv7 that nobody has
 _hours = count()
@@ -233,6 +235,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/payouts/{payout_id}/sent": lambda peer: {"reference": "VIR 7"},
     "POST /v1/payouts/{payout_id}/confirmation": lambda peer: {"proof": {"text": "They wrote back"}},
     "POST /v1/payouts/{payout_id}/cancellation": lambda peer: {"reason": "Wrong account"},
+    "POST /v1/pledges/{pledge_id}/release": lambda peer: {},
+    "POST /v1/accruals/{accrual_id}/void": lambda peer: {"reason": "A photo of the code"},
     "PATCH /v1/organisation": lambda peer: {"verified_hosts": []},
     "POST /v1/members": lambda peer: {"email": f"{NEVER}@example.org", "name": "Ana", "role": "analyst"},
     "PATCH /v1/members/{member_id}": lambda peer: {"role": "moderator"},
@@ -447,11 +451,14 @@ def _give_pledges(session: Session, peer: Peer, now: datetime) -> None:
     hash = sponsorship.terms_hash_of(session, signed, organisation_name=owner)
     sponsorship.sign(session, secret, name="Ana", terms_hash=hash, now=now)
     link, _ = sponsorship.issue_signature_link(session, gone, now=now)
+    active, accrual = _give_accrual(session, peer, mission, cause, now)
     for parameter, prefix, row in (
         ("sponsor_id", "spo", sponsor),
         ("beneficiary_id", "ben", cause),
         ("pledge_id", "pld", draft),
         ("/v1/pledges/{pledge_id}/end pledge_id", "pld", signed),
+        ("/v1/pledges/{pledge_id}/release pledge_id", "pld", active),
+        ("accrual_id", "acr", accrual),
         ("pledge_link_id", "plk", link),
     ):
         peer.name(parameter, prefix, row.id)
@@ -496,6 +503,23 @@ def _give_payouts(session: Session, peer: Peer, pledge: Pledge, cause: Beneficia
         session.add(payout)
         session.flush()
         peer.name(parameter, "pay", payout.id)
+
+
+def _give_accrual(
+    session: Session, peer: Peer, mission: Mission, cause: Beneficiary, now: datetime
+) -> tuple[Pledge, Accrual]:
+    """A pledge on which an act accrued that a shop witnessed."""
+    step = missions.steps_of(session, mission.id)[0]
+    pledge = make_pledge(session, mission, causes=[cause], step_id=step.id, now=now - timedelta(hours=1))
+    person, _ = participants.join(session, peer.id, language="fr", now=now)
+    missions.take_part(session, mission, person, phase="live", now=now)
+    done = {"period": "once", "presence": 3, "phase": "live", "source_id": uuid4(), "now": now}
+    missions.complete(session, mission, step, person, state=CompletionState.VERIFIED, **done)
+    completion = session.exec(select(StepCompletion.id).where(StepCompletion.participant_id == person.id)).one()
+    sponsorship.reckon(session, [completion], now=now)
+    accrual = session.exec(select(Accrual).where(Accrual.pledge_id == pledge.id)).one()
+    peer.rows |= {pledge.sponsor_id.hex}
+    return pledge, accrual
 
 
 def _give_people(session: Session, peer: Peer, now: datetime) -> None:

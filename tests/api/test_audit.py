@@ -79,6 +79,8 @@ NOTED = {
     "POST /v1/payouts/{payout_id}/sent": "payout.changed",
     "POST /v1/payouts/{payout_id}/confirmation": "payout.changed",
     "POST /v1/payouts/{payout_id}/cancellation": "payout.changed",
+    "POST /v1/pledges/{pledge_id}/release": "pledge.released",
+    "POST /v1/accruals/{accrual_id}/void": "accrual.voided",
     "POST /v1/jobs/{job_id}/cancellation": "job.changed",
     "POST /v1/code-reports/{report_id}/handling": "code_report.changed",
 }

@@ -479,8 +479,8 @@ def test_a_payout_that_was_not_sent_is_cancelled_and_lets_the_others_go(database
 
 def void_one(scene: Scene, accrual_id: UUID, *, reason: str = "Fraud", by: UUID | None = None) -> None:
     with scene.database.transaction() as session:
-        one, _ = sponsorship.accrual_of(session, scene.mission.organisation_id, accrual_id)
-        sponsorship.void(session, one, reason=reason, by=by or uuid4(), now=minutes(1))
+        one, pledge = sponsorship.accrual_of(session, scene.mission.organisation_id, accrual_id)
+        sponsorship.void(session, one, pledge, reason=reason, by=by or uuid4(), now=minutes(1))
 
 
 def test_a_member_voids_an_accrual_for_good_with_what_matches_it(database: Database) -> None:

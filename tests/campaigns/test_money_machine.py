@@ -247,8 +247,8 @@ class MoneyMachine(RuleBasedStateMachine):
         id = self._id_of(one, self.model.pledges[pledge])
         try:
             with self.database.transaction() as session:
-                row, _ = sponsorship.accrual_of(session, self.organisation.id, id)
-                sponsorship.void(session, row, reason="Fraud", by=uuid4(), now=self.now)
+                row, of = sponsorship.accrual_of(session, self.organisation.id, id)
+                sponsorship.void(session, row, of, reason="Fraud", by=uuid4(), now=self.now)
         except Conflict:
             assert one.payout is not None
             assert one.payout.is_sent

@@ -1,0 +1,108 @@
+"""Run by a test in a process of its own: move money, killed each time a statement later; the books must stay whole.
+
+`python -m tests.faults.money_kill_points URL STRIDE`. A child does one act of the money, counts the statements it sends
+(commits included) and kills itself before the one of its number; the next begins where the dead one left the database.
+"""
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import event, text
+from sqlmodel import col, select
+
+from campaigns import sponsorship, worker
+from campaigns.ids import NIL
+from campaigns.sponsorship.models import Accrual, LastSlice, Pledge
+from campaigns.storage import Database
+from campaigns.verify import verify
+from tests.campaigns.test_money_races import WITNESSED, act
+from tests.factories import NOON
+from tests.scene import set_scene
+from tests.sponsors import pledged
+
+ACTS = 4
+LATER = NOON + timedelta(hours=73)
+
+
+def accrue(database: Database) -> None:
+    while worker.drain(database, now=NOON).done:
+        pass
+
+
+def post(database: Database) -> None:
+    worker.post_accruals(database, now=LATER)
+
+
+def void(database: Database) -> None:
+    with database.transaction() as session:
+        row = session.exec(select(Accrual).order_by(col(Accrual.id))).first()
+        assert row is not None
+        sponsorship.void(session, row, session.get_one(Pledge, row.pledge_id), reason="Fraud", by=NIL, now=LATER)
+
+
+def kill_at(url: str, number: int, turn: Callable[[Database], None]) -> bool:
+    """Do it in a child that is killed before its statement of that number; whether it was."""
+    child = os.fork()
+    if child:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert code in (0, -signal.SIGKILL), code
+        return code != 0
+    try:
+        database, sent = Database(url), 0
+
+        def count(*_: object) -> None:
+            nonlocal sent
+            sent += 1
+            if sent == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        event.listen(database.engine, "before_cursor_execute", count)
+        event.listen(database.engine, "commit", count)
+        turn(database)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def problems(url: str) -> list[str]:
+    """What does not add up, once the dead one's connections are gone."""
+    database = Database(url)
+    try:
+        while not database.is_sqlite:
+            with database.snapshot() as session:
+                others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                if session.execute(text(others)).scalar_one() == 1:
+                    break
+            time.sleep(0.01)
+        return verify(database)
+    finally:
+        database.close()
+
+
+def main(url: str, stride: int) -> None:
+    database = Database(url)
+    scene = set_scene(database, steps=WITNESSED)
+    caps = {"unit_minor": 30, "cap_minor": 110, "per_day_cap_minor": 105, "per_person_cap_minor": 50}
+    base = pledged(database, scene.mission, last_slice=LastSlice.KEEP_REMAINDER.value, **caps)
+    match = {"kind": "match", "matches_id": base.id, "match_percent": 50, "cap_minor": 40}
+    pledged(database, scene.mission, **match)
+    for _ in range(ACTS):
+        act(scene)
+    database.close()
+    for turn in (accrue, post, void):
+        number, kills = 1, 0
+        while kill_at(url, number, turn):
+            assert (found := problems(url)) == [], (turn.__name__, number, found)
+            number, kills = number + stride, kills + 1
+        assert (found := problems(url)) == [], (turn.__name__, found)
+        assert kills > 10 // stride, (turn.__name__, kills)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
