@@ -78,7 +78,8 @@ class CampaignPatch(schemas.Request):
 
 
 def _in_our_time(file: Blueprint) -> Blueprint:
-    for instant in (file.starts_at, file.ends_at):
+    pledges = file.mission.pledges if file.mission else []
+    for instant in (file.starts_at, file.ends_at, *(at for one in pledges for at in (one.starts_at, one.ends_at))):
         if instant is not None:
             schemas.in_our_time(instant)
     return file
@@ -254,6 +255,7 @@ def _require_rights_of(file: Blueprint, actor: Acting) -> None:
         (Right.PLACES_WRITE, file.places),
         (Right.MISSIONS_WRITE, file.mission),
         (Right.TOKENS_WRITE, file.tokens),
+        (Right.PLEDGES_WRITE, file.sponsors or file.beneficiaries or (file.mission and file.mission.pledges)),
     )
     for right, part in needed:
         if part and right not in actor.rights:

@@ -17,13 +17,11 @@ from api.pagination import Cursor, Limit, Page, before, page
 from api.pledge_links import SIGNATURES, PledgeLinkMade, new_link, show_link
 from api.policies import Actor, may
 from campaigns import blueprint, identity, ids, missions, sponsorship
-from campaigns.errors import Invalid, NotFound
 from campaigns.identity import Right
 from campaigns.missions import Mission
 from campaigns.sponsorship import Beneficiary, Holds, LastSlice, Nature, Pledge, PledgeKind, PledgePlan, Sponsor
 from campaigns.sponsorship.disclosure import LANGUAGES
 from campaigns.sponsorship.models import REVIEW_H
-from campaigns.sponsorship.parties import Party
 from campaigns.sponsorship.terms import MOST_CAUSES, PERCENT_MOST, REVIEW_MOST_H, TERMS, THRESHOLD_MOST
 
 router = APIRouter(prefix="/v1", tags=["sponsorship"])
@@ -200,7 +198,10 @@ def _read(session: DbSession, facts: sponsorship.PledgeFacts, held: Holds) -> Pl
 
 @router.post("/missions/{mission_id}/pledges", dependencies=[may(Right.PLEDGES_WRITE)], status_code=201)
 def promise(mission_id: str, body: PledgeCreate, actor: Actor, session: Session, now: Now) -> PledgeRead:
-    """Write a pledge, as a draft. 422 names the field that cannot be promised, and nothing is kept of it."""
+    """Write a pledge, as a draft. 422 names the field that cannot be promised; nothing is kept of it then.
+
+    404 for a sponsor, beneficiary, step or pledge that is not the organisation's.
+    """
     mission = _mission(session, actor.organisation_id, mission_id)
     plan = PledgePlan(**_terms(session, actor.organisation_id, body.model_dump()))
     return show(session, sponsorship.promise(session, mission, plan, now=now))
@@ -268,30 +269,15 @@ def _terms(session: DbSession, organisation_id: UUID, given: dict[str, Any]) -> 
     """What a body says as the domain takes it: ids behind the names, texts by language."""
     named = {name: given[name] for name in given if name in TERMS or name == "external_id"}
     if "sponsor_id" in given:
-        named["sponsor_id"] = _party(session, Sponsor, organisation_id, given["sponsor_id"], "/sponsor_id")
+        named["sponsor_id"] = sponsorship.party_by_name(session, Sponsor, organisation_id, given["sponsor_id"]).id
     causes = given.get("beneficiary_ids") or ([given["beneficiary_id"]] if given.get("beneficiary_id") else None)
     if causes is not None:
         named["beneficiary_ids"] = [
-            _party(session, Beneficiary, organisation_id, name, f"/beneficiary_ids/{at}")
-            for at, name in enumerate(causes)
+            sponsorship.party_by_name(session, Beneficiary, organisation_id, name).id for name in causes
         ]
     for name, prefix in _REFERENCES.items():
         if given.get(name) is not None:
-            named[name] = _reference(prefix, given[name], f"/{name}")
+            named[name] = ids.parse(prefix, given[name])
     if given.get("unit_label") is not None:
         named["unit_label"] = blueprint.local(given["unit_label"])
     return named
-
-
-def _party(session: DbSession, table: type[Party], organisation_id: UUID, name: str, pointer: str) -> UUID:
-    try:
-        return sponsorship.party_by_name(session, table, organisation_id, name).id
-    except NotFound as error:
-        raise Invalid(error.detail, pointer=pointer) from error
-
-
-def _reference(prefix: str, name: str, pointer: str) -> UUID:
-    try:
-        return ids.parse(prefix, name)
-    except NotFound as error:
-        raise Invalid(error.detail, pointer=pointer) from error

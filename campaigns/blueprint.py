@@ -9,10 +9,20 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, field_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationInfo,
+    field_validator,
+)
 from sqlmodel import Session
 
-from campaigns import identity, ids, missions, places, planning, tokens
+from campaigns import identity, ids, missions, places, planning, sponsorship, tokens
+from campaigns.blueprint_pledges import BeneficiaryPlan, PledgeFile, SponsorPlan, promise_all, register_all
 from campaigns.errors import Invalid
 from campaigns.identity import LegalData
 from campaigns.missions import GoalMetric, Mission, Repeat, StepKind, StepPlan
@@ -20,6 +30,7 @@ from campaigns.missions.models import LocalText
 from campaigns.places import Place
 from campaigns.places.service import Geocode
 from campaigns.planning import Campaign, Objective
+from campaigns.sponsorship import Beneficiary, Sponsor
 from campaigns.tokens import Kind, Medium
 from campaigns.tokens.addresses import Limits
 from campaigns.tokens.destinations import Rules, Utm, checked
@@ -87,6 +98,7 @@ class MissionPlan(_Plan):
     promise: str | LocalText
     goal: GoalPlan
     steps: list[StepFile] = Field(min_length=1, max_length=20)
+    pledges: list[PledgeFile] = Field(default_factory=list, max_length=50)
 
 
 class PilotFile(_Plan):
@@ -133,17 +145,19 @@ class Blueprint(_Plan):
     languages: list[Literal["fr", "en"]] = Field(["fr", "en"], min_length=1)
     organisation: LegalData | None = None
     places: list[PlacePlan] = Field(default_factory=list, max_length=2000)
+    sponsors: list[SponsorPlan] = Field(default_factory=list, max_length=200)
+    beneficiaries: list[BeneficiaryPlan] = Field(default_factory=list, max_length=200)
     mission: MissionPlan | None = None
     pilot: PilotFile | None = None
     tokens: list[TokenPlan] = Field(default_factory=list)
 
-    @field_validator("places")
+    @field_validator("places", "sponsors", "beneficiaries")
     @classmethod
-    def _each_place_once(cls, places: list[PlacePlan]) -> list[PlacePlan]:
-        names = [place.external_id for place in places]
+    def _each_once(cls, named: list[Any], info: ValidationInfo) -> list[Any]:
+        names = [one.external_id for one in named]
         if len(set(names)) != len(names):
-            raise ValueError("two places have one external_id")
-        return places
+            raise ValueError(f"two {info.field_name} have one external_id")
+        return named
 
 
 @dataclass
@@ -184,8 +198,10 @@ def apply(
     difference.campaign_id = campaign.id
     if plan.pilot is not None:
         _pilot(session, campaign, plan.pilot, shops, difference, now)
+    parties = _parties(session, organisation_id, plan, difference, now)
     if plan.mission is not None:
-        _mission(session, campaign, plan.mission, difference, now)
+        mission = _mission(session, campaign, plan.mission, difference, now)
+        promise_all(session, mission, plan.mission.pledges, parties, difference.note, local, now=now)
     for wanted in plan.tokens:
         _tokens(session, campaign, wanted, shops, limits, difference, changed_by, now)
     return difference
@@ -197,6 +213,10 @@ def local(text: str | LocalText) -> LocalText:
     if not stored or not all(stored.values()):
         raise Invalid("A text is one string, or one for each language named; none of them is empty.")
     return stored
+
+
+# Parts of the file that are no fields of the campaign.
+_APART = {"organisation", "targets", "places", "sponsors", "beneficiaries", "mission", "pilot", "tokens"}
 
 
 def _changes(found: object, fields: dict[str, Any]) -> dict[str, Any]:
@@ -240,9 +260,7 @@ def _place(
 def _campaign(
     session: Session, organisation_id: UUID, plan: Blueprint, limits: Limits, difference: Difference, now: datetime
 ) -> Campaign:
-    fields = checked(
-        plan.model_dump(exclude={"organisation", "targets", "places", "mission", "pilot", "tokens"}), limits
-    )
+    fields = checked(plan.model_dump(exclude=_APART), limits)
     targets = {target.kpi: target.value for target in plan.targets}
     found = planning.find_campaign(session, organisation_id, external_id=plan.external_id)
     if found is None:
@@ -280,6 +298,15 @@ def _pilot(
         planning.declare_pilot(session, campaign, planning.PilotPlan(**wanted), now=now)
 
 
+def _parties(
+    session: Session, organisation_id: UUID, plan: Blueprint, difference: Difference, now: datetime
+) -> tuple[dict[str, Sponsor], dict[str, Beneficiary]]:
+    """Who gives and who receives, by external id."""
+    sponsors = register_all(session, Sponsor, organisation_id, plan.sponsors, difference.note, now=now)
+    causes = register_all(session, Beneficiary, organisation_id, plan.beneficiaries, difference.note, now=now)
+    return sponsors, causes
+
+
 def _mission(session: Session, campaign: Campaign, plan: MissionPlan, difference: Difference, now: datetime) -> Mission:
     steps = [_step(session, campaign, number, one) for number, one in enumerate(plan.steps)]
     for step in plan.steps:
@@ -300,6 +327,7 @@ def _mission(session: Session, campaign: Campaign, plan: MissionPlan, difference
         for s in missions.steps_of(session, found.id)
     ]
     if stored != steps:
+        sponsorship.require_steps_free(session, found.id)
         missions.set_steps(session, found, steps, now=now)
         changes["steps"] = steps
     difference.note(f"mission {plan.external_id}", changes)

@@ -223,6 +223,6 @@ def _frame(
         "is_used": link.used_at is not None,
         "problem": core.renderer.sentence(language, error.code, error.detail) if error else "",
         "is_name_wrong": error is not None and error.context.get("pointer") == "/name",
-        "name": name,
+        "typed_name": name,
         "most": NAME_LENGTH,
     }

@@ -29,8 +29,8 @@ class LaunchFacts:
     tokens_without_place: int
     places: int
     missions: int
-    pledges_inactive: int = 0
     pilot: PilotFacts | None = None
+    pledges_inactive: int = 0
 
 
 @dataclass(frozen=True)

@@ -249,12 +249,12 @@ def unlocked(session: Session, mission_id: UUID, currency: str) -> int:
 def _checked(
     session: Session, mission: Mission, plan: PledgePlan, *, pledge_id: UUID | None, now: datetime
 ) -> dict[str, Any]:
-    """The terms as they are stored. Invalid for what cannot be promised, or is not of this organisation and mission."""
+    """The terms as stored. NotFound for what is not the organisation's, Invalid for what cannot be promised."""
+    _require_own(session, mission, plan)
     unit = plan.unit_minor
     if plan.kind == PledgeKind.MATCH:
         unit = _unit_of_match(session, mission, plan, pledge_id)
     terms.check(plan, unit_minor=unit or 0, now=now)
-    _require_own(session, mission, plan)
     _require_one_currency(session, mission, plan.currency, pledge_id)
     fields = {name: getattr(plan, name) for name in terms.TERMS}
     for name in ("kind", "nature", "last_slice"):
@@ -284,14 +284,25 @@ def _unit_of_match(session: Session, mission: Mission, plan: PledgePlan, pledge_
 
 def _require_own(session: Session, mission: Mission, plan: PledgePlan) -> None:
     if find_own(session, Sponsor, mission.organisation_id, plan.sponsor_id) is None:
-        raise Invalid("There is no such sponsor.", pointer="/sponsor_id")
+        raise NotFound("There is no such sponsor.", pointer="/sponsor_id")
     for at, id in enumerate(plan.beneficiary_ids):
         if find_own(session, Beneficiary, mission.organisation_id, id) is None:
-            raise Invalid("There is no such beneficiary.", pointer=f"/beneficiary_ids/{at}")
+            raise NotFound("There is no such beneficiary.", pointer=f"/beneficiary_ids/{at}")
+    if plan.matches_id is not None and find_own(session, Pledge, mission.organisation_id, plan.matches_id) is None:
+        raise NotFound("There is no such pledge.", pointer="/matches_id")
     if plan.step_id is not None:
-        step = session.exec(select(Step).where(Step.id == plan.step_id, Step.mission_id == mission.id)).first()
-        if step is None:
-            raise Invalid("There is no such step in this mission.", pointer="/step_id")
+        _require_step(session, mission, plan.step_id)
+
+
+def _require_step(session: Session, mission: Mission, step_id: UUID) -> None:
+    """NotFound for a step of nobody's and of another organisation's, Invalid for one of another mission."""
+    own = select(Step.mission_id).join(Mission, col(Mission.id) == Step.mission_id)
+    mine = (Step.id == step_id, Mission.organisation_id == mission.organisation_id)
+    found = session.exec(own.where(*mine)).first()
+    if found is None:
+        raise NotFound("There is no such step.", pointer="/step_id")
+    if found != mission.id:
+        raise Invalid("This step is of another mission.", pointer="/step_id")
 
 
 def _require_one_currency(session: Session, mission: Mission, currency: str, pledge_id: UUID | None) -> None:

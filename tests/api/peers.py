@@ -462,6 +462,7 @@ def _give_pledges(session: Session, peer: Peer, now: datetime) -> None:
         ("pledge_link_id", "plk", link),
     ):
         peer.name(parameter, prefix, row.id)
+    peer.ids["matches_id"] = ids.show("pld", signed.id)
     peer.ids["step_id"] = ids.show("stp", missions.steps_of(session, mission.id)[0].id)
     peer.rows |= {gone.id.hex, further.id.hex}
     _give_payouts(session, peer, signed, cause, now)

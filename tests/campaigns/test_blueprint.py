@@ -8,12 +8,13 @@ import pytest
 from pydantic import ValidationError
 from sqlmodel import Session, select
 
-from campaigns import missions, planning, tokens
+from campaigns import missions, planning, sponsorship, tokens
 from campaigns.blueprint import Blueprint, Difference, apply
 from campaigns.errors import CampaignError, Conflict, Invalid
 from campaigns.identity import Organisation
 from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts
+from campaigns.sponsorship import Pledge
 from campaigns.storage import Database
 from campaigns.tokens import Token
 from tests.factories import NOON, make_organisation
@@ -234,3 +235,103 @@ def test_a_file_names_places_of_a_step_by_their_external_ids(database: Database)
     with pytest.raises(Invalid) as refused:
         town.apply(plan(mission=FILE["mission"] | {"steps": [step]}), minute=1)
     assert refused.value.context["pointer"] == "/mission/steps/0/params/places/1"
+
+
+MONEY: dict[str, Any] = {
+    "sponsors": [{"external_id": "bank", "name": "Banque du Rhône"}],
+    "beneficiaries": [
+        {"external_id": "school", "name": "École", "legal_id": "W1"},
+        {"external_id": "choir", "name": "Chorale", "legal_id": "W2"},
+    ],
+}
+PLEDGE: dict[str, Any] = {
+    "external_id": "visits",
+    "sponsor": "bank",
+    "beneficiaries": ["school", "choir"],
+    "kind": "per_act",
+    "unit_minor": 10,
+    "currency": "EUR",
+    "cap_minor": 500_000,
+    "ends_at": "2026-12-01T00:00:00Z",
+    "step": 1,
+}
+MATCH: dict[str, Any] = {
+    "external_id": "match",
+    "sponsor": "bank",
+    "beneficiaries": ["school"],
+    "kind": "match",
+    "currency": "EUR",
+    "cap_minor": 1000,
+    "matches": "visits",
+    "match_percent": 50,
+}
+
+
+def with_pledges(*pledges: dict[str, Any], **mission: Any) -> Blueprint:
+    return plan(**MONEY, mission=FILE["mission"] | mission | {"pledges": list(pledges)})
+
+
+def pledges_of(session: Session) -> dict[str, Pledge]:
+    return {str(one.external_id): one for one in session.exec(select(Pledge)).all()}
+
+
+def test_a_file_makes_sponsors_causes_and_pledges_once(database: Database) -> None:
+    town = Town(database)
+    made = town.apply(with_pledges(PLEDGE, MATCH))
+    new = ["sponsor bank", "beneficiary school", "beneficiary choir", "pledge visits", "pledge match"]
+    assert [one for one in made.created if one in new] == new
+    again = town.apply(with_pledges(PLEDGE, MATCH), minute=5)
+    assert (again.created, again.changed) == ([], [])
+    edited = town.apply(with_pledges(PLEDGE | {"unit_minor": 40, "beneficiaries": ["choir"]}, MATCH), minute=6)
+    assert edited.changed == ["pledge visits: beneficiary_ids, unit_minor"]
+    with database.snapshot() as session:
+        found = pledges_of(session)
+        assert (found["visits"].unit_minor, found["match"].unit_minor) == (40, 20)
+        assert found["match"].matches_id == found["visits"].id
+        assert [one.name for one in sponsorship.causes_of(session, found["visits"].id)] == ["Chorale"]
+
+
+def test_a_file_changes_no_signed_pledge(database: Database) -> None:
+    town = Town(database)
+    town.apply(with_pledges(PLEDGE))
+    with database.transaction() as session:
+        found = pledges_of(session)["visits"]
+        _, secret = sponsorship.issue_signature_link(session, found, now=NOON)
+        hash = sponsorship.terms_hash_of(session, found, organisation_name=town.organisation.name)
+        sponsorship.sign(session, secret, name="Jeanne", terms_hash=hash, now=NOON)
+    again = town.apply(with_pledges(PLEDGE), minute=5)
+    assert (again.created, again.changed) == ([], [])
+    before = town.stored()
+    for changed in (
+        with_pledges(PLEDGE | {"cap_minor": 400_000}, goal={"metric": "check_ins", "value": 9}),
+        with_pledges(PLEDGE, steps=[{"kind": "scan"}]),
+        plan(**MONEY | {"sponsors": [{"external_id": "bank", "name": "Another"}]}),
+    ):
+        with pytest.raises(Conflict) as refusal:
+            town.apply(changed, minute=6)
+        assert refusal.value.code in ("terms_frozen", "rules_frozen")
+        assert town.stored() == before
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sponsor": "nobody"},
+        {"beneficiaries": ["nobody"]},
+        {"step": 3},
+        {"matches": "later", "kind": "match", "unit_minor": None, "step": None, "match_percent": 50},
+        {"cap_minor": 9, "last_slice": "keep_remainder"},
+        {"currency": "EUX"},
+    ],
+)
+def test_a_file_promises_nothing_that_cannot_be(database: Database, wrong: dict[str, Any]) -> None:
+    town = Town(database)
+    with pytest.raises(Invalid):
+        town.apply(with_pledges(PLEDGE | wrong))
+    assert town.stored() == [[], [], [], [], [], []]
+
+
+@pytest.mark.parametrize("amount", [0, -1, 10.0, 1e3, "10", True, 2**53])
+def test_an_amount_in_a_file_is_a_whole_number(amount: Any) -> None:
+    with pytest.raises(ValidationError):
+        with_pledges(PLEDGE | {"unit_minor": amount})
