@@ -107,6 +107,37 @@ def test_what_takes_a_line_back_comes_after_it_whatever_its_id(session: Session)
     assert problems(session) == []
 
 
+def test_reversals_that_fill_a_batch_keep_no_original_waiting(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chain, "LINES_A_ROUND", 3)
+    purse = fund(session)
+    acts = [accrue(session, purse) for _ in range(4)]
+    release(session, purse, acts)
+    for one in acts:
+        take_back(session, purse, one, now=NOON - DAY)
+    while chain.extend(session, now=NOON):
+        pass
+    assert column(lines(session, purse), "reverses")[:4] == [""] * 4
+    assert len(lines(session, purse)) == 8
+    assert problems(session) == []
+
+
+def test_while_one_chains_the_others_stand_by(postgres_database: Database) -> None:
+    with postgres_database.transaction() as session:
+        purse = fund(session)
+        posted(session, purse, 2)
+    other = Chainer(postgres_database)
+    other.turn(NOON)
+    with postgres_database.transaction() as session:
+        assert session.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": chain.CHAIN_LOCK}).scalar_one()
+        assert other.turn(NOON) is False
+        assert lines(session, purse) == []
+    other.turn(NOON)
+    with postgres_database.snapshot() as session:
+        assert len(lines(session, purse)) == 2
+
+
 def test_a_batch_has_five_hundred_lines_and_the_next_goes_on(session: Session) -> None:
     purse = fund(session)
     posted(session, purse, 502)
@@ -203,6 +234,7 @@ def test_the_head_of_a_day_is_published_at_the_first_round_of_the_next(database:
     chainer = Chainer(database)
     for at in (NOON, NOON, NOON + timedelta(hours=1)):
         chainer.turn(at)
+    Chainer(database).turn(NOON + timedelta(hours=2))  # a worker that starts: the day is not over for it either
     with database.transaction() as session:
         assert session.exec(select(LedgerHead)).all() == []
         posted(session, purse, 1)
