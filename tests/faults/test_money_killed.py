@@ -1,4 +1,4 @@
-"""Killed with -9 between any two statements of accrual, posting and voiding: nothing is half done."""
+"""Killed with -9 between any two statements of accrual, posting, voiding and payout: nothing is half done."""
 
 import os
 import subprocess
