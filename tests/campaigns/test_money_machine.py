@@ -70,6 +70,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def __init__(self, database: Database) -> None:
         super().__init__()
         self.database = database
+        worker.make_months(database, now=NOON)
         self.scene = set_scene(database, steps=[StepPlan(StepKind.SCAN, 0, Repeat.DAILY)])
         self.now = NOON
         self.people: list[Person] = []
