@@ -37,6 +37,8 @@ NOT_ON_PAGES = {
     "overdrawn",
     "pledge_matched",
     "nothing_due",
+    "campaign_paused",
+    "paid",
     "maker_unknown",
 }
 

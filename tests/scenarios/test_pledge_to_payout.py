@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -89,12 +90,18 @@ class Fund:
     def release(self) -> None:
         assert self.api.post(f"/v1/pledges/{self.pledge}/release", json={}).status_code == 200
 
-    def member_key(self, name: str) -> str:
-        """A key that a new owner issues at the console."""
-        body = {"email": f"{name}@example.org", "name": name, "role": "owner"}
+    @contextmanager
+    def member(self, name: str, role: str) -> Iterator[httpx2.Client]:
+        """The browser of a new member who is signed in to the console."""
+        body = {"email": f"{name}@example.org", "name": name, "role": role}
         link = made(self.api.post("/v1/members", json=body))["sign_in_link"]["url"]
         with client(self.server.url, headers={"User-Agent": PHONE, **HTML}) as browser:
             assert browser.post(link).status_code == 303
+            yield browser
+
+    def member_key(self, name: str) -> str:
+        """A key that a new owner issues at the console."""
+        with self.member(name, "owner") as browser:
             fields = {"name": f"{name}'s", "role": "owner"}
             assert browser.post("/console/keys", data=fields).status_code == 303
             return str(re.findall(r"psr_live_\w[\w-]+", browser.get("/console/shown").text)[0])
@@ -126,7 +133,7 @@ def fund(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fund]:
 def test_a_signed_pledge_is_paid_to_the_cent_though_a_tenth_of_its_scans_is_fraud(fund: Fund, tmp_path: Path) -> None:
     ana, ben = fund.by(fund.member_key("ana")), fund.by(fund.member_key("ben"))
     wanted = {"beneficiary_id": fund.cause, "currency": "EUR"}
-    with ana, ben:
+    with ana, ben, fund.member("cleo", "approver") as cleo:
         assert problem(ana.post("/v1/payouts", json=wanted), 409, "nothing_due")
         first = fund.visits(VISITS // 2)
         fund.holds(pending=300)
@@ -154,7 +161,11 @@ def test_a_signed_pledge_is_paid_to_the_cent_though_a_tenth_of_its_scans_is_frau
         where = f"/v1/payouts/{payout['id']}"
         problem(ana.post("/v1/payouts", json=wanted), 409, "nothing_due")
         problem(ana.post(f"{where}/sent", json={"reference": "VIR 2"}), 409, "wrong_state")
-        assert ben.post(f"{where}/approval").status_code == 200
+        assert "5.40 EUR to Les Jardins" in cleo.get("/console/payouts").text
+        approval = f"/console/payouts/{payout['id']}/approval"
+        assert cleo.post(approval).headers["location"] == "/console/payouts?done=payout_approved"
+        assert cleo.post(approval).status_code == 409
+        problem(ben.post(f"{where}/approval"), 409, "wrong_state")
         for wrong in (
             {"fee_minor": 540},
             {"fee_minor": -1},
@@ -168,6 +179,10 @@ def test_a_signed_pledge_is_paid_to_the_cent_though_a_tenth_of_its_scans_is_frau
         proof = {"proof": {"text": "They thanked us", "reference": "Receipt 12"}}
         assert ana.post(f"{where}/confirmation", json=proof).json()["state"] == "confirmed"
         problem(ana.post(f"{where}/cancellation", json={"reason": "Too late"}), 409, "wrong_state")
+        for language, amounts in (("en", ("6 EUR", "5.35 EUR")), ("fr", ("6 EUR", "5,35 EUR"))):
+            page = cleo.get(f"/console/pledges/{fund.pledge}/statement", params={"lang": language}).text
+            assert all(one in re.sub("[\u00a0\u202f]", " ", page) for one in amounts)
+            assert "=VIR 2" in page
     agree(fund, tmp_path)
 
 
