@@ -514,7 +514,7 @@ def _give_accrual(
     pledge = make_pledge(session, mission, causes=[cause], step_id=step.id, now=now - timedelta(hours=1))
     person, _ = participants.join(session, peer.id, language="fr", now=now)
     missions.take_part(session, mission, person, phase="live", now=now)
-    done = {"period": "once", "presence": 3, "phase": "live", "source_id": uuid4(), "now": now}
+    done: dict[str, Any] = {"period": "once", "presence": 3, "phase": "live", "source_id": uuid4(), "now": now}
     missions.complete(session, mission, step, person, state=CompletionState.VERIFIED, **done)
     completion = session.exec(select(StepCompletion.id).where(StepCompletion.participant_id == person.id)).one()
     sponsorship.reckon(session, [completion], now=now)

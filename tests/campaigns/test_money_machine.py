@@ -86,7 +86,7 @@ class MoneyMachine(RuleBasedStateMachine):
             )
             self.member_id = member.id
             keep = LastSlice.KEEP_REMAINDER.value
-            shared = {"causes": causes, "review_h": 24}
+            shared: dict[str, Any] = {"causes": causes, "review_h": 24}
             whole = make_pledge(
                 session,
                 self.scene.mission,
@@ -97,11 +97,16 @@ class MoneyMachine(RuleBasedStateMachine):
                 per_day_cap_minor=160,
                 **shared,
             )
-            match = {"kind": PledgeKind.MATCH.value, "matches_id": whole.id, "match_percent": 50, "unit_minor": 15}
-            half = make_pledge(session, self.scene.mission, cap_minor=100, **match, **shared)
-            reach = {"kind": PledgeKind.THRESHOLD.value, "threshold": 3, "unit_minor": 70}
+            match: dict[str, Any] = {
+                "kind": PledgeKind.MATCH.value,
+                "matches_id": whole.id,
+                "match_percent": 50,
+                "unit_minor": 15,
+            }
+            half = make_pledge(session, self.scene.mission, cap_minor=100, unit_minor=15, **match, **shared)
+            reach: dict[str, Any] = {"kind": PledgeKind.THRESHOLD.value, "threshold": 3, "unit_minor": 70}
             often = make_pledge(session, self.scene.mission, cap_minor=250, **reach, **shared)
-            strict = {"min_presence": 2, "unit_minor": 7, "per_person_cap_minor": 10}
+            strict: dict[str, Any] = {"min_presence": 2, "unit_minor": 7, "per_person_cap_minor": 10}
             sure = make_pledge(session, self.scene.mission, cap_minor=45, **strict, **shared)
         base = Promise(whole.id, 30, 400, pays_remainder=False, person_cap=100, day_cap=160)
         self.model = Model(
