@@ -257,17 +257,17 @@ def test_the_meter_says_what_the_ledger_says(fund: Fund) -> None:
 def test_what_was_paid_before_its_act_was_voided_is_told(fund: Fund) -> None:
     now = fund.peers.services.clock()
     with fund.peers.services.database.transaction() as session:
-        completion = reversed_completion(session, fund.purse, now)
-        one = accrue(session, fund.purse, 21, completion_id=completion, now=now)
-        release(session, fund.purse, [one], now=now)
-        pay(session, fund.purse, [one], now=now)
+        acts = [completion(session, fund.purse, state, now) for state in ("reversed", "verified")]
+        one, good = (accrue(session, fund.purse, 21, completion_id=id, now=now) for id in acts)
+        release(session, fund.purse, [one, good], now=now)
+        pay(session, fund.purse, [one, good], now=now)
     total = fund.get("/meter").json()["totals"][0]
     assert (total["kept_minor"], total["kept_acts"]) == (21, 1)
     words = re.sub(r"<[^>]+>", "", fund.get("/meter?lang=en", **HTML).text)
     assert "0.21 EUR stays paid: its 1 act was voided later." in words
 
 
-def reversed_completion(session: Session, purse: Purse, now: Any) -> UUID:
+def completion(session: Session, purse: Purse, state: str, now: Any) -> UUID:
     owner = identity.organisation_by_id(session, purse.pledge.organisation_id)
     person = make_participant(session, owner, now=now)
     step = missions.steps_of(session, purse.mission.id)[0]
@@ -277,11 +277,10 @@ def reversed_completion(session: Session, purse: Purse, now: Any) -> UUID:
         participant_id=person.id,
         period="once",
         phase="live",
-        state="reversed",
+        state=state,
         presence=1,
         source_id=person.id,
         completed_at=now,
-        reason="fraud",
     )
     session.add(done)
     session.flush()
