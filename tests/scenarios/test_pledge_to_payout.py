@@ -133,7 +133,7 @@ def fund(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fund]:
 def test_a_signed_pledge_is_paid_to_the_cent_though_a_tenth_of_its_scans_is_fraud(fund: Fund, tmp_path: Path) -> None:
     ana, ben = fund.by(fund.member_key("ana")), fund.by(fund.member_key("ben"))
     wanted = {"beneficiary_id": fund.cause, "currency": "EUR"}
-    with ana, ben, fund.member("cleo", "approver") as cleo:
+    with ana, ben:
         assert problem(ana.post("/v1/payouts", json=wanted), 409, "nothing_due")
         first = fund.visits(VISITS // 2)
         fund.holds(pending=300)
@@ -161,10 +161,11 @@ def test_a_signed_pledge_is_paid_to_the_cent_though_a_tenth_of_its_scans_is_frau
         where = f"/v1/payouts/{payout['id']}"
         problem(ana.post("/v1/payouts", json=wanted), 409, "nothing_due")
         problem(ana.post(f"{where}/sent", json={"reference": "VIR 2"}), 409, "wrong_state")
-        assert "5.40 EUR to Les Jardins" in cleo.get("/console/payouts").text
-        approval = f"/console/payouts/{payout['id']}/approval"
-        assert cleo.post(approval).headers["location"] == "/console/payouts?done=payout_approved"
-        assert cleo.post(approval).status_code == 409
+        with fund.member("cleo", "approver") as cleo:
+            assert "5.40 EUR to Les Jardins" in cleo.get("/console/payouts").text
+            approval = f"/console/payouts/{payout['id']}/approval"
+            assert cleo.post(approval).headers["location"] == "/console/payouts?done=payout_approved"
+            assert cleo.post(approval).status_code == 409
         problem(ben.post(f"{where}/approval"), 409, "wrong_state")
         for wrong in (
             {"fee_minor": 540},
@@ -179,8 +180,9 @@ def test_a_signed_pledge_is_paid_to_the_cent_though_a_tenth_of_its_scans_is_frau
         proof = {"proof": {"text": "They thanked us", "reference": "Receipt 12"}}
         assert ana.post(f"{where}/confirmation", json=proof).json()["state"] == "confirmed"
         problem(ana.post(f"{where}/cancellation", json={"reason": "Too late"}), 409, "wrong_state")
+    with fund.member("dora", "analyst") as dora:
         for language, amounts in (("en", ("6 EUR", "5.35 EUR")), ("fr", ("6 EUR", "5,35 EUR"))):
-            page = cleo.get(f"/console/pledges/{fund.pledge}/statement", params={"lang": language}).text
+            page = dora.get(f"/console/pledges/{fund.pledge}/statement", params={"lang": language}).text
             assert all(one in re.sub("[\u00a0\u202f]", " ", page) for one in amounts)
             assert "=VIR 2" in page
     agree(fund, tmp_path)
