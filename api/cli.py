@@ -18,7 +18,7 @@ from rich.table import Table
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from api import cli_access, cli_backup, cli_files
+from api import cli_access, cli_backup, cli_files, cli_ledger
 from api.terminal import EXIT_DIFFERENT, EXIT_REFUSED, AsJson, read_settings, refuse, say
 from campaigns import audit, clock, identity, ids, migrations, privacy
 from campaigns import verify as verification
@@ -62,6 +62,7 @@ app.add_typer(scans_app, name="scans")
 
 app.command()(cli_backup.backup)
 app.command()(cli_backup.restore)
+app.command("ledger-check")(cli_ledger.ledger_check)
 privacy_app = typer.Typer(help="What is kept of people, and how long.", no_args_is_help=True)
 app.add_typer(privacy_app, name="privacy")
 
@@ -198,7 +199,7 @@ def verify(
         refuse(f"There is no database {settings.sqlite_path}.")
     with _alone(settings) if rejudge else nullcontext():
         database = Database(settings.database_url)
-        problems = verification.rejudge(database) if rejudge else verification.verify(database)
+        problems = verification.rejudge(database) if rejudge else verification.verify(database, now=clock.utc_now())
         database.close()
     if as_json:
         say(json.dumps({"ok": not problems, "problems": problems}))

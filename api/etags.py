@@ -4,6 +4,7 @@ The tag is a hash of what is shown, so that nothing has to be kept and a state t
 """
 
 import hashlib
+import json
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
@@ -28,15 +29,23 @@ class Tags:
     def read(self, shown: Shown) -> Shown | Response:
         """What a GET answers: the object with its tag, or 304 when the client has it already."""
         tag = tag_of(shown)
-        if self._known is not None and _names(self._known.replace("W/", ""), tag):
+        if self.has(tag):
             return Response(status_code=304, headers={"ETag": tag})
         self._response.headers["ETag"] = tag
         return shown
 
+    def has(self, tag: str) -> bool:
+        """Whether the client has what a tag names: for what is too long to be hashed whole."""
+        return self._known is not None and _names(self._known.replace("W/", ""), tag)
+
+    def json(self, body: object, cache_control: str) -> Response:
+        """What a GET of figures answers that change by themselves: as a file, in JSON."""
+        return self.file(json.dumps(body, ensure_ascii=False).encode(), "application/json", cache_control)
+
     def file(self, content: bytes, media_type: str, cache_control: str) -> Response:
         """What a GET of a file answers: its bytes with the tag of them, or 304."""
         headers = {"ETag": _tag(content), "Cache-Control": cache_control, "Vary": "Authorization"}
-        if self._known is not None and _names(self._known.replace("W/", ""), headers["ETag"]):
+        if self.has(headers["ETag"]):
             return Response(status_code=304, headers=headers)
         return Response(content, media_type=media_type, headers=headers)
 

@@ -4,26 +4,38 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from fastapi.responses import StreamingResponse
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes for the start of a formula
+_BOM = "\ufeff"  # without it French spreadsheets take UTF-8 for another encoding
+
+
+class Dialect(StrEnum):
+    """How a CSV file is written. `excel-fr`: semicolons, decimal commas and a byte order mark."""
+
+    PLAIN = "plain"
+    EXCEL_FR = "excel-fr"
+
 
 Rows = Iterable[Sequence[Mapping[str, Any]]]  # page by page; column -> text, for CSV
 
 
-def csv_file(name: str, columns: Sequence[str], pages: Rows, *, dialect: str = "rfc4180") -> StreamingResponse:
+def csv_file(name: str, columns: Sequence[str], pages: Rows, *, dialect: Dialect = Dialect.PLAIN) -> StreamingResponse:
     """A CSV download (RFC 4180, UTF-8). A cell that would start a formula gets an apostrophe before it.
 
     `excel-fr`: what a French Excel opens as a table: a byte order mark, semicolons.
     """
-    return _file(f"{name}.csv", "text/csv; charset=utf-8", _csv(columns, pages, dialect))
+    cells = ([[defused(row[column]) for column in columns] for row in page] for page in pages)
+    body = csv_text(columns, cells, excel_fr=dialect is Dialect.EXCEL_FR)
+    return _file(f"{name}.csv", "text/csv; charset=utf-8", body)
 
 
 def ndjson_file(name: str, pages: Rows) -> StreamingResponse:
     """A download of one JSON object a line."""
-    return _file(f"{name}.ndjson", "application/x-ndjson", _ndjson(pages))
+    return _file(f"{name}.ndjson", "application/x-ndjson", ndjson_text(pages))
 
 
 def defused(cell: str) -> str:
@@ -31,23 +43,33 @@ def defused(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULAS) else cell
 
 
-def _csv(columns: Sequence[str], pages: Rows, dialect: str) -> Iterator[str]:
-    is_french = dialect == "excel-fr"
-    separator = ";" if is_french else ","
-    yield ("\ufeff" if is_french else "") + _lines([columns], separator)
+def text_file(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]], dialect: Dialect) -> StreamingResponse:
+    """A CSV download in a dialect, of cells as they are; those that would start a formula are defused here."""
+    cells = ([defused(cell) for cell in row] for row in rows)
+    body = csv_text(columns, [cells], excel_fr=dialect is Dialect.EXCEL_FR)
+    return _file(f"{name}.csv", "text/csv; charset=utf-8", body)
+
+
+def csv_text(
+    columns: Sequence[str], pages: Iterable[Iterable[Sequence[str]]], *, excel_fr: bool = False
+) -> Iterator[str]:
+    """CSV, page by page, of cells that are defused already. `excel_fr`: with semicolons and a byte order mark."""
+    separator = ";" if excel_fr else ","
+    yield (_BOM if excel_fr else "") + _lines([columns], separator)
     for page in pages:
-        yield _lines(([defused(row[column]) for column in columns] for row in page), separator)
+        yield _lines(page, separator)
+
+
+def ndjson_text(pages: Rows) -> Iterator[str]:
+    """A JSON object a line, page by page."""
+    for page in pages:
+        yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in page)
 
 
 def _lines(rows: Iterable[Sequence[str]], separator: str) -> str:
     text = io.StringIO()
     csv.writer(text, delimiter=separator).writerows(rows)
     return text.getvalue()
-
-
-def _ndjson(pages: Rows) -> Iterator[str]:
-    for page in pages:
-        yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in page)
 
 
 def _file(name: str, media_type: str, body: Iterator[str]) -> StreamingResponse:

@@ -90,6 +90,7 @@ STATUS_OF_NAMED = {
     **dict.fromkeys(("edit_closed", "has_merged", "too_many_follows"), 409),
     "right_missing": 403,
     "own_proposal": 403,
+    "maker_unknown": 403,
     "last_owner": 409,
     "member_exists": 409,
     "too_many_links": 409,
@@ -109,7 +110,8 @@ STATUS_OF_NAMED = {
     "staff_limit": 429,
     "cohort_link_over": 410,
     **dict.fromkeys(
-        ("terms_frozen", "terms_changed", "pledge_matched", "match_unsigned", "no_cause", "overdrawn"), 409
+        ("terms_frozen", "terms_changed", "pledge_matched", "match_unsigned", "no_cause", "overdrawn", "nothing_due"),
+        409,
     ),
     **dict.fromkeys(("campaign_paused", "paid"), 409),
     "unknown_pledge_link": 404,
@@ -208,6 +210,8 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "terms_changed": ("Terms changed", "They are not what was shown any more. Read them again."),
     "pledge_matched": ("Pledge matched", "Another pledge matches this one, and could not any more. Change that first."),
     "match_unsigned": ("Match too early", "The pledge that it matches is signed first."),
+    "nothing_due": ("Nothing due", "Nothing is due to this beneficiary that is not in a payout already."),
+    "maker_unknown": ("Nobody known", "Nobody can tell whose key this is. A member issues one at the console."),
     "no_cause": ("No cause to choose", "No active pledge of the mission names several causes."),
     "cause_missing": ("Cause missing", "Choose one of the causes that the mission's page shows."),
     "unknown_pledge_link": ("Unknown link", "The link was cut short, is not one of ours, or its pledge was deleted."),

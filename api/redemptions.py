@@ -11,7 +11,7 @@ from sqlmodel import Session as DbSession
 
 from api import schemas
 from api.dependencies import Acting, Core, Now, ReadSession, Session
-from api.exports import csv_file
+from api.exports import Dialect, csv_file
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import identity, ids, places, rewards
@@ -268,12 +268,12 @@ def export_statement(
     now: Now,
     since: Since = None,
     until: Until = None,
-    dialect: Literal["rfc4180", "excel-fr"] = "rfc4180",
+    dialect: Dialect = Dialect.PLAIN,
 ) -> StreamingResponse:
     """The same as CSV: `due` and `given_value` in units of the currency. `excel-fr`: semicolons and decimal commas."""
     place = _place(session, actor, place_id)
     first, last = _days(place, since, until, now)
-    comma = "," if dialect == "excel-fr" else "."
+    comma = "," if dialect is Dialect.EXCEL_FR else "."
     rows = [_row(one, comma) for one in lines_of(session, place, since=first, until=last)]
     return csv_file(f"coupons-{ids.show('plc', place.id)}-{first}-{last}", COLUMNS, [rows], dialect=dialect)
 

@@ -97,3 +97,12 @@ def _random() -> tuple[int, int]:
 
 
 _pool: Iterator[tuple[int, ...]] = iter(())
+
+
+def _empty_pool() -> None:
+    """Of a forked process: what its parent fetched the parent hands out."""
+    global _pool
+    _pool = iter(())
+
+
+os.register_at_fork(after_in_child=_empty_pool)

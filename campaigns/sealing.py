@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -35,6 +36,7 @@ class Keyring:
         self._webhook = AESGCM(self.derive("webhook-secret"))
         self._point = self.derive("point")
         self._ballots = lru_cache(1024)(self.derive)
+        self._attestation = Ed25519PrivateKey.from_private_bytes(self.derive("attestation"))
 
     def derive(self, purpose: str, length: int = 32) -> bytes:
         """`length` bytes that belong to this purpose alone."""
@@ -92,6 +94,14 @@ class Keyring:
     def open_tag_keys(self, sealed: bytes) -> bytes:
         """The reverse; Invalid when they were sealed with another key or altered."""
         return _open(self._tag_keys, sealed)
+
+    def sign_attestation(self, text: bytes) -> bytes:
+        """The Ed25519 signature (RFC 8032, 64 bytes) of what a person is given to show to others."""
+        return self._attestation.sign(text)
+
+    def attestation_key(self) -> bytes:
+        """The public key (32 bytes) that those signatures are checked with; another secret has another one."""
+        return self._attestation.public_key().public_bytes_raw()
 
     def _seal(self, cipher: AESGCM, plain: bytes) -> bytes:
         nonce = os.urandom(12)

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from sqlmodel import Session, col, select
 
 from campaigns import community, missions, rewards, scans, sponsorship
 from campaigns.events import Event
 from campaigns.reactions import REACTIONS, judge, scans_of
+from campaigns.sponsorship import chain
 from campaigns.storage import Database
 
 
-def verify(database: Database) -> list[str]:
-    """What does not add up, in words; an empty list when everything does."""
+def verify(database: Database, *, now: datetime | None = None) -> list[str]:
+    """What does not add up, in words; an empty list when everything does. With `now` also what is late."""
     with _one_moment(database) as session:
-        return problems(session)
+        return problems(session, now=now)
 
 
 def rejudge(database: Database) -> list[str]:
@@ -33,12 +35,8 @@ def _one_moment(database: Database) -> Iterator[Session]:
         yield session
 
 
-def problems(session: Session) -> list[str]:
+def problems(session: Session, *, now: datetime | None = None) -> list[str]:
     """The same within a snapshot that is open already."""
-    return [
-        *scans.recount(session),
-        *missions.recount(session),
-        *community.recount(session),
-        *sponsorship.recount(session),
-        *rewards.recount(session),
-    ]
+    counted = [*scans.recount(session), *missions.recount(session), *community.recount(session)]
+    money = [*sponsorship.recount(session), *chain.recount(session, now=now)]
+    return [*counted, *money, *rewards.recount(session)]

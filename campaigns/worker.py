@@ -27,6 +27,7 @@ from campaigns.reactions import JOBS, REACTIONS, Chunk, Effect, Reaction, react
 from campaigns.scans import partitions
 from campaigns.scans.log_start import log_start
 from campaigns.scans.visitor import destroy_salts
+from campaigns.sponsorship.chain import Chainer
 from campaigns.storage import OUTBOX_LOCK, Database, changed
 from campaigns.webhooks import delivering
 from campaigns.webhooks.delivering import Sender
@@ -245,6 +246,7 @@ class Worker:
         self._database = database
         self._clock = clock
         self._stopping = threading.Event()
+        self._chainer = Chainer(database)
         self._purged_at: datetime | None = None
         self._steps: Iterator[bool] | None = None  # of the purge that is under way
         self._thread = threading.Thread(target=self.run, name="worker", daemon=True)
@@ -283,6 +285,8 @@ class Worker:
                 if work(self._database, by=self._id, now=now):
                     pause_s = BETWEEN_CHUNKS_S
                 if self._purge(now):
+                    pause_s = BETWEEN_CHUNKS_S
+                if self._chainer.turn(now):
                     pause_s = BETWEEN_CHUNKS_S
             except OperationalError as error:
                 log.warning("the database does not answer the worker: %s", type(error.orig).__name__)

@@ -18,6 +18,7 @@ from api import exports, schemas
 from api.dependencies import Core, Now, ReadSession, Services
 from api.forms import read_fields, require_same_site, wants_json
 from api.pages import pledge_views, views
+from api.pages.attested_views import attested_view
 from api.pages.phone import (
     Tongue,
     case_link,
@@ -35,6 +36,7 @@ from campaigns.missions import Mission
 from campaigns.missions.models import text_in
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
+from campaigns.sponsorship.attestation import attested
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
 _CONTESTABLE = ("held", "invalid", "duplicate")  # verdicts that take something from a person
@@ -213,6 +215,7 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "follows": [_followed(one, language) for one in held["follows"]],
         "votes": [one for one in held["votes"] if one["state"] == "cast"],
         "comments": [one | {"when": _day(one["created_at"], language)} for one in held["comments"]],
+        "brought": [attested_view(one, language) for one in attested(session, [person.id])],
         "address": held["contact"][0]["address"] if held["contact"] else "",
         "is_confirmed": bool(held["contact"] and held["contact"][0]["confirmed_at"]),
         "replies": [one | {"when": _day(one["created_at"], language)} for one in held["replies"] if one["text"]],

@@ -15,6 +15,7 @@ from api.dependencies import Core, Now, ReadSession, Services
 from api.forms import read_fields, require_same_site, wants_json
 from api.pages import ballot_views, open_graph, pledge_views, step_views, views
 from api.pages.ages import UNDER_15, Age, note_young, of_age
+from api.pages.money_views import money_view
 from api.pages.phone import (
     ClientId,
     MissionName,
@@ -277,6 +278,7 @@ def _mission_page(
             spots=spots,
         ),
         campaign_state=missions.state_shown(campaign, person, now=now).value,
+        money=money_view(session, mission, language),
         **ballot_views.of_mission(
             request, core, session, mission, campaign, person, language=language, phase=phase, now=now
         ),

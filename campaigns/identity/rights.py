@@ -57,6 +57,8 @@ class Right(StrEnum):
     PLEDGES_WRITE = "pledges.write"
     WEBHOOKS_READ = "webhooks.read"
     WEBHOOKS_WRITE = "webhooks.write"
+    PAYOUTS_WRITE = "payouts.write"
+    PAYOUTS_APPROVE = "payouts.approve"
 
 
 MEANING: dict[Right, str] = {
@@ -96,6 +98,8 @@ MEANING: dict[Right, str] = {
     Right.PLEDGES_WRITE: "write sponsors, beneficiaries and pledges, make and take back their links, end a pledge",
     Right.WEBHOOKS_READ: "list webhooks, and what was sent to them",
     Right.WEBHOOKS_WRITE: "register and change webhooks, rotate their secrets, send messages again",
+    Right.PAYOUTS_WRITE: "propose and cancel payouts, record them as sent and confirmed",
+    Right.PAYOUTS_APPROVE: "approve a payout that somebody else proposed; a key only where its member is known",
     Right.MODERATION_WRITE: "hide and restore what people wrote, by a rule, with a reason; members only, never a key",
 }
 
@@ -135,9 +139,10 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         Right.PLEDGES_WRITE,
         Right.WEBHOOKS_READ,
         Right.WEBHOOKS_WRITE,
+        Right.PAYOUTS_WRITE,
     },
     Role.MODERATOR: _READS | {Right.CARE_WRITE, Right.MODERATION_WRITE, Right.SCANS_VOID, Right.IDEAS_WRITE},
-    Role.APPROVER: _READS | {Right.APPROVALS_DECIDE, Right.MEMBERS_READ, Right.AUDIT_READ},
+    Role.APPROVER: _READS | {Right.APPROVALS_DECIDE, Right.PAYOUTS_APPROVE, Right.MEMBERS_READ, Right.AUDIT_READ},
     Role.ANALYST: _READS,
     Role.STAFF: frozenset(
         {

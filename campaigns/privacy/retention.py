@@ -490,7 +490,8 @@ RULES: tuple[Rule, ...] = (
     _nothing("accounts", "balances"),
     _nothing("payouts", "what was paid to a cause, and which members saw to it"),
     _nothing("payout_items", "which accruals a payout pays"),
-    _nothing("ledger_lines", "the order and hashes of the public ledger"),
+    _nothing("ledger_lines", "the lines of the public ledger and their hashes: no person, no instant"),
+    _nothing("unchained_transfers", "transfers that wait to become such a line"),
     _nothing("ledger_heads", "the hash of a day's end"),
     _nothing("scan_writers", "numbers of processes"),
 )

@@ -11,6 +11,8 @@ from campaigns.sponsorship.models import (
     Beneficiary,
     LastSlice,
     Nature,
+    Payout,
+    PayoutState,
     Pledge,
     PledgeKind,
     PledgeLink,
@@ -53,6 +55,7 @@ from campaigns.sponsorship.signing import (
     revoke_link,
     sign,
 )
+from campaigns.sponsorship.statement import Statement, statement_of
 from campaigns.sponsorship.terms import PledgePlan
 
 __all__ = [
@@ -63,6 +66,8 @@ __all__ = [
     "Holds",
     "LastSlice",
     "Nature",
+    "Payout",
+    "PayoutState",
     "Pledge",
     "PledgeFacts",
     "PledgeKind",
@@ -71,6 +76,7 @@ __all__ = [
     "PledgeState",
     "Progress",
     "Sponsor",
+    "Statement",
     "accept",
     "acceptance_hash",
     "accrual_of",
@@ -124,6 +130,7 @@ __all__ = [
     "reverse",
     "revoke_link",
     "sign",
+    "statement_of",
     "terms_hash_of",
     "unlocked",
     "void",

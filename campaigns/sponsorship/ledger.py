@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ForeignKeyConstraint, bindparam, func, or_, update
 from sqlalchemy import select as columns
 from sqlalchemy.orm import aliased
-from sqlmodel import CheckConstraint, Field, Index, Session, UniqueConstraint, col, select
+from sqlmodel import CheckConstraint, Field, Index, Session, SQLModel, UniqueConstraint, col, select
 
 from campaigns.errors import Conflict
 from campaigns.ids import show, uuid7, uuid7_at
@@ -53,6 +53,9 @@ class Code(StrEnum):
     ISSUE = "issue"  # budget to liability
     REDEMPTION = "redemption"  # liability to due
     GIFT = "gift"  # liability to given
+
+
+PUBLIC = (Code.POSTING, Code.PAYOUT, Code.FEE, Code.GIFT)  # money facts, and their reversals: lines of a public ledger
 
 
 class Account(Row, table=True):
@@ -104,6 +107,19 @@ class Transfer(Row, table=True):
     subject_id: UUID = Field(index=True, description="the accrual, payout or coupon it is for")
     reverses: UUID | None = Field(default=None, foreign_key="transfers.id")
     recorded_at: datetime
+
+
+class Unchained(SQLModel, table=True):
+    """A transfer that is to become a line of its mission's public ledger: written with it, gone once it is one.
+
+    So none is missed, whatever its id: a transfer that is committed later may carry a smaller one.
+    """
+
+    __tablename__ = "unchained_transfers"
+    __table_args__ = (Index("ix_unchained_transfers_is_reversal_transfer_id", "is_reversal", "transfer_id"),)
+
+    transfer_id: UUID = Field(primary_key=True, foreign_key="transfers.id")
+    is_reversal: bool
 
 
 class Overdrawn(Conflict):
@@ -194,6 +210,9 @@ def post(session: Session, book: Book, moves: Sequence[Move], *, now: datetime) 
     if not rows:
         return []
     store_all(session, Transfer, rows)
+    public = [_waiting(row) for row in rows if row["mission_id"] is not None and row["code"] in PUBLIC]
+    if public:
+        store_all(session, Unchained, public)
     shifts: Counter[UUID] = Counter()
     for row in rows:
         shifts[row["debit_id"]] -= row["amount_minor"]
@@ -245,6 +264,10 @@ def _row(book: Book, move: Move, *, now: datetime) -> dict[str, Any]:
         "reverses": move.reverses,
         "recorded_at": now,
     }
+
+
+def _waiting(row: dict[str, Any]) -> dict[str, Any]:
+    return {"transfer_id": row["id"], "is_reversal": row["reverses"] is not None}
 
 
 def _shift(session: Session, account_id: UUID, delta: int) -> None:

@@ -352,7 +352,8 @@ class PayoutItem(SQLModel, table=True):
 class LedgerLine(SQLModel, table=True):
     """A posted transfer's place in its mission's public ledger: gapless numbers, each hash over the one before.
 
-    Made behind the writers by the worker, so that no accrual waits for the row before it.
+    Made behind the writers by the worker, so that no accrual waits for the row before it. `text` is the line as it is
+    published for good, with the names of that day: `lines.COLUMNS` but for the two hashes, joined by tabs.
     """
 
     __tablename__ = "ledger_lines"
@@ -361,6 +362,7 @@ class LedgerLine(SQLModel, table=True):
     mission_id: UUID = Field(foreign_key="missions.id", primary_key=True)
     number: int = Field(primary_key=True, sa_type=BigInteger)
     transfer_id: UUID = Field(foreign_key="transfers.id")
+    text: str
     hash: str = Field(description="64 hexadecimal digits: SHA-256")
     chained_at: datetime
 

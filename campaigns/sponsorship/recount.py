@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func
+from sqlalchemy import and_, case, func
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
@@ -16,6 +16,9 @@ from campaigns.sponsorship.ledger import Code, Transfer
 from campaigns.sponsorship.models import (
     Accrual,
     AccrualState,
+    Payout,
+    PayoutItem,
+    PayoutState,
     Pledge,
     PledgeAct,
     PledgeDay,
@@ -47,7 +50,7 @@ def recount(session: Session) -> list[str]:
             *_wrong_state(session, pledge, pledges.get(pledge.matches_id) if pledge.matches_id else None),
         ]
         found += [f"{show('pld', pledge.id)} {one}" for one in told]
-    return [*found, *_wrong_draws(session, pledges), *_wrong_transfers(session)]
+    return [*found, *_wrong_draws(session, pledges), *_wrong_transfers(session), *_wrong_payouts(session)]
 
 
 def _accrued(session: Session) -> tuple[defaultdict[UUID, Counter[str]], defaultdict[UUID, Counter[str]]]:
@@ -124,3 +127,59 @@ def _wrong_transfers(session: Session) -> Iterator[str]:
         query = columns(_ROWS.id).outerjoin_from(_ROWS.id.table, moved, moved.c.subject_id == _ROWS.id)
         for id in session.execute(query.where(func.coalesce(moved.c.moved, 0) != worth).order_by(_ROWS.id)).scalars():
             yield f"{show('acr', id)} is not what its transfers of {code.value} come to"
+
+
+def _wrong_payouts(session: Session) -> Iterator[str]:
+    """Payouts against what they hold, and what their transfers took from each pledge: an accrual is paid once (I6)."""
+    held, strangers = _held_by_payouts(session)
+    moved, fees = _moved_by_payouts(session)
+    for payout in session.exec(select(Payout).order_by(col(Payout.id))):
+        name, shares = f"{show('pay', payout.id)} ({payout.state})", held.pop(payout.id, {})
+        wanted = 0 if payout.state == PayoutState.CANCELLED else payout.amount_minor
+        if sum(shares.values()) != wanted:
+            yield f"{name} is over {payout.amount_minor}, and its items come to {sum(shares.values())}"
+        if strangers[payout.id]:
+            yield f"{name} holds {strangers[payout.id]} accruals that are not posted, or not its beneficiary's"
+        was_sent = payout.state in (PayoutState.SENT, PayoutState.CONFIRMED)
+        if moved.pop(payout.id, {}) != (shares if was_sent else {}):
+            yield f"{name} moved another amount than its items come to, pledge by pledge"
+        if fees[payout.id] != (payout.fee_minor if was_sent else 0):
+            yield f"{name} has a fee of {payout.fee_minor}, and its transfers say {fees[payout.id]}"
+    for id in sorted(moved):
+        yield f"{id.hex} is no payout, and transfers pay it"
+
+
+def _held_by_payouts(session: Session) -> tuple[dict[UUID, dict[UUID, int]], Counter[UUID]]:
+    """What each payout holds of each pledge; and how many accruals that it must not hold."""
+    items, payouts = columns_of(PayoutItem), columns_of(Payout)
+    is_right = and_(
+        _ROWS.state == AccrualState.POSTED.value,
+        _ROWS.beneficiary_id == payouts.beneficiary_id,
+        _ROWS.currency == payouts.currency,
+    )
+    by = (items.payout_id, _ROWS.pledge_id)
+    query = (
+        columns(*by, func.sum(_ROWS.amount_minor), func.sum(case((is_right, 0), else_=1)))
+        .join_from(items.payout_id.table, _ROWS.id.table, _ROWS.id == items.accrual_id)
+        .join(payouts.id.table, payouts.id == items.payout_id)
+        .group_by(*by)
+    )
+    held: defaultdict[UUID, dict[UUID, int]] = defaultdict(dict)
+    strangers: Counter[UUID] = Counter()
+    for payout_id, pledge_id, amount, wrong in session.execute(query):
+        held[payout_id][pledge_id] = int(amount)
+        strangers[payout_id] += int(wrong)
+    return held, strangers
+
+
+def _moved_by_payouts(session: Session) -> tuple[dict[UUID, dict[UUID, int]], Counter[UUID]]:
+    """What transfers took from each pledge for each payout, fees included; and the fees."""
+    rows = columns_of(Transfer)
+    by = (rows.subject_id, rows.book_id, rows.code)
+    mine = columns(*by, func.sum(rows.amount_minor)).where(rows.code.in_((Code.PAYOUT.value, Code.FEE.value)))
+    moved: defaultdict[UUID, dict[UUID, int]] = defaultdict(dict)
+    fees: Counter[UUID] = Counter()
+    for payout_id, pledge_id, code, amount in session.execute(mine.group_by(*by)):
+        moved[payout_id][pledge_id] = moved[payout_id].get(pledge_id, 0) + int(amount)
+        fees[payout_id] += int(amount) * (code == Code.FEE)
+    return moved, fees

@@ -11,14 +11,13 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, bindparam, delete, update
+from sqlalchemy import BigInteger, bindparam, update
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from campaigns.events import record_event
 from campaigns.ids import uuid7_at
 from campaigns.scans import Effect
-from campaigns.sponsorship import ledger
+from campaigns.sponsorship import ledger, payouts
 from campaigns.sponsorship.ledger import AccountKind
 from campaigns.sponsorship.models import (
     Accrual,
@@ -33,7 +32,6 @@ from campaigns.sponsorship.models import (
 from campaigns.storage import columns_of
 
 STANDING = (AccrualState.PENDING.value, AccrualState.POSTED.value)
-_UNSENT = (PayoutState.PROPOSED.value, PayoutState.APPROVED.value)
 _ROWS, _PEOPLE, _DAYS = columns_of(Accrual), columns_of(PledgePerson), columns_of(PledgeDay)
 _LESS = bindparam("less", type_=BigInteger)
 _UNDO = (
@@ -168,11 +166,6 @@ def _let_go(session: Session, reasons: dict[UUID, str], *, now: datetime) -> set
     )
     rows = session.exec(query.with_for_update(of=Payout).execution_options(populate_existing=True)).all()
     for accrual_id, payout in rows:
-        if payout.state in _UNSENT:
-            payout.state, payout.cancelled_at = PayoutState.CANCELLED.value, now
-            payout.state_reason = reasons[accrual_id]
-            session.add(payout)
-            gone = delete(PayoutItem).where(col(PayoutItem.payout_id) == payout.id)
-            session.execute(gone.execution_options(synchronize_session=False))
-            record_event(session, "payout.cancelled", now=now, payout_id=payout.id)
+        if payout.state in payouts.UNSENT:
+            payouts.let_go(session, payout, reason=reasons[accrual_id], now=now)
     return {accrual_id for accrual_id, payout in rows if payout.state != PayoutState.CANCELLED}

@@ -47,7 +47,7 @@ from campaigns.missions import Mission, Repeat, StepKind, StepPlan
 from campaigns.missions.models import CompletionState, StaffRecord, StepCompletion
 from campaigns.planning import Campaign
 from campaigns.settings import Settings
-from campaigns.sponsorship import Beneficiary, Pledge, PledgeKind, PledgePlan
+from campaigns.sponsorship import Beneficiary, Payout, Pledge, PledgeKind, PledgePlan
 from campaigns.sponsorship.models import Accrual
 from campaigns.tokens import TagPlan, sun
 from tests.api.helpers import CAMPAIGN, MISSION, PLACE
@@ -251,6 +251,10 @@ BODIES: dict[str, Any] = {
     },
     "PATCH /v1/pledges/{pledge_id}": lambda peer: {"cap_minor": 2000, "sponsor_id": peer.ids["sponsor_id"]},
     "POST /v1/pledges/{pledge_id}/end": lambda peer: {"reason": "It is over"},
+    "POST /v1/payouts": lambda peer: {"beneficiary_id": peer.ids["beneficiary_id"], "currency": "EUR"},
+    "POST /v1/payouts/{payout_id}/sent": lambda peer: {"reference": "VIR 7"},
+    "POST /v1/payouts/{payout_id}/confirmation": lambda peer: {"proof": {"text": "They wrote back"}},
+    "POST /v1/payouts/{payout_id}/cancellation": lambda peer: {"reason": "Wrong account"},
     "POST /v1/pledges/{pledge_id}/release": lambda peer: {},
     "POST /v1/accruals/{accrual_id}/void": lambda peer: {"reason": "A photo of the code"},
     "PATCH /v1/organisation": lambda peer: {"verified_hosts": []},
@@ -322,10 +326,20 @@ def _give_keys(session: Session, peer: Peer, now: datetime) -> None:
     peer.name("place_id", "plc", place.id)
     peer.name("place_id", "plc", further.id, further=True)
 
+    member, _, __ = identity.invite_member(
+        session,
+        peer.id,
+        email=f"{peer.mark}.keys@example.org".lower(),
+        name=f"Zoé {peer.mark}",
+        role=Role.OWNER,
+        most=RIGHTS[Role.OWNER],
+        now=now,
+    )
+    peer.rows.add(member.id.hex)
+
     def issue(name: str, role: Role, **fields: Any) -> ApiKey:
-        key, peer.keys[name] = identity.issue_key(
-            session, peer.id, role=role, name=f"{peer.mark} {name}", now=fields.pop("now", now), **fields
-        )
+        fields = {"name": f"{peer.mark} {name}", "now": now, "member_id": member.id, **fields}
+        key, peer.keys[name] = identity.issue_key(session, peer.id, role=role, **fields)
         peer.rows.add(key.id.hex)
         return key
 
@@ -486,6 +500,45 @@ def _give_pledges(session: Session, peer: Peer, now: datetime) -> None:
     peer.ids["matches_id"] = ids.show("pld", signed.id)
     peer.ids["step_id"] = ids.show("stp", missions.steps_of(session, mission.id)[0].id)
     peer.rows |= {gone.id.hex, further.id.hex}
+    _give_payouts(session, peer, signed, cause, now)
+
+
+def _give_payouts(session: Session, peer: Peer, pledge: Pledge, cause: Beneficiary, now: datetime) -> None:
+    """Something due, and a payout in each state from which a route leads on."""
+    due = Accrual(
+        pledge_id=pledge.id,
+        completion_id=uuid7_at(now),
+        beneficiary_id=cause.id,
+        surrogate=uuid7_at(now),
+        civil_day=now.date(),
+        amount_minor=10,
+        currency="EUR",
+        state="posted",
+        accrued_at=now,
+        review_until=now,
+        posted_at=now,
+    )
+    session.add(due)
+    peer.rows.add(due.id.hex)
+    where = "/v1/payouts/{payout_id}/"
+    for parameter, state in (
+        ("payout_id", "proposed"),
+        (f"{where}cancellation payout_id", "proposed"),
+        (f"{where}sent payout_id", "approved"),
+        (f"{where}confirmation payout_id", "sent"),
+    ):
+        payout = Payout(
+            organisation_id=peer.id,
+            beneficiary_id=cause.id,
+            currency="EUR",
+            amount_minor=10,
+            state=state,
+            proposed_by=uuid7_at(now),
+            proposed_at=now,
+        )
+        session.add(payout)
+        session.flush()
+        peer.name(parameter, "pay", payout.id)
 
 
 def _give_accrual(

@@ -147,6 +147,7 @@ FORMS = {
     "/console/organisation": "organisation.write",
     "/console/reports/rpt_{id}/handling": "care.write",
     "/console/scans/void": "scans.void",
+    "/console/payouts/pay_{id}/approval": "payouts.approve",
 }
 PAGES = {
     "/console/reports": "care.read",
@@ -158,6 +159,7 @@ PAGES = {
     "/console/audit.csv": "audit.read",
     "/console/audit.ndjson": "audit.read",
     "/console/organisation": "organisation.read",
+    "/console/payouts": "pledges.read",
 }
 
 

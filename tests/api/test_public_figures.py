@@ -23,6 +23,8 @@ from campaigns.places import Place
 from campaigns.planning import Campaign, LaunchFacts
 from campaigns.scans import Position, SealedFix
 from campaigns.scans.log import Confirmation
+from campaigns.sponsorship import meter
+from campaigns.sponsorship.meter import Sums
 from campaigns.tokens import Token
 from tests.api.peers import Peer, Peers, filled, furnish, method_of, name_of, parameters, path_of
 from tests.factories import (
@@ -35,6 +37,7 @@ from tests.factories import (
     make_token,
     write,
 )
+from tests.treasury import make_purse
 
 WORDS = "Quatre bancs sous le tilleul"  # of the pilot, and of nobody else
 # Routes that show no figure, and why: everything else must not change.
@@ -107,6 +110,7 @@ def trial(peers: Peers) -> tuple[Peer, dict[str, str]]:
             {"": "Pilot"}, 10, rewards.Unlock.STEP, step_id=idea.id, face_value_minor=200, currency="EUR"
         )
         offer = rewards.make_offer(session, campaign, plan, now=now)
+        make_purse(session, mission, now=now)  # so that every act of the pilot could have been paid for
         planning.start_pilot(session, campaign, now=now)
         named = {
             "offer_id": ids.show("off", offer.id),
@@ -273,6 +277,9 @@ def require_acts_of_every_kind(peers: Peers, mission_id: UUID) -> None:
             assert not table.c.phase.nullable, table.name
             number = session.execute(select(func.count()).select_from(table).where(table.c.phase == "pilot"))
             assert number.scalar_one() > 0, table.name
+        assert [vars(one) for one in meter.in_all(meter.meters_of(session, mission_id))] == [
+            vars(Sums("EUR", cap_minor=100_000))
+        ]
         assert missions.counters(session, mission_id) == {}
         assert missions.counters(session, mission_id, phase="pilot")["check_ins"] == 6
         assert missions.counters(session, mission_id, phase="pilot")["coupons_redeemed"] == 6

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.bench.accruals import accruals
 from tests.bench.acts import acts
 from tests.bench.codes import codes
 from tests.bench.confirm import confirm
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "memory": memory,
     "acts": acts,
     "redemptions": redemptions,
+    "accruals": accruals,
     "crowd": crowd,
     "mixed": mixed,
     "slow": slow,

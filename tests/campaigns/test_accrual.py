@@ -168,6 +168,16 @@ def test_acts_of_a_draft_and_of_a_pilot_accrue_nothing(database: Database) -> No
     assert told(database) == []
 
 
+@pytest.mark.parametrize("phase", ["draft", "pilot"])
+def test_a_witnessed_act_of_another_phase_accrues_nothing(database: Database, phase: str) -> None:
+    """I21."""
+    scene = set_scene(database, steps=[StepPlan(StepKind.STAFF_VALIDATED, 0, Repeat.DAILY)])
+    pledged(database, scene.mission)
+    witnessed(scene, 1, phase=phase)
+    scene.drain()
+    assert told(database) == []
+
+
 def test_a_pledge_pays_its_step_or_every_offline_one(database: Database) -> None:
     scene = set_scene(database, steps=[*DAILY, StepPlan(StepKind.IDEA)])
     with database.snapshot() as session:
@@ -207,7 +217,7 @@ def test_thirty_cents_an_act_against_a_hundred_euros_give_99_90_and_keep_the_res
     assert scene.problems() == []
 
 
-def witnessed(scene: Scene, number: int, *, at: datetime = NOON) -> list[UUID]:
+def witnessed(scene: Scene, number: int, *, at: datetime = NOON, phase: str = "live") -> list[UUID]:
     """So many acts that rest on no scan, each of somebody new."""
     done = []
     with scene.database.transaction() as session:
@@ -215,7 +225,8 @@ def witnessed(scene: Scene, number: int, *, at: datetime = NOON) -> list[UUID]:
         owner = planning.campaign_by_id(session, scene.mission.organisation_id, scene.campaign.id)
         for one in range(number):
             person = make_participant(session, owner_of(session, owner), now=at + timedelta(milliseconds=one))
-            missions.take_part(session, scene.mission, person, phase="live", now=at)
+            if phase == "live":
+                missions.take_part(session, scene.mission, person, phase=phase, now=at)
             missions.complete(
                 session,
                 scene.mission,
@@ -223,7 +234,7 @@ def witnessed(scene: Scene, number: int, *, at: datetime = NOON) -> list[UUID]:
                 person,
                 period=missions.period_of(step.repeat, at, "Europe/Paris"),
                 presence=3,
-                phase="live",
+                phase=phase,
                 source_id=uuid4(),
                 state=CompletionState.VERIFIED,
                 now=at + timedelta(milliseconds=one),
@@ -250,6 +261,8 @@ def test_a_person_and_a_day_have_caps_of_their_own(database: Database) -> None:
     acts(scene, 5, at=NOON + timedelta(days=9), first=50)
     scene.drain(now=NOON + timedelta(days=9))
     assert sum(one.amount_minor for one in accruals(database, pledge)) == 25 + 30
+    with database.snapshot() as session:
+        assert session.exec(select(Event)).all() == []  # none was refused by the CHECK behind it
     assert scene.problems() == []
 
 

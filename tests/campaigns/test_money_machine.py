@@ -23,11 +23,11 @@ from sqlalchemy import bindparam, delete, func, update
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from campaigns import merging, missions, participants, planning, privacy, sponsorship, worker
+from campaigns import identity, merging, missions, participants, planning, privacy, sponsorship, worker
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict
 from campaigns.events import Event, record_event
-from campaigns.identity import Organisation
+from campaigns.identity import RIGHTS, Organisation, Role
 from campaigns.ids import uuid7_at
 from campaigns.missions import Repeat, StepKind, StepPlan
 from campaigns.missions.models import CompletionState
@@ -36,9 +36,9 @@ from campaigns.scans import CheckIn, Scan
 from campaigns.scans.judge import id_after
 from campaigns.scans.models import ScanConfirmation, ScanJudgement
 from campaigns.scans.service import standing_judgements
-from campaigns.sponsorship import ledger
-from campaigns.sponsorship.ledger import Account, AccountKind, Code, Move
-from campaigns.sponsorship.models import Accrual, LastSlice, Payout, PayoutItem, Pledge, PledgeKind
+from campaigns.sponsorship import payouts
+from campaigns.sponsorship.ledger import Account
+from campaigns.sponsorship.models import Accrual, Beneficiary, LastSlice, Pledge, PledgeKind
 from campaigns.storage import Database, columns_of, store
 from tests.booth import SECRET
 from tests.campaigns.test_reversal import void
@@ -70,6 +70,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def __init__(self, database: Database) -> None:
         super().__init__()
         self.database = database
+        worker.make_months(database, now=NOON)
         self.scene = set_scene(database, steps=[StepPlan(StepKind.SCAN, 0, Repeat.DAILY)])
         self.now = NOON
         self.people: list[Person] = []
@@ -79,8 +80,13 @@ class MoneyMachine(RuleBasedStateMachine):
             self.step = missions.steps_of(session, self.scene.mission.id)[0]
             causes = [make_cause(session, self.organisation.id)]
             self.cause_id = causes[0].id
+            fields: dict[str, Any] = {"email": "ana@example.org", "name": "Ana", "role": Role.OWNER}
+            member, _, __ = identity.invite_member(
+                session, self.organisation.id, most=RIGHTS[Role.OWNER], now=NOON, **fields
+            )
+            self.member_id = member.id
             keep = LastSlice.KEEP_REMAINDER.value
-            shared = {"causes": causes, "review_h": 24}
+            shared: dict[str, Any] = {"causes": causes, "review_h": 24}
             whole = make_pledge(
                 session,
                 self.scene.mission,
@@ -91,11 +97,16 @@ class MoneyMachine(RuleBasedStateMachine):
                 per_day_cap_minor=160,
                 **shared,
             )
-            match = {"kind": PledgeKind.MATCH.value, "matches_id": whole.id, "match_percent": 50, "unit_minor": 15}
-            half = make_pledge(session, self.scene.mission, cap_minor=100, **match, **shared)
-            reach = {"kind": PledgeKind.THRESHOLD.value, "threshold": 3, "unit_minor": 70}
+            match: dict[str, Any] = {
+                "kind": PledgeKind.MATCH.value,
+                "matches_id": whole.id,
+                "match_percent": 50,
+                "unit_minor": 15,
+            }
+            half = make_pledge(session, self.scene.mission, cap_minor=100, unit_minor=15, **match, **shared)
+            reach: dict[str, Any] = {"kind": PledgeKind.THRESHOLD.value, "threshold": 3, "unit_minor": 70}
             often = make_pledge(session, self.scene.mission, cap_minor=250, **reach, **shared)
-            strict = {"min_presence": 2, "unit_minor": 7, "per_person_cap_minor": 10}
+            strict: dict[str, Any] = {"min_presence": 2, "unit_minor": 7, "per_person_cap_minor": 10}
             sure = make_pledge(session, self.scene.mission, cap_minor=45, **strict, **shared)
         base = Promise(whole.id, 30, 400, pays_remainder=False, person_cap=100, day_cap=160)
         self.model = Model(
@@ -117,7 +128,7 @@ class MoneyMachine(RuleBasedStateMachine):
             "void": lambda: self.void(one),
             "drain": self.drain,
             "post": lambda: self.post((0, 0, 13, 25)[one % 4]),
-            "pay": lambda: self.pay(which, 1 + other % 4, is_sent=flag),
+            "pay": lambda: self.pay(which, is_sent=flag),
             "void_accrual": lambda: self.void_accrual(which, other),
             "pass_time": lambda: self.pass_time((1, 6, 20)[one % 3]),
             "release": lambda: self.release(which),
@@ -265,29 +276,23 @@ class MoneyMachine(RuleBasedStateMachine):
                 session.exec(query.order_by(col(Accrual.accrued_at), col(Accrual.id)).offset(number)).first() or uuid4()
             )
 
-    def pay(self, which: int, number: int, *, is_sent: bool) -> None:
+    def pay(self, which: int, *, is_sent: bool) -> None:
+        """Everything that is due of a pledge goes into a payout, which is approved, and sent or not."""
         promise = self.model.pledges[which]
-        free = [one for one in promise.money if one.state == "posted" and one.payout is None][:number]
-        if not free:
-            return
-        total = sum(one.amount for one in free)
+        free = [one for one in promise.money if one.state == "posted" and one.payout is None]
         with self.database.transaction() as session:
-            payout = Payout(
-                organisation_id=self.organisation.id,
-                beneficiary_id=self.cause_id,
-                currency="EUR",
-                amount_minor=total,
-                state="sent" if is_sent else "approved",
-                proposed_by=uuid4(),
-                proposed_at=self.now,
-            )
-            session.add(payout)
-            session.flush()
-            session.add_all(PayoutItem(accrual_id=self._id_of(one, promise), payout_id=payout.id) for one in free)
+            cause = session.get_one(Beneficiary, self.cause_id)
+            due: dict[str, Any] = {"currency": "EUR", "pledge_ids": [promise.id], "by": uuid4(), "now": self.now}
+            try:
+                payout = payouts.propose(session, cause, **due)
+            except Conflict:
+                assert not free
+                return
+            assert payout.amount_minor == sum(one.amount for one in free)
+            payouts.approve(session, payout, member_id=self.member_id, now=self.now)
             if is_sent:
-                paid = Move(AccountKind.DUE, AccountKind.SETTLED, total, Code.PAYOUT, payout.id)
-                book = ledger.book_of(session, promise.id, mission_id=self.scene.mission.id)
-                ledger.post(session, book, [paid], now=self.now)
+                fee = payout.amount_minor // 50
+                payouts.send(session, payout, reference="VIR 7", sent_at=None, fee_minor=fee, now=self.now)
         made = Paid(payout.id, free, is_sent)
         for one in free:
             one.payout = made

@@ -15,9 +15,11 @@ from datetime import timedelta
 from sqlalchemy import event, text
 from sqlmodel import col, select
 
-from campaigns import sponsorship, worker
+from campaigns import identity, sponsorship, worker
+from campaigns.identity import RIGHTS, Member, Role
 from campaigns.ids import NIL
-from campaigns.sponsorship.models import Accrual, LastSlice, Pledge
+from campaigns.sponsorship import payouts
+from campaigns.sponsorship.models import Accrual, Beneficiary, LastSlice, Payout, Pledge
 from campaigns.storage import Database
 from campaigns.verify import verify
 from tests.campaigns.test_money_races import WITNESSED, act
@@ -43,6 +45,32 @@ def void(database: Database) -> None:
         row = session.exec(select(Accrual).order_by(col(Accrual.id))).first()
         assert row is not None
         sponsorship.void(session, row, session.get_one(Pledge, row.pledge_id), reason="Fraud", by=NIL, now=LATER)
+
+
+def propose(database: Database) -> None:
+    with database.transaction() as session:
+        beneficiary = session.exec(select(Beneficiary).order_by(col(Beneficiary.id))).first()
+        assert beneficiary is not None
+        payouts.propose(session, beneficiary, currency="EUR", by=NIL, now=LATER)
+
+
+def approve(database: Database) -> None:
+    with database.transaction() as session:
+        (payout,) = session.exec(select(Payout)).all()
+        member = session.exec(select(Member.id)).one()
+        payouts.approve(session, payout, member_id=member, now=LATER)
+
+
+def send(database: Database) -> None:
+    with database.transaction() as session:
+        (payout,) = session.exec(select(Payout)).all()
+        payouts.send(session, payout, reference="VIR 7", sent_at=None, fee_minor=1, now=LATER)
+
+
+def confirm(database: Database) -> None:
+    with database.transaction() as session:
+        (payout,) = session.exec(select(Payout)).all()
+        payouts.confirm(session, payout, proof={"text": "It came"}, now=LATER)
 
 
 def kill_at(url: str, number: int, turn: Callable[[Database], None]) -> bool:
@@ -92,6 +120,10 @@ def main(url: str, stride: int) -> None:
     base = pledged(database, scene.mission, last_slice=LastSlice.KEEP_REMAINDER.value, **caps)
     match = {"kind": "match", "matches_id": base.id, "match_percent": 50, "cap_minor": 40}
     pledged(database, scene.mission, **match)
+    with database.transaction() as session:
+        owner = scene.mission.organisation_id
+        fields = {"email": "ana@example.org", "name": "Ana", "role": Role.OWNER, "most": RIGHTS[Role.OWNER]}
+        identity.invite_member(session, owner, now=NOON, **fields)  # type: ignore[arg-type]  # as they are named
     for _ in range(ACTS):
         act(scene)
     database.close()
@@ -102,6 +134,18 @@ def main(url: str, stride: int) -> None:
             number, kills = number + stride, kills + 1
         assert (found := problems(url)) == [], (turn.__name__, found)
         assert kills > 10 // stride, (turn.__name__, kills)
+    pay(url)
+
+
+def pay(url: str) -> None:
+    """A payout has few statements: each is tried."""
+    for turn in (propose, approve, send, confirm):
+        number = 1
+        while kill_at(url, number, turn):
+            assert (found := problems(url)) == [], (turn.__name__, number, found)
+            number += 1
+        assert (found := problems(url)) == [], (turn.__name__, found)
+        assert number > 4, (turn.__name__, number)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,16 @@ if (share && (navigator.share || navigator.clipboard)) {
   });
 }
 
+// The money of the mission, each 15 s while the page is seen: the server's own words in the place of the old ones.
+const money = $("money");
+let told = "";
+if (money) setInterval(() => {
+  if (document.visibilityState !== "visible") return;
+  fetch(money.dataset.url, { headers: { Accept: "text/html" } })
+    .then((answer) => (answer.ok ? answer.text() : told))
+    .then((words) => { if (words !== told) money.innerHTML = told = words; }, () => {});
+}, 15000);
+
 // What was just done is said again, so that a screen reader hears it; an error takes the focus.
 const just = $("just");
 if (just && !just.hidden) setTimeout(() => { just.innerHTML += ""; }, 300);
