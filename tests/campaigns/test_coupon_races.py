@@ -1,8 +1,4 @@
-"""Coupons under racing clients, and a process killed at each of its statements, on both databases (I14 to I16).
-
-Tried by hand, each turning a test red: no `state IN (good)` in the UPDATE that takes a coupon, with no lock on its row;
-no `redeemed < max_redemptions`; no `issued + n <= max_issue`; no `hold` of the nonce.
-"""
+"""Coupons under racing clients, and a process killed at each of its statements, on both databases (I14 to I16)."""
 
 import os
 import signal
