@@ -96,7 +96,6 @@ class MoneyMachine(RuleBasedStateMachine):
                 "kind": PledgeKind.MATCH.value,
                 "matches_id": whole.id,
                 "match_percent": 50,
-                "unit_minor": 15,
             }
             half = make_pledge(session, self.scene.mission, cap_minor=100, unit_minor=15, **match, **shared)
             reach: dict[str, Any] = {"kind": PledgeKind.THRESHOLD.value, "threshold": 3, "unit_minor": 70}
