@@ -229,7 +229,7 @@ def _require_pledges(session: Session, organisation_id: UUID, currency: str, ple
     for at, id in enumerate(pledge_ids):
         pledge = find_own(session, Pledge, organisation_id, id)
         if pledge is None:
-            raise Invalid("There is no such pledge.", pointer=f"/pledge_ids/{at}")
+            raise NotFound("There is no such pledge.", pointer=f"/pledge_ids/{at}")
         if pledge.currency != currency:
             raise Invalid(f"This pledge is in {pledge.currency}.", pointer=f"/pledge_ids/{at}")
     if currency == IN_KIND and len(set(pledge_ids)) != 1:

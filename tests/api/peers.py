@@ -566,7 +566,7 @@ def _give_coupons(session: Session, peer: Peer, now: datetime) -> None:
     about: dict[str, Any] = {"legal_id": "W691234567", "accepted_at": now, "created_at": now, "changed_at": now}
     cause = Beneficiary(organisation_id=peer.id, name=f"{peer.mark} cause", **about)
     session.add(cause)
-    peer.name("beneficiary_id", "ben", cause.id)
+    peer.rows |= {cause.id.hex}
     owners = [participants.join(session, peer.id, language="fr", now=now)[0] for _ in range(3)]
     wants = [rewards.Want(offer.id, one.id, uuid7_at(now), "live") for one in owners]
     free, *used = rewards.issue(session, wants, now=now)

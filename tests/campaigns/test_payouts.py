@@ -11,7 +11,7 @@ from sqlmodel import col, select
 
 from campaigns import identity, worker
 from campaigns.audit import AuditEntry
-from campaigns.errors import CampaignError, Conflict, Forbidden, Invalid
+from campaigns.errors import CampaignError, Conflict, Forbidden, Invalid, NotFound
 from campaigns.identity import RIGHTS, Member, Role
 from campaigns.ids import uuid7_at
 from campaigns.scans.log import ScanRow
@@ -143,7 +143,7 @@ def test_a_payout_is_of_one_cause_and_currency_and_of_the_pledges_named(database
         propose(database, pledge, currency="EUX")
     with pytest.raises(Invalid, match="is in EUR"):
         propose(database, pledge, currency="JPY", pledge_ids=[pledge.id])
-    with pytest.raises(Invalid, match="no such pledge"):
+    with pytest.raises(NotFound, match="no such pledge"):
         propose(database, pledge, pledge_ids=[uuid4()])
     other = pledged(database, scene.mission)
     with pytest.raises(Conflict, match="Nothing is due"):
