@@ -186,6 +186,8 @@ _EFFECTS = {
     "mission": "mis",
     "ballot": "rnd",
     "coupon": "cpn",
+    "points": "lot",
+    "badge": "bdw",
 }
 
 

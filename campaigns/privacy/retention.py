@@ -19,7 +19,8 @@ import campaigns.identity.models
 import campaigns.jobs
 import campaigns.legal.models
 import campaigns.letters.models
-import campaigns.rewards.models  # noqa: F401  # the register names their tables
+import campaigns.rewards.models
+import campaigns.rewards.point_models  # noqa: F401  # the register names their tables
 from campaigns import audit, clock
 from campaigns.care import cases as care_cases
 from campaigns.letters.contacts import CONFIRM_WITHIN
@@ -429,6 +430,10 @@ RULES: tuple[Rule, ...] = (
     ),
     _act("cause_choices", "the cause a person's acts fund", "chosen_at"),
     _act("coupons", "a coupon a person earned, its code and what became of it", "issued_at"),
+    _act("points_lots", "the points of a step a person did, and what became of them", "earned_at"),
+    _act("points_spends", "that a person took a coupon for points", "spent_at"),
+    _act("points_spend_lines", "from which points that was; it names nobody"),
+    _act("badge_awards", "that a person has a badge, or lost it, and why", "awarded_at"),
     Rule("redemptions", Kind.ACT, "that a till took or refused a coupon; it names nobody", _LEDGER),
     _act("ledger_names", "a person's random name in a public ledger; gone with them"),
     Rule("accruals", Kind.ACT, "what an act accrued for a cause, under a random name", _LEDGER),
@@ -472,6 +477,7 @@ RULES: tuple[Rule, ...] = (
     _nothing("pledge_beneficiaries", "the causes of a pledge"),
     _nothing("pledge_links", "one-time links of sponsors and causes, by their hashes"),
     _nothing("offers", "what may be earned, and how many of it"),
+    _nothing("badges", "what may be earned, and for what"),
     _nothing("pledge_days", "what a day drew from a pledge"),
     _nothing("accounts", "balances"),
     _nothing("payouts", "what was paid to a cause, and which members saw to it"),

@@ -187,9 +187,9 @@ class VoidEffect(Row, table=True):
     __tablename__ = "void_effects"
 
     scan_id: UUID = Field(index=True)
-    what: str = Field(description="`check_in`, `visit`, `completion`, `mission`, `ballot` (its round), `coupon`")
+    what: str = Field(description="`check_in`, `visit`, `completion`, `mission`, `ballot`, `coupon`, `points`, `badge`")
     subject_id: UUID
-    outcome: str = Field(description="`reversed`; `kept`: another act supports it; `used`: a coupon that a till took")
+    outcome: str = Field(description="`reversed`; `kept`: another act supports it; `used`: it was used or spent before")
 
 
 class Visit(SQLModel, table=True):

@@ -53,6 +53,7 @@ NO_FIGURES = {
     "GET /v1/offers/{offer_id}": "the same",
     "GET /v1/offers/{offer_id}/coupons": "each row says its phase",
     "GET /v1/redemptions": "what tills sent",
+    "GET /v1/campaigns/{campaign_id}/badges": "what badges ask for; who has one is not counted",
     **dict.fromkeys(
         (f"GET /v1/places/{{place_id}}/coupon-statement{kind}" for kind in ("", ".csv", ".html")),
         "what a shop is owed: that of a pilot is real money",
