@@ -5,7 +5,7 @@ There is no order among people.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -172,23 +172,32 @@ def settle(session: Session, pairs: Sequence[tuple[UUID, UUID]], reason: str | N
     Nobody is awarded anything while the campaign gives nothing (I20), nor who was erased.
     """
     people = hold_people(session, {person for person, _ in pairs})
+    there = [(person, campaign) for person, campaign in pairs if person in people]
+    for badge, person_id, phase, has in _looked_at(session, there):
+        if has and session.get_one(Campaign, badge.campaign_id).state_at(now) in REWARDING:
+            _award(session, badge, person_id, phase, now=now)
+    return lose(session, there, reason or LOST, now=now)
+
+
+def lose(session: Session, pairs: Sequence[tuple[UUID, UUID]], reason: str, *, now: datetime) -> list[UUID]:
+    """Revoke the badges that these people have not done enough for any more. It holds nobody: memberships are held."""
     revoked: list[UUID] = []
+    for badge, person_id, phase, has in _looked_at(session, pairs):
+        if not has:
+            revoked += _revoke(session, badge, person_id, phase, reason, now=now)
+    return revoked
+
+
+def _looked_at(session: Session, pairs: Sequence[tuple[UUID, UUID]]) -> Iterator[tuple[Badge, UUID, str, bool]]:
+    """Each badge of these people's campaigns, in each phase, and whether they have done enough for it; in one order."""
     by_campaign: dict[UUID, list[Badge]] = defaultdict(list)
     of = {campaign for _, campaign in pairs}
     for badge in session.exec(select(Badge).where(col(Badge.campaign_id).in_(of)).order_by(col(Badge.id))):
         by_campaign[badge.campaign_id].append(badge)
     for person_id, campaign_id in sorted(pairs):
-        if person_id not in people:
-            continue
-        gives = session.get_one(Campaign, campaign_id).state_at(now) in REWARDING
         for badge in by_campaign[campaign_id]:
             for phase in PHASES:
-                has = tally(session, badge, person_id, phase) >= badge.at_least
-                if has and gives:
-                    _award(session, badge, person_id, phase, now=now)
-                elif not has:
-                    revoked += _revoke(session, badge, person_id, phase, reason or LOST, now=now)
-    return revoked
+                yield badge, person_id, phase, tally(session, badge, person_id, phase) >= badge.at_least
 
 
 def tally(session: Session, badge: Badge, participant_id: UUID, phase: str) -> int:

@@ -83,7 +83,7 @@ def reverse(session: Session, voided: Voided, now: datetime) -> list[Effect]:
     effects += ending.reverse(session, voided, now)
     people = [voided.check_in.participant_id] if voided.check_in is not None else []
     pairs = badges.reached(session, Reach(participant_ids=people, completion_ids=gone, referral_ids=met))
-    lost = badges.settle(session, pairs, voided.reason, now=now)
+    lost = badges.lose(session, pairs, voided.reason, now=now)
     return [*effects, *(Effect("badge", id) for id in lost)]
 
 

@@ -15,6 +15,7 @@ OFFER: dict[str, Any] = {
     "unlock": {"by": "points", "points": 30, "once_per": "act"},
 }
 STEPS = [{"kind": "scan"}, {"kind": "idea", "points": 50, "title": {"fr": "Une idée", "en": "An idea"}}]
+PAGE = {"Accept": "text/html"}
 BADGE = {"name": {"fr": "Tête chercheuse", "en": "Bright spark"}, "criteria": {"kind": "completions", "at_least": 1}}
 
 
@@ -82,11 +83,11 @@ def test_a_form_takes_the_coupon_as_json_does(orchard: tuple[Shop, str]) -> None
         client_id = page.partition('name="client_id" value="')[2].partition('"')[0]
         form = {"offer_id": offer, "client_id": client_id}
         for _ in range(2):
-            sent = phone.post("/me/coupons?lang=en", data=form)
+            sent = phone.post("/me/coupons?lang=en", data=form, headers=PAGE)
             assert (sent.status_code, sent.headers["location"].partition("&")[0]) == (303, "/me?just=taken")
         assert "The coupon is yours." in phone.get("/me?just=taken&lang=en").text
         assert len(held(phone, "coupons")) == 1
-        refused = phone.post("/me/coupons?lang=en", data={"offer_id": offer, "client_id": "other"})
+        refused = phone.post("/me/coupons?lang=en", data={"offer_id": offer, "client_id": "other"}, headers=PAGE)
         assert refused.status_code == 409
         assert "Not enough points yet" in refused.text
 

@@ -68,7 +68,7 @@ VOLATILE = re.compile(
 STEPS = [
     StepPlan(StepKind.SCAN, 1, Repeat.DAILY),
     StepPlan(StepKind.VISIT_PLACES, 1, params={"n": 1}),
-    StepPlan(StepKind.IDEA),
+    StepPlan(StepKind.IDEA, points=5),
     StepPlan(StepKind.VOTE),
     StepPlan(StepKind.COMMENT),
     StepPlan(StepKind.SHARE),
@@ -103,8 +103,13 @@ def trial(peers: Peers) -> tuple[Peer, dict[str, str]]:
             {"": "Pilot"}, 10, rewards.Unlock.STEP, step_id=idea.id, face_value_minor=200, currency="EUR"
         )
         offer = rewards.make_offer(session, campaign, plan, now=now)
+        dear = rewards.OfferPlan({"": "For points"}, 10, rewards.Unlock.POINTS, points=5)
+        bought = rewards.make_offer(session, campaign, dear, now=now)
+        badge = rewards.BadgePlan({"": "First step"}, rewards.BadgeKind.COMPLETIONS, 1)
+        rewards.make_badge(session, campaign, badge, now=now)
         planning.start_pilot(session, campaign, now=now)
         named = {
+            "bought": ids.show("off", bought.id),
             "offer_id": ids.show("off", offer.id),
             "campaign_id": ids.show("cmp", campaign.id),
             "mission_id": ids.show("mis", mission.id),
@@ -164,6 +169,9 @@ def be_busy(peers: Peers, peer: Peer, named: dict[str, str]) -> None:
     while worker.drain(database, now=now).done:
         pass
     with database.transaction() as session:
+        bought = rewards.offer_by_id(session, peer.id, ids.parse("off", named["bought"]))
+        campaign = session.get_one(Campaign, campaign.id)
+        rewards.buy(session, campaign, done.person, bought, client_id="tap", now=now)
         offer = rewards.offer_by_id(session, peer.id, ids.parse("off", named["offer_id"]))
         place = session.get_one(Place, ids.parse("plc", peer.ids["place_id"]))
         coupons = rewards.list_coupons(session, offer.id, before=None, limit=10)
