@@ -64,6 +64,9 @@ class MissionCreate(schemas.Request):
     promise: schemas.LocalText
     goal: GoalCreate
     steps: list[StepCreate] = Field(min_length=1, max_length=20)
+    points_expire_days: schemas.Whole | None = Field(
+        None, ge=1, le=3650, description="for how many days points may be spent; absent: for good"
+    )
     external_id: schemas.ExternalId | None = None
 
 
@@ -93,6 +96,7 @@ class MissionRead(BaseModel):
     goal: GoalRead
     totals: dict[str, int]
     steps: list[StepRead]
+    points_expire_days: int | None
     created_at: datetime
 
 
@@ -115,7 +119,7 @@ def show(session: DbSession, mission: Mission, base_url: str) -> MissionRead:
             )
             for step in missions.steps_of(session, mission.id)
         ],
-        **mission.model_dump(include={"external_id", "slug", "title", "promise", "created_at"}),
+        **mission.model_dump(include={"external_id", "slug", "title", "promise", "points_expire_days", "created_at"}),
     )
 
 
@@ -136,6 +140,7 @@ def start_mission(
         goal_value=body.goal.value,
         steps=[_plan(step) for step in body.steps],
         external_id=body.external_id,
+        points_expire_days=body.points_expire_days,
         now=now,
     )
     return show(session, mission, core.settings.base_url)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
@@ -25,21 +25,17 @@ Days = Annotated[int, Field(strict=True, ge=1, le=rewards.DAYS_MOST)]
 Places = Annotated[list[schemas.Name], Field(min_length=1, max_length=rewards.PLACES_MOST)]
 
 
-def _known(value: Any) -> Any:
-    if value == "points":
-        raise ValueError("points unlock nothing yet: they come with the points themselves. Use step or staff")
-    return value
-
-
 class UnlockCreate(schemas.Request):
     """How people come by a coupon.
 
     `step`: a verified completion of `step_id` gives one, once the judge found nothing against it. `staff`: the staff of
-    a shop hand it out. `once_per`: one a person that stands, or one for each completion or handing (`act`).
+    a shop hand it out. `points`: people take it for so many `points`; one that expires or is revoked gives none back.
+    `once_per`: one a person that stands, or one for each completion, handing or spend (`act`).
     """
 
-    by: Annotated[Unlock, BeforeValidator(_known)]
+    by: Unlock
     step_id: schemas.Name | None = None
+    points: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
     once_per: OncePer = OncePer.PERSON
 
 
@@ -88,6 +84,7 @@ class UnlockRead(BaseModel):
 
     by: str
     step_id: str | None
+    points: int | None
     once_per: str
 
 
@@ -166,7 +163,10 @@ def show(session: DbSession, offer: Offer, now: datetime) -> OfferRead:
         price=_money(offer.price_minor, offer.currency),
         balances=_balances(session, offer),
         unlock=UnlockRead(
-            by=offer.unlock, step_id=ids.show("stp", offer.step_id) if offer.step_id else None, once_per=offer.once_per
+            by=offer.unlock,
+            step_id=ids.show("stp", offer.step_id) if offer.step_id else None,
+            points=offer.points,
+            once_per=offer.once_per,
         ),
         warnings=rewards.warnings_of(offer, campaign.time_zone, now=now),
         **offer.model_dump(include=set(OfferRead.model_fields) - apart),
@@ -264,6 +264,7 @@ def _plan(body: OfferCreate) -> OfferPlan:
         unlock=body.unlock.by,
         once_per=body.unlock.once_per,
         step_id=_step(body.unlock.step_id),
+        points=body.unlock.points,
         beneficiary_id=ids.parse("ben", body.beneficiary_id) if body.beneficiary_id is not None else None,
         **{name: getattr(body, name) for name in fields},
     )

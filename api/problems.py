@@ -136,6 +136,7 @@ STATUS_OF_NAMED = {
     "already_told": 409,
     **dict.fromkeys(("coupon_over", "coupon_shown", "not_givable", "one_coupon_a_purchase", "coupons_out"), 409),
     **dict.fromkeys(("has_coupon", "no_coupon_left", "offer_closed"), 409),
+    **dict.fromkeys(("points_short", "sent_before", "too_many_badges"), 409),
     **dict.fromkeys(("not_accepted", "not_today", "rolled_back_before"), 409),
     "unknown_coupon": 404,
     "reply_fixed": 409,
@@ -367,6 +368,9 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "has_coupon": ("Has one already", "This offer gives one coupon a person, and this one has it."),
     "no_coupon_left": ("None left", "As many coupons of this offer as there may be are out."),
     "offer_closed": ("Offer closed", "The offer gives nothing now: it is paused, over, or its campaign is not on."),
+    "points_short": ("Too few points", "The person has fewer points in this campaign than the offer costs."),
+    "sent_before": ("Sent before", "This `client_id` came before, with another offer. A further try takes a new one."),
+    "too_many_badges": ("Too many badges", "A campaign has at most fifty badges."),
     "one_coupon_a_purchase": (
         "One coupon a purchase",
         "A nonce names a purchase, and this one came with another coupon. A further try takes a new nonce.",

@@ -187,6 +187,8 @@ _EFFECTS = {
     "vote": "rnd",
     "accrual": "acr",
     "coupon": "cpn",
+    "points": "lot",
+    "badge": "bdw",
 }
 
 

@@ -99,6 +99,7 @@ class MissionPlan(_Plan):
     goal: GoalPlan
     steps: list[StepFile] = Field(min_length=1, max_length=20)
     pledges: list[PledgeFile] = Field(default_factory=list, max_length=50)
+    points_expire_days: int | None = Field(None, ge=1, le=3650)
 
 
 class PilotFile(_Plan):
@@ -321,6 +322,7 @@ def _mission(session: Session, campaign: Campaign, plan: MissionPlan, difference
         "promise": local(plan.promise),
         "goal_metric": plan.goal.metric,
         "goal_value": plan.goal.value,
+        "points_expire_days": plan.points_expire_days,
     }
     found = missions.find_mission(session, campaign.id, external_id=plan.external_id)
     if found is None:

@@ -94,13 +94,16 @@ def reckon(session: Session, events: Sequence[Event], now: datetime) -> Effect:
 
 
 def earn(session: Session, events: Sequence[Event], now: datetime) -> Effect:
-    """Issue the coupons that acts beyond doubt have earned, and revoke those of acts that were reversed."""
+    """Give the points, coupons and badges that acts beyond doubt have earned; take back those of reversed acts."""
     facts = [event.facts for event in events]
     undone = [UUID(id) for id in _named(events, "completion_id", of="step.reversed")]
-    wants = rewards.due(
+    found = rewards.due_for(
         session,
         scan_ids=[UUID(id) for one in facts for id in one.get("scan_ids", ())],
         completion_ids=[UUID(id) for id in _named(events, "completion_id", of="step.completed")],
+        undone_ids=undone,
+        referral_ids=[UUID(id) for id in _named(events, "referral_id", of="referral.qualified")],
+        idea_ids=[UUID(id) for id in _named(events, "idea_id", of="idea.decided")],
         offer_ids=[UUID(id) for id in _named(events, "offer_id", of="offer.resumed")],
         campaign_ids=[UUID(id) for id in _named(events, "campaign_id", of="campaign.resumed")],
         now=now,
@@ -108,7 +111,7 @@ def earn(session: Session, events: Sequence[Event], now: datetime) -> Effect:
 
     def carry_out(session: Session) -> None:
         rewards.unearn(session, undone, None, now=now)
-        rewards.issue(session, wants, now=now)
+        rewards.give(session, found, now=now)
 
     return carry_out
 
@@ -176,6 +179,8 @@ REACTIONS: dict[str, Reaction] = {
     "steps.waited": reckon,
     "pledge.activated": reckon,
     "campaign.ended": reckon,
+    "referral.qualified": earn,
+    "idea.decided": earn,
     "offer.resumed": earn,
 }
 REACTIONS |= {name: tell_webhooks for name in webhooks.KINDS if name not in REACTIONS}

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from api import exports, schemas
 from api.dependencies import Core, Now, ReadSession, Services
 from api.forms import read_fields, require_same_site, wants_json
-from api.pages import pledge_views, views
+from api.pages import pledge_views, point_views, views
 from api.pages.attested_views import attested_view
 from api.pages.phone import (
     Tongue,
@@ -55,8 +55,9 @@ def me(
     request: Request,
     core: Core,
     session: ReadSession,
+    now: Now,
     lang: Tongue = None,
-    just: Annotated[str, Query(pattern="^(cause|erased|recovered|merged|mail_asked|mail_gone|)$")] = "",
+    just: Annotated[str, Query(pattern="^(cause|taken|erased|recovered|merged|mail_asked|mail_gone|)$")] = "",
 ) -> HTMLResponse:
     """Everything held about the person of this phone, what happens to it and until when."""
     language = language_for(request, lang)
@@ -65,7 +66,11 @@ def me(
         "me.html",
         language,
         js=core.renderer.script("shopper.js"),
-        people=[_shown(core, session, person, language) for person in people],
+        people=[
+            _shown(core, session, person, language)
+            | {"rewards": point_views.of_person(request, session, person, language=language, now=now)}
+            for person in people
+        ],
         objected=objected(request),
         young=YOUNG_COOKIE in request.cookies,
         just=just,

@@ -70,20 +70,31 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Read the code again, or ask to see it on the phone.",
     ),
     "has_coupon": (
-        "This person has one already",
+        "There is one already",
         "This offer gives one coupon to each person.",
-        "Their coupon is on their own page.",
+        "It is on the page of its person.",
     ),
     "no_coupon_left": (
         "No coupon is left",
         "As many as there may be of this offer were given.",
-        "Tell the person, and thank them.",
+        "Thank you all the same: what you did counts.",
     ),
     "offer_closed": (
         "This offer gives nothing just now",
         "It is paused or over.",
-        "Ask the head office.",
+        "Look again later.",
     ),
+    "points_short": (
+        "Not enough points yet",
+        "You have fewer points here than this costs.",
+        "Your page shows how many there are, and until when.",
+    ),
+    "sent_before": (
+        "This was sent before",
+        "Your phone sent this already, for something else.",
+        "Go back to your page and choose again.",
+    ),
+    "too_many_badges": ("That is enough badges", "A campaign has at most fifty badges.", ""),
     "one_coupon_a_purchase": (
         "One coupon a purchase",
         "Another coupon was sent with this purchase already.",

@@ -16,6 +16,7 @@ import campaigns.places.models
 import campaigns.planning.models
 import campaigns.privacy.models
 import campaigns.rewards.models
+import campaigns.rewards.point_models
 import campaigns.scans.models
 import campaigns.sponsorship.ledger
 import campaigns.sponsorship.models

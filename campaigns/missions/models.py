@@ -111,6 +111,9 @@ class Mission(Row, table=True):
     promise: LocalText = json_column()
     goal_metric: str
     goal_value: int = Field(sa_type=BigInteger)
+    points_expire_days: int | None = Field(
+        default=None, description="for how many days its points may be spent; absent: for good"
+    )
     created_at: datetime
     changed_at: datetime
 

@@ -68,6 +68,7 @@ def start_mission(
     goal_value: int,
     steps: Sequence[StepPlan],
     external_id: str | None = None,
+    points_expire_days: int | None = None,
     now: datetime,
 ) -> Mission:
     """Create a mission with its steps. Invalid without a step; Conflict on an ended campaign or a used name."""
@@ -86,6 +87,7 @@ def start_mission(
         promise=promise,
         goal_metric=goal_metric,
         goal_value=goal_value,
+        points_expire_days=points_expire_days,
         created_at=now,
         changed_at=now,
     )

@@ -28,7 +28,7 @@ def settled(session: Session, completions: Sequence[StepCompletion]) -> list[Ste
     namings = session.exec(select(FriendNaming).where(col(FriendNaming.id).in_(sources))).all()
     meetings = {one.id: one.check_in_id for one in namings}
     acts = _acts(session, sources | {id for id in meetings.values() if id is not None})
-    good = _good(session, list(acts.values()))
+    good = beyond_doubt(session, list(acts.values()))
     return [
         one for one in real if (act_id := meetings.get(one.source_id) or one.source_id) not in acts or act_id in good
     ]
@@ -48,7 +48,7 @@ def _acts(session: Session, ids: set[UUID]) -> dict[UUID, CheckIn]:
     return {one.id: one for one in session.exec(select(CheckIn).where(col(CheckIn.id).in_(ids)))}
 
 
-def _good(session: Session, acts: Sequence[CheckIn]) -> set[UUID]:
+def beyond_doubt(session: Session, acts: Sequence[CheckIn]) -> set[UUID]:
     """The check-ins that the staff recorded, or whose scan the judge has seen and found valid."""
     scan_ids = [one.scan_id for one in acts]
     seen = select(ScanConfirmation.scan_id).where(

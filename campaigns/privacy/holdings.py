@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, or_
 from sqlmodel import Session, SQLModel, col, select
 
-from campaigns import care, clock, community, identity, ids, letters, scans, sponsorship
+from campaigns import care, clock, community, identity, ids, letters, rewards, scans, sponsorship
 from campaigns.missions import Membership, Mission, Step
 from campaigns.missions.models import (
     ActCode,
@@ -67,6 +67,8 @@ def holdings(
         "cases": _cases(session, person.id),
         "accruals": _accruals(session, person.id),
         "coupons": _coupons(session, person.id),
+        "points": _points(session, person.id),
+        "badges": _badges(session, person.id),
         "contact": _contact(session, person.id, open_address),
     }
 
@@ -438,6 +440,45 @@ def _coupons(session: Session, participant_id: UUID) -> list[Record]:
             "redeemed_in": uses.get(coupon.id),
         }
         for coupon, offer in rows
+    ]
+
+
+def _points(session: Session, participant_id: UUID) -> list[Record]:
+    """The points a person earned: by which step, where and when, until when, and what they were spent on."""
+    kept = {"amount", "spent", "state", "phase", "earned_at", "available_at", "expires_at", "ended_at", "reason"}
+    return [
+        {
+            "id": ids.show("lot", one.lot.id),
+            "mission": one.mission.title,
+            "kind": one.step.kind,
+            "title": one.step.title,
+            "place": one.place,
+            **one.lot.model_dump(mode="json", include=kept),
+            "spends": [
+                {
+                    "points": number,
+                    "offer": offer.title,
+                    **spend.model_dump(mode="json", include={"client_id", "spent_at"}),
+                }
+                for spend, offer, number in one.spends
+            ],
+        }
+        for one in rewards.told(session, participant_id)
+    ]
+
+
+def _badges(session: Session, participant_id: UUID) -> list[Record]:
+    """The badges a person has or lost: for what, since when, and why they went."""
+    kept = {"phase", "awarded_at", "revoked_at", "reason"}
+    return [
+        {
+            "id": ids.show("bdw", award.id),
+            "name": badge.name,
+            "kind": badge.kind,
+            "at_least": badge.at_least,
+            **award.model_dump(mode="json", include=kept),
+        }
+        for award, badge in rewards.awards_of(session, participant_id)
     ]
 
 

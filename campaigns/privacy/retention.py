@@ -20,6 +20,7 @@ import campaigns.jobs
 import campaigns.legal.models
 import campaigns.letters.models
 import campaigns.rewards.models
+import campaigns.rewards.point_models
 import campaigns.webhooks.models  # noqa: F401  # the register names their tables
 from campaigns import audit, clock
 from campaigns.care import cases as care_cases
@@ -440,6 +441,10 @@ RULES: tuple[Rule, ...] = (
     ),
     _act("cause_choices", "the cause a person's acts fund", "chosen_at"),
     _act("coupons", "a coupon a person earned, its code and what became of it", "issued_at"),
+    _act("points_lots", "the points of a step a person did, and what became of them", "earned_at"),
+    _act("points_spends", "that a person took a coupon for points", "spent_at"),
+    _act("points_spend_lines", "from which points that was; it names nobody"),
+    _act("badge_awards", "that a person has a badge, or lost it, and why", "awarded_at"),
     Rule("redemptions", Kind.ACT, "that a till took or refused a coupon; it names nobody", _LEDGER),
     _act("ledger_names", "a person's random name in a public ledger; gone with them"),
     Rule("accruals", Kind.ACT, "what an act accrued for a cause, under a random name", _LEDGER),
@@ -484,6 +489,7 @@ RULES: tuple[Rule, ...] = (
     _nothing("pledge_beneficiaries", "the causes of a pledge"),
     _nothing("pledge_links", "one-time links of sponsors and causes, by their hashes"),
     _nothing("offers", "what may be earned, and how many of it"),
+    _nothing("badges", "what may be earned, and for what"),
     _nothing("pledge_days", "what a day drew from a pledge"),
     _nothing("pledge_acts", "which acts count towards a threshold"),
     _nothing("waiting_acts", "which acts wait for a paused campaign"),

@@ -1,5 +1,27 @@
-"""Rewards: offers, the coupons that people earn, and their use in a shop, once."""
+"""Rewards: points and badges, offers, the coupons that people earn, and their use in a shop, once."""
 
+from campaigns.rewards.badges import (
+    BadgePlan,
+    awards_of,
+    badge_by_id,
+    badges_for,
+    change_badge,
+    list_badges,
+    make_badge,
+)
+from campaigns.rewards.buying import Bought, buy, for_points
+from campaigns.rewards.cascade import (
+    PERSON_COLUMNS,
+    earning_among,
+    expire,
+    forget,
+    give,
+    has_expired,
+    merge,
+    reverse,
+    unearn,
+)
+from campaigns.rewards.cascade import due as due_for
 from campaigns.rewards.coupons import (
     Held,
     cause_of,
@@ -11,8 +33,8 @@ from campaigns.rewards.coupons import (
     put_back,
     show_coupon,
 )
-from campaigns.rewards.ending import LATE, PERSON_COLUMNS, expire, forget, has_expired, merge, reverse, unearn
-from campaigns.rewards.issuing import Want, due, earning_among, issue
+from campaigns.rewards.ending import LATE
+from campaigns.rewards.issuing import Want, due, issue
 from campaigns.rewards.models import (
     GOOD,
     Choice,
@@ -45,6 +67,16 @@ from campaigns.rewards.offers import (
     resume_offer,
     warnings_of,
 )
+from campaigns.rewards.point_models import (
+    Badge,
+    BadgeAward,
+    BadgeKind,
+    LotState,
+    PointsLot,
+    PointsSpend,
+    PointsSpendLine,
+)
+from campaigns.rewards.points import balance
 from campaigns.rewards.recount import recount
 from campaigns.rewards.redemptions import (
     Answer,
@@ -59,6 +91,7 @@ from campaigns.rewards.redemptions import (
     redemption_by_id,
     roll_back,
 )
+from campaigns.rewards.told import Told, told
 
 __all__ = [
     "DAYS_MOST",
@@ -67,44 +100,65 @@ __all__ = [
     "PERSON_COLUMNS",
     "PLACES_MOST",
     "Answer",
+    "Badge",
+    "BadgeAward",
+    "BadgeKind",
+    "BadgePlan",
+    "Bought",
     "Choice",
     "Claim",
     "Coupon",
     "CouponState",
     "Held",
     "Looked",
+    "LotState",
     "Offer",
     "OfferPlan",
     "OfferState",
     "OncePer",
     "Outcome",
+    "PointsLot",
+    "PointsSpend",
+    "PointsSpendLine",
     "Product",
     "Redemption",
     "Refusal",
+    "Told",
     "Unlock",
     "Want",
+    "awards_of",
+    "badge_by_id",
+    "badges_for",
+    "balance",
+    "buy",
     "cause_of",
+    "change_badge",
     "change_offer",
     "choose",
     "conflicts",
     "coupons_of",
     "due",
+    "due_for",
     "earning_among",
     "end_offer",
     "expire",
     "find_offer",
     "find_redemption",
+    "for_points",
     "forget",
+    "give",
     "hand_out",
     "handable",
     "has_expired",
     "held_by",
     "issue",
     "launch_warnings",
+    "list_badges",
     "list_coupons",
     "list_offers",
     "list_redemptions",
     "look_up",
+    "make_badge",
     "make_offer",
     "merge",
     "named_places",
@@ -120,6 +174,7 @@ __all__ = [
     "reverse",
     "roll_back",
     "show_coupon",
+    "told",
     "unearn",
     "warnings_of",
 ]

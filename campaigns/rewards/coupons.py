@@ -151,10 +151,11 @@ def hand_out(session: Session, place: Place, offer_id: UUID, typed: str, *, hand
     issued = issue(session, [Want(offer.id, person.id, handing_id, phase)], now=now)
     if issued:
         return _held(session, issued[0])
-    raise _why_none(session, offer, person)
+    raise why_none(session, offer, person)
 
 
-def _why_none(session: Session, offer: Offer, person: Participant) -> Conflict:
+def why_none(session: Session, offer: Offer, person: Participant) -> Conflict:
+    """Why an offer gave a person nothing: they have theirs, or none is left."""
     theirs = (Coupon.offer_id == offer.id, Coupon.participant_id == person.id)
     stands = select(Coupon.id).where(*theirs, Coupon.state != CouponState.REVOKED.value)
     if offer.once_per == OncePer.PERSON and session.exec(stands).first() is not None:

@@ -29,6 +29,7 @@ class UnlockFile(_Plan):
 
     by: Unlock
     step: int | None = Field(None, ge=1, le=20)
+    points: int | None = Field(None, ge=1, le=1_000_000)
     once_per: OncePer = OncePer.PERSON
 
 
@@ -72,6 +73,7 @@ def apply_offer(
         "currency": plan.currency,
         "unlock": plan.unlock.by.value,
         "once_per": plan.unlock.once_per.value,
+        "points": plan.unlock.points,
         "step_id": _step_at(session, campaign, plan.unlock.step, pointer=f"{pointer}/unlock/step"),
     }
     fields: dict[str, Any] = {

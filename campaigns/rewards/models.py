@@ -25,10 +25,11 @@ class Product(StrEnum):
 
 
 class Unlock(StrEnum):
-    """How a person comes by a coupon: a verified completion of a step gives it, or the staff of a shop hand it out."""
+    """How a person comes by a coupon: a verified step gives it, the staff hand it out, or they take it for points."""
 
     STEP = "step"
     STAFF = "staff"
+    POINTS = "points"
 
 
 class OncePer(StrEnum):
@@ -112,6 +113,8 @@ class Offer(Row, table=True):
         CheckConstraint("price_minor IS NULL OR price_minor > 0", name="price"),
         CheckConstraint("valid_until IS NULL OR valid_from IS NULL OR valid_from < valid_until", name="window"),
         CheckConstraint("(step_id IS NOT NULL) = (unlock = 'step')", name="step"),
+        CheckConstraint("(points IS NOT NULL) = (unlock = 'points')", name="points"),
+        CheckConstraint("points IS NULL OR points > 0", name="cost"),
     )
 
     organisation_id: UUID = Field(foreign_key="organisations.id")
@@ -140,6 +143,7 @@ class Offer(Row, table=True):
     coupon_days: int | None = Field(default=None, description="how long a coupon is good from its issue, in days")
     unlock: str
     once_per: str
+    points: int | None = Field(default=None, description="what it costs, where points unlock it")
     step_id: UUID | None = Field(
         default=None, foreign_key="steps.id", index=True, description="whose completion gives it"
     )

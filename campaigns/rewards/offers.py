@@ -34,6 +34,7 @@ class OfferPlan:
     unlock: Unlock
     max_redemptions: int | None = None
     once_per: OncePer = OncePer.PERSON
+    points: int | None = None
     step_id: UUID | None = None
     product: Product = Product.GOODS
     description: LocalText | None = None
@@ -83,6 +84,7 @@ def make_offer(session: Session, campaign: Campaign, plan: OfferPlan, *, now: da
         coupon_days=plan.coupon_days,
         unlock=plan.unlock.value,
         once_per=plan.once_per.value,
+        points=plan.points,
         step_id=plan.step_id,
         beneficiary_id=plan.beneficiary_id,
         state=OfferState.ACTIVE.value,
@@ -244,6 +246,8 @@ def _mission_of(session: Session, campaign: Campaign, plan: OfferPlan) -> UUID |
     """The mission of the step that unlocks it, else the one its campaign's scans lead to. Invalid for another step."""
     if (plan.step_id is not None) != (plan.unlock is Unlock.STEP):
         raise Invalid("An offer that a step unlocks names the step, and no other does.", pointer="/unlock/step_id")
+    if (plan.points is not None) != (plan.unlock is Unlock.POINTS):
+        raise Invalid("An offer for points says how many it costs, and no other does.", pointer="/unlock/points")
     if plan.step_id is None:
         mission = missions.mission_of(session, campaign.id)
         return mission.id if mission else None

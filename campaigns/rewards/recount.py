@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from campaigns import missions
 from campaigns.ids import show
+from campaigns.rewards import points_recount
 from campaigns.rewards.models import GOOD, Choice, Coupon, CouponState, Offer, Outcome, Redemption
 from campaigns.sponsorship import ledger
 
@@ -19,7 +20,8 @@ _STANDS = and_(col(Redemption.outcome) == Outcome.ACCEPTED.value, col(Redemption
 
 def recount(session: Session) -> list[str]:
     """What does not add up, in words; empty when all does."""
-    return [*_wrong_offers(session), *_wrong_coupons(session), *_wrong_books(session), *_wrong_totals(session)]
+    parts = (_wrong_offers, _wrong_coupons, _wrong_books, _wrong_totals, points_recount.recount)
+    return [problem for part in parts for problem in part(session)]
 
 
 def _wrong_offers(session: Session) -> Iterator[str]:

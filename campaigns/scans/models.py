@@ -188,10 +188,11 @@ class VoidEffect(Row, table=True):
 
     scan_id: UUID = Field(index=True, description="or the id of the staff record")
     what: str = Field(
-        description="`check_in`, `visit`, `completion`, `mission`, `accrual`, `coupon`; `ballot`, `vote`: their round"
+        description="`check_in`, `visit`, `completion`, `mission`, `accrual`, `coupon`, `points`, `badge`; `ballot`, "
+        "`vote`: their round"
     )
     subject_id: UUID
-    outcome: str = Field(description="`reversed`; `kept`: another act supports it; `used`: a coupon that a till took")
+    outcome: str = Field(description="`reversed`; `kept`: another act supports it; `used`: it was used or spent before")
 
 
 class Visit(SQLModel, table=True):

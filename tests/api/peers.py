@@ -217,6 +217,11 @@ BODIES: dict[str, Any] = {
         "place_ids": [peer.ids["place_id"]],
     },
     "PATCH /v1/offers/{offer_id}": lambda peer: {"max_issue": 20, "place_ids": [peer.ids["place_id"]]},
+    "POST /v1/campaigns/{campaign_id}/badges": lambda peer: {
+        "name": {"fr": "Fidèle", "en": "Regular"},
+        "criteria": {"kind": "places", "at_least": 3},
+    },
+    "PATCH /v1/badges/{badge_id}": lambda peer: {"name": "Regular"},
     "POST /v1/redemptions": lambda peer: {
         "code": peer.ids["coupon_code"],
         "place_id": peer.ids["place_id"],
@@ -563,6 +568,8 @@ def _give_coupons(session: Session, peer: Peer, now: datetime) -> None:
     campaign = planning.campaign_by_name(session, peer.id, peer.ids["campaign_id"])
     plan = rewards.OfferPlan({"": f"{peer.mark} offer"}, 10, rewards.Unlock.STAFF, face_value_minor=200, currency="EUR")
     offer = rewards.make_offer(session, campaign, plan, now=now)
+    badge = rewards.BadgePlan({"": f"{peer.mark} badge"}, rewards.BadgeKind.PLACES, 3)
+    peer.name("badge_id", "bdg", rewards.make_badge(session, campaign, badge, now=now).id)
     about: dict[str, Any] = {"legal_id": "W691234567", "accepted_at": now, "created_at": now, "changed_at": now}
     cause = Beneficiary(organisation_id=peer.id, name=f"{peer.mark} cause", **about)
     session.add(cause)

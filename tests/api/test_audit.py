@@ -68,6 +68,8 @@ NOTED = {
     "PATCH /v1/rounds/{round_id}": "round.changed",
     "POST /v1/campaigns/{campaign_id}/offers": "offer.created",
     "PATCH /v1/offers/{offer_id}": "offer.changed",
+    "POST /v1/campaigns/{campaign_id}/badges": "badge.created",
+    "PATCH /v1/badges/{badge_id}": "badge.changed",
     "POST /v1/offers/{offer_id}/pause": "offer.changed",
     "POST /v1/offers/{offer_id}/resumption": "offer.changed",
     "POST /v1/offers/{offer_id}/end": "offer.changed",

@@ -58,6 +58,7 @@ NO_FIGURES = {
     "GET /v1/offers/{offer_id}": "the same",
     "GET /v1/offers/{offer_id}/coupons": "each row says its phase",
     "GET /v1/redemptions": "what tills sent",
+    "GET /v1/campaigns/{campaign_id}/badges": "what badges ask for; who has one is not counted",
     **dict.fromkeys(
         (f"GET /v1/places/{{place_id}}/coupon-statement{kind}" for kind in ("", ".csv", ".html")),
         "what a shop is owed: that of a pilot is real money",
@@ -75,7 +76,7 @@ VOLATILE = re.compile(
 STEPS = [
     StepPlan(StepKind.SCAN, 1, Repeat.DAILY),
     StepPlan(StepKind.VISIT_PLACES, 1, params={"n": 1}),
-    StepPlan(StepKind.IDEA),
+    StepPlan(StepKind.IDEA, points=5),
     StepPlan(StepKind.VOTE),
     StepPlan(StepKind.COMMENT),
     StepPlan(StepKind.SHARE),
@@ -111,8 +112,13 @@ def trial(peers: Peers) -> tuple[Peer, dict[str, str]]:
         )
         offer = rewards.make_offer(session, campaign, plan, now=now)
         make_purse(session, mission, now=now)  # so that every act of the pilot could have been paid for
+        dear = rewards.OfferPlan({"": "For points"}, 10, rewards.Unlock.POINTS, points=5)
+        bought = rewards.make_offer(session, campaign, dear, now=now)
+        badge = rewards.BadgePlan({"": "First step"}, rewards.BadgeKind.COMPLETIONS, 1)
+        rewards.make_badge(session, campaign, badge, now=now)
         planning.start_pilot(session, campaign, now=now)
         named = {
+            "bought": ids.show("off", bought.id),
             "offer_id": ids.show("off", offer.id),
             "campaign_id": ids.show("cmp", campaign.id),
             "mission_id": ids.show("mis", mission.id),
@@ -172,6 +178,9 @@ def be_busy(peers: Peers, peer: Peer, named: dict[str, str]) -> None:
     while worker.drain(database, now=now).done:
         pass
     with database.transaction() as session:
+        bought = rewards.offer_by_id(session, peer.id, ids.parse("off", named["bought"]))
+        campaign = session.get_one(Campaign, campaign.id)
+        rewards.buy(session, campaign, done.person, bought, client_id="tap", now=now)
         offer = rewards.offer_by_id(session, peer.id, ids.parse("off", named["offer_id"]))
         place = session.get_one(Place, ids.parse("plc", peer.ids["place_id"]))
         coupons = rewards.list_coupons(session, offer.id, before=None, limit=10)

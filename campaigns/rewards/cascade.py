@@ -1,0 +1,147 @@
+"""All that a person earned when its ground changes: acts judged or reversed, two names made one, a person erased.
+
+Lots of points come first, then coupons, then badges, as their locks do: people, memberships, lots, coupons, offers.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, update
+from sqlmodel import Session, col, select
+
+from campaigns.participants.merging import REASON, Merge
+from campaigns.rewards import badges, ending, issuing, points
+from campaigns.rewards.badges import Reach
+from campaigns.rewards.issuing import Want
+from campaigns.rewards.point_models import BadgeAward, PointsLot, PointsSpend
+from campaigns.rewards.points import Earning
+from campaigns.scans import Effect, Voided
+from campaigns.storage import hand_over
+
+_POINTS = (col(PointsLot.participant_id), col(PointsSpend.participant_id))
+PERSON_COLUMNS = (*ending.PERSON_COLUMNS, *_POINTS, col(BadgeAward.participant_id))
+
+
+@dataclass(frozen=True)
+class Due:
+    """What is to be given for acts: coupons, lots of points, and whose badges are to be looked at."""
+
+    wants: Sequence[Want]
+    earnings: Sequence[Earning]
+    reached: Sequence[tuple[UUID, UUID]]
+
+
+def due(
+    session: Session,
+    *,
+    scan_ids: Sequence[UUID] = (),
+    completion_ids: Sequence[UUID] = (),
+    undone_ids: Sequence[UUID] = (),
+    offer_ids: Sequence[UUID] = (),
+    campaign_ids: Sequence[UUID] = (),
+    referral_ids: Sequence[UUID] = (),
+    idea_ids: Sequence[UUID] = (),
+    now: datetime,
+) -> Due:
+    """What is due for scans the judge looked at, completions, referrals, ideas, or all of an offer or campaign."""
+    done = {"scan_ids": scan_ids, "completion_ids": completion_ids, "campaign_ids": campaign_ids}
+    earnings = points.due(session, now=now, **done)
+    acts = [*completion_ids, *undone_ids, *(one.done.id for one in earnings)]
+    reach = Reach(completion_ids=acts, scan_ids=scan_ids, referral_ids=referral_ids, idea_ids=idea_ids)
+    wants = issuing.due(session, offer_ids=offer_ids, now=now, **done)
+    return Due(wants, earnings, badges.reached(session, reach))
+
+
+def give(session: Session, found: Due, *, now: datetime) -> None:
+    """Give what is due, once each."""
+    points.earn(session, found.earnings, now=now)
+    issuing.issue(session, found.wants, now=now)
+    badges.settle(session, found.reached, None, now=now)
+
+
+def earning_among(session: Session, scan_ids: Iterable[UUID]) -> list[UUID]:
+    """Those of these scans that an act rests on which may earn a coupon, points or a badge, in their order."""
+    wanted = list(scan_ids)
+    parts = (issuing.earning_among, points.earning_among, badges.badged_among)
+    return sorted({id for part in parts for id in part(session, wanted)})
+
+
+def unearn(session: Session, completion_ids: Sequence[UUID], reason: str | None, *, now: datetime) -> list[Effect]:
+    """Take back the unspent points and unused coupons of completions that are reversed; what was done, once."""
+    effects = points.revoke(session, completion_ids, reason, now=now)
+    return [*effects, *ending.unearn(session, completion_ids, reason, now=now)]
+
+
+def reverse(session: Session, voided: Voided, now: datetime) -> list[Effect]:
+    """Take back what a voided scan's acts earned, in the transaction that voids it (I19)."""
+    gone = [one.subject_id for one in voided.effects if (one.what, one.outcome) == ("completion", "reversed")]
+    met = [one.subject_id for one in voided.effects if one.what == "referral"]
+    effects = points.revoke(session, gone, voided.reason, now=now)
+    effects += ending.reverse(session, voided, now)
+    people = [voided.check_in.participant_id] if voided.check_in is not None else []
+    pairs = badges.reached(session, Reach(participant_ids=people, completion_ids=gone, referral_ids=met))
+    lost = badges.lose(session, pairs, voided.reason, now=now)
+    return [*effects, *(Effect("badge", id) for id in lost)]
+
+
+def merge(session: Session, merge: Merge) -> None:
+    """Give the older name the points, coupons and badges of the newer one; what rests on acts that went, goes."""
+    _merge_points(session, merge)
+    ending.merge(session, merge)
+    _merge_awards(session, merge)
+    pairs = badges.reached(session, Reach(participant_ids=[merge.older.id]))
+    merge.undone["badges"] += len(badges.settle(session, pairs, REASON, now=merge.now))
+
+
+def forget(session: Session, participant_id: UUID, *, surrogate: UUID) -> None:
+    """Leave a person's points, coupons and badges to nobody: they stay counted."""
+    ending.forget(session, participant_id, surrogate=surrogate)
+    hand_over(session, (*_POINTS, col(BadgeAward.participant_id)), participant_id, surrogate)
+
+
+def has_expired(session: Session, *, now: datetime) -> bool:
+    """Whether there is a coupon to let go or a lot to note. Reads only."""
+    return points.has_expired(session, now=now) or ending.has_expired(session, now=now)
+
+
+def expire(session: Session, *, now: datetime) -> int:
+    """Note lots past their date, and let coupons go; how many, at most 500 of each."""
+    return points.expire(session, now=now) + ending.expire(session, now=now)
+
+
+def _merge_points(session: Session, merge: Merge) -> None:
+    mine = select(PointsLot).where(col(PointsLot.participant_id).in_(merge.ids)).order_by(col(PointsLot.id))
+    lots = session.exec(mine.with_for_update(key_share=True)).all()
+    older, newer = merge.ids
+    spends = (col(PointsSpend.participant_id) == newer, col(PointsSpend.client_id).in_(_client_ids(older)))
+    twins = session.exec(select(PointsSpend.id).where(*spends).order_by(col(PointsSpend.id))).all()
+    for id in twins:  # two phones may have made one id: the newer one's is never asked for again
+        renamed = update(PointsSpend).where(col(PointsSpend.id) == id).values(client_id=f"merged-{uuid4().hex}")
+        session.execute(renamed.execution_options(synchronize_session=False))
+    hand_over(session, _POINTS, newer, older)
+    session.expire_all()
+    gone = points.revoke(session, [one.completion_id for one in lots], REASON, now=merge.now)
+    merge.undone["points"] += len(gone)
+
+
+def _client_ids(participant_id: UUID) -> Any:
+    return select(PointsSpend.client_id).where(PointsSpend.participant_id == participant_id)
+
+
+def _merge_awards(session: Session, merge: Merge) -> None:
+    """One award a badge and phase: the one that stands, the older of two."""
+    mine = select(BadgeAward).where(col(BadgeAward.participant_id).in_(merge.ids)).order_by(col(BadgeAward.id))
+    rows = session.exec(mine.with_for_update().execution_options(populate_existing=True)).all()
+    best: dict[tuple[UUID, str], BadgeAward] = {}
+    for row in sorted(rows, key=lambda one: (one.revoked_at is not None, one.awarded_at, one.id)):
+        best.setdefault((row.badge_id, row.phase), row)
+    kept = {one.id for one in best.values()}
+    doubled = [one.id for one in rows if one.id not in kept]
+    if doubled:
+        gone = delete(BadgeAward).where(col(BadgeAward.id).in_(doubled))
+        session.execute(gone.execution_options(synchronize_session=False))
+    hand_over(session, [col(BadgeAward.participant_id)], merge.newer.id, merge.older.id)
+    session.expire_all()
