@@ -62,6 +62,7 @@ from api.pages import (
     console_rounds,
     console_sign_in,
     console_team,
+    coupons,
     feeds,
     flags,
     front,
@@ -80,7 +81,9 @@ from api.pages import (
     staff_acts,
     staff_cards,
     staff_cases,
+    staff_coupons,
     staff_phones,
+    staff_rewards,
     trail_map,
 )
 from api.pages import ideas as idea_pages
@@ -156,11 +159,14 @@ _ROUTERS = (
     trail_map,
     legal,
     me,
+    coupons,
     recovery,
     addresses,
     pilot,
     staff,
     staff_acts,
+    staff_rewards,  # its paths before the one that takes any code
+    staff_coupons,
     flags,
     comments,
     idea_pages,

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api import problems, schemas
 from api.dependencies import Core, Now, ReadSession, Services
 from api.forms import read_fields, require_same_site, wants_json
-from api.pages import ballot_views, open_graph, step_views, views
+from api.pages import ballot_views, coupon_views, open_graph, step_views, views
 from api.pages.ages import UNDER_15, Age, note_young, of_age
 from api.pages.phone import (
     ClientId,
@@ -284,6 +284,7 @@ def _mission_page(
         ),
         person=view,
         keep=place_to_keep(request, session, person) if just else None,
+        coupons=coupon_views.good_of(session, core, mission, person, language=language, now=now),
         just=just,
         acts=acts.shown,
         acts_urls={

@@ -50,6 +50,7 @@ from campaigns.rewards.redemptions import (
     Answer,
     Claim,
     Looked,
+    code_in,
     conflicts,
     find_redemption,
     list_redemptions,
@@ -58,6 +59,7 @@ from campaigns.rewards.redemptions import (
     redeem,
     redemption_by_id,
     roll_back,
+    use_of,
 )
 
 __all__ = [
@@ -86,6 +88,7 @@ __all__ = [
     "cause_of",
     "change_offer",
     "choose",
+    "code_in",
     "conflicts",
     "coupons_of",
     "due",
@@ -121,5 +124,6 @@ __all__ = [
     "roll_back",
     "show_coupon",
     "unearn",
+    "use_of",
     "warnings_of",
 ]
