@@ -24,6 +24,7 @@ from tests.api.till import CAUSE, Till, open_till
 
 FIRST_RESPONSE = 13_000  # bytes, compressed
 MODULE = 5_000  # bytes
+JSON = {"Accept": "application/json"}
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def path_of(coupon: Coupon) -> str:
 def send(staff: TestClient, coupon: Coupon, **fields: Any) -> Any:
     """A use as a browser's queue sends it."""
     body = {"code": coupon.code, "device": "till-1", "nonce": uuid4().hex, **fields}
-    return staff.post("/staff/coupons/redemptions", json=body, headers={"Accept": "application/json"})
+    return staff.post("/staff/coupons/redemptions", json=body, headers=JSON)
 
 
 def picture_of(text: str, kind: str = "PNG", *, side: int = 600) -> bytes:
@@ -70,10 +71,10 @@ def test_a_coupon_is_shown_after_the_choice_and_its_code_reads_back(till: Till) 
     assert text == f"http://testserver/staff/coupons/{coupon.code}"
     assert len(gzip.compress(page.content, 6)) < FIRST_RESPONSE
     assert not re.search(r'<(?:img|link rel="stylesheet"|iframe)', page.text), "one answer has all of it"
-    refused = phone.post(f"{path_of(coupon)}/choice", json={"choice": "keep"})
+    refused = phone.post(f"{path_of(coupon)}/choice", json={"choice": "keep"}, headers=JSON)
     assert (refused.status_code, refused.json()["code"]) == (409, "coupon_shown")
     assert phone.post(f"{path_of(coupon)}/return").status_code == 303
-    kept = phone.post(f"{path_of(coupon)}/choice", json={"choice": "keep"})
+    kept = phone.post(f"{path_of(coupon)}/choice", json={"choice": "keep"}, headers=JSON)
     assert kept.json() == {"id": ids.show("cpn", coupon.id), "state": "issued", "choice": "keep"}
 
 
@@ -114,7 +115,7 @@ def test_each_state_of_a_coupon_is_told_in_words(till: Till) -> None:
         page = phone.get(path_of(coupon)).text
         assert words in page, words
         assert ("Show my coupon" in page) == (coupon.state == "rolled_back")
-        over = phone.post(f"{path_of(coupon)}/showing", json={})
+        over = phone.post(f"{path_of(coupon)}/showing", json={}, headers=JSON)
         assert over.status_code == (200 if coupon.state == "rolled_back" else 409)
 
 
