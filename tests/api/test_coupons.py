@@ -154,7 +154,8 @@ def test_a_till_that_sends_nonsense_is_told_and_nothing_is_written(
 ) -> None:
     with server.api() as api:
         before = api.get(f"/v1/redemptions?place_id={shop.place}").json()
-        problem(use(api, shop, "7K3Q-9XAB-W4", **fields), status, code)
+        answer = use(api, shop, **{"code": "7K3Q-9XAB-W4", "nonce": "n", **fields})
+        problem(answer, status, code)
         assert api.get(f"/v1/redemptions?place_id={shop.place}").json() == before
 
 

@@ -5,7 +5,7 @@ The ledger adds up to zero throughout. Small by default; `PASSERELLE_SOAK=1` (`m
 
 import os
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -37,8 +37,19 @@ class Held:
     state: str = "issued"
     gives: bool = False
     was_rolled_back: bool = False
-    is_undermined: bool = False  # its visit was voided after it was used
+    is_earned: bool = True  # its completion stands; a used one says when it does not any more
     uses: list[tuple[str, Answer, datetime]] = field(default_factory=list)  # nonce, answer, when
+
+    @property
+    def day(self) -> date:
+        """The civil day of its visit in Paris, in summer: a step that counts daily is done once on it."""
+        return (self.issued_at + timedelta(hours=2)).date()
+
+    def unearn(self) -> None:
+        """Its completion is reversed: unused it goes, used it stays."""
+        self.is_earned = False
+        if self.state in GOOD:
+            self.state = "revoked"
 
     def is_over(self, now: datetime) -> bool:
         return now >= self.issued_at + timedelta(days=DAYS)
@@ -48,6 +59,7 @@ class Held:
 class Person:
     participant: Participant
     coupons: list[Held] = field(default_factory=list)
+    visits: dict[str, date] = field(default_factory=dict)  # those that were not voided, by their scans
     erased: bool = False
     into: "Person | None" = None
 
@@ -65,7 +77,6 @@ class Coupons(RuleBasedStateMachine):
         self.counter.name_cause()
         self.now = NOON
         self.all: list[Held] = []
-        self.voided: set[str] = set()
 
     def _one(self, person: Person, which: int) -> Held | None:
         held = person.now_is.coupons
@@ -84,6 +95,7 @@ class Coupons(RuleBasedStateMachine):
             held = Held(coupon, row.id, self.now)
             person.coupons.append(held)
             self.all.append(held)
+        person.visits[row.id] = (self.now + timedelta(hours=2)).date()
         return person
 
     @rule(hours=st.sampled_from([1, 14, 80]))
@@ -168,7 +180,7 @@ class Coupons(RuleBasedStateMachine):
             return
         assert may
         held.was_rolled_back = True
-        held.state = "revoked" if held.is_undermined else "rolled_back"
+        held.state = "rolled_back" if held.is_earned else "revoked"
 
     @rule()
     def expire(self) -> None:
@@ -179,15 +191,16 @@ class Coupons(RuleBasedStateMachine):
 
     @rule(person=people, which=st.integers(0, 3))
     def void(self, person: Person, which: int) -> None:
+        """What another visit of that day supports as well stays."""
         held = self._one(person, which)
         if held is None:
             return
         void(self.counter.scene, held.scan_id, now=self.now)
-        if held.scan_id not in self.voided and held.state in GOOD:
-            held.state = "revoked"
-        elif held.scan_id not in self.voided and held.state == "redeemed":
-            held.is_undermined = True
-        self.voided.add(held.scan_id)
+        owner = person.now_is
+        owner.visits.pop(held.scan_id, None)
+        for one in owner.coupons:
+            if one.is_earned and one.day not in owner.visits.values():
+                one.unearn()
 
     @rule(one=people, other=people)
     def merge(self, one: Person, other: Person) -> None:
@@ -207,6 +220,13 @@ class Coupons(RuleBasedStateMachine):
         for held in sorted(standing, key=lambda each: (order.get(each.state, 1), each.issued_at))[1:]:
             if held.state in GOOD:
                 held.state = "revoked"
+        older.visits |= newer.visits
+        days: set[date] = set()
+        for held in sorted((one for one in older.coupons if one.is_earned), key=lambda each: each.issued_at):
+            if held.day in days:
+                held.unearn()
+            days.add(held.day)
+        self.work()
 
     @rule(person=people)
     def erase(self, person: Person) -> None:

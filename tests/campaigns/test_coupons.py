@@ -14,13 +14,14 @@ from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.missions import Repeat, StepKind, StepPlan
 from campaigns.planning import Campaign
 from campaigns.rewards import Choice, Coupon, CouponState, OncePer, Refusal, Unlock, Want
+from campaigns.scans.models import ScanConfirmation
 from campaigns.storage import Database
 from campaigns.tokens import codes
 from tests.campaigns.counter import set_counter
 from tests.campaigns.test_merging import merge
 from tests.campaigns.test_reversal import void
 from tests.factories import NOON
-from tests.scene import FAR
+from tests.scene import FAR, INSIDE
 
 DAY = timedelta(days=1)
 
@@ -41,12 +42,24 @@ def test_a_visit_the_judge_found_valid_gives_one_coupon_and_its_money_is_set_asi
 def test_nothing_is_issued_before_the_judge_has_seen_the_scan(database: Database) -> None:
     counter = set_counter(database)
     row = counter.scene.scan()
+    counter.scene.check_in(row, position=INSIDE)
+
+    def is_due() -> bool:
+        with database.snapshot() as session:
+            return rewards.due(session, scan_ids=[UUID(row.id)], now=NOON) != []
+
+    assert not is_due()
+    with database.transaction() as session:
+        session.execute(update(ScanConfirmation).values(is_judged=True))
+    assert is_due()
+
+
+def test_a_scan_that_was_found_wanting_gives_nothing(database: Database) -> None:
+    counter = set_counter(database)
+    row = counter.scene.scan()
     counter.scene.check_in(row, position=FAR)
-    with database.snapshot() as session:
-        found = rewards.due(session, scan_ids=[UUID(row.id)], now=NOON)
-    assert found == []
     counter.scene.drain()
-    assert counter.coupons() == [], "a far one is no visit"
+    assert counter.coupons() == []
 
 
 def test_an_offer_may_give_one_for_each_completion(database: Database) -> None:
