@@ -1,7 +1,7 @@
 """The till of a shop's phone: read a coupon in one of four ways, check it, use it once."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -114,7 +114,12 @@ def _use(request: Request, core: Services, staff: StaffSession, asked: CouponUse
         done, language = answer.redemption, language_for(request, None)
         is_refused = done.outcome == Outcome.REFUSED
         words = till_views.words_of(session, core.renderer, answer, language) if is_refused else ""
-    body = {"id": ids.show("rdm", done.id), "outcome": done.outcome, "reason": done.reason, "words": words}
+    body: dict[str, Any] = {
+        "id": ids.show("rdm", done.id),
+        "outcome": done.outcome,
+        "reason": done.reason,
+        "words": words,
+    }
     body |= {"deduct_minor": answer.deduct_minor, "choice": done.choice}
     return JSONResponse(body, 200 if is_refused else 201)
 

@@ -17,6 +17,7 @@ from campaigns.tokens.logos import MOST_PIXELS, frame_of
 
 MOST_BYTES: Final = 8_000_000
 MOST_JPEG_PIXELS: Final = 25_000_000  # of a phone's camera; others unfold in memory and have what a logo has
+_QR: Final = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 _SIDE_PX: Final = 1_600  # that is looked at
 
 
@@ -33,7 +34,7 @@ def texts_in(file: bytes) -> list[str]:
         raise _unreadable("A photo is a PNG, JPEG or WebP file, whole and still.") from error
     if not 0 < width * height <= (MOST_JPEG_PIXELS if kind == "JPEG" else MOST_PIXELS):
         raise _unreadable("A photo has at most 25 megapixels as a JPEG, 4 as a PNG or WebP.")
-    return [code.text for code in zxingcpp.read_barcodes(_pixels(file, kind), formats=zxingcpp.BarcodeFormat.QRCode)]
+    return [code.text for code in zxingcpp.read_barcodes(_pixels(file, kind), formats=_QR)]
 
 
 def _pixels(file: bytes, kind: str) -> Image.Image:

@@ -89,7 +89,7 @@ def test_a_coupon_is_nobody_elses_and_only_what_has_a_cause_is_given(till: Till,
     coupon, _ = till.coupon()
     _, stranger = till.coupon()
     for method, path in (("GET", ""), ("POST", "/showing"), ("POST", "/choice"), ("POST", "/return")):
-        body = {"data": {"choice": "keep"}} if path == "/choice" else {}
+        body: dict[str, Any] = {"data": {"choice": "keep"}} if path == "/choice" else {}
         assert stranger.request(method, path_of(coupon) + path, **body).status_code == 404, path
         assert till.phone().request(method, path_of(coupon) + path, **body).status_code == 404, path
     assert till.stored(coupon).state == "issued"

@@ -70,7 +70,7 @@ def test_a_shown_coupon_is_photographed_checked_used_and_refused_the_second_time
     show(page)
     picture = tmp_path / "coupon.png"
     page.screenshot(path=picture, full_page=True)
-    typed = page.locator("#code").inner_text()
+    typed = page.locator("#typed").inner_text()
 
     till = phone(javascript=javascript, width=768, height=1024, scheme=scheme)
     sign_in(till, stall, "manager")
@@ -114,7 +114,7 @@ def test_every_page_of_a_coupon_is_sound(phone: Phone, stall: Shop, tmp_path: Pa
     look(page, "choice")
     page.get_by_role("button", name="Afficher mon bon").click()
     look(page, "shown")
-    code = page.locator("#code").inner_text()
+    code = page.locator("#typed").inner_text()
     sign_in(till, stall, "manager")
     till.goto(f"{stall.server.url}/staff/coupons/{code}")
     look(till, "check")
@@ -137,12 +137,12 @@ def test_a_shown_coupon_is_there_without_network(phone: Phone, stall: Shop) -> N
     page = phone(expects="net::ERR")
     earn(page, stall)
     show(page)
-    code = page.locator("#code").inner_text()
+    code = page.locator("#typed").inner_text()
     page.get_by_role("link", name="Ma page").last.click()
     page.wait_for_url("**/me**")
     page.context.set_offline(True)
     page.go_back()
-    expect(page.locator("#code")).to_have_text(code)
+    expect(page.locator("#typed")).to_have_text(code)
     expect(page.locator(".qr.shown svg")).to_be_visible()
 
 
@@ -150,7 +150,7 @@ def test_a_coupon_taken_without_network_goes_later_and_a_conflict_is_told(phone:
     page = phone()
     earn(page, stall)
     show(page)
-    code = page.locator("#code").inner_text()
+    code = page.locator("#typed").inner_text()
     first, late = phone(), phone(expects="Failed to load resource")
     for till in (first, late):
         sign_in(till, stall)
