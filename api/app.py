@@ -74,6 +74,7 @@ from api.pages import (
     console_rounds,
     console_sign_in,
     console_team,
+    coupons,
     feeds,
     flags,
     front,
@@ -94,7 +95,9 @@ from api.pages import (
     staff_acts,
     staff_cards,
     staff_cases,
+    staff_coupons,
     staff_phones,
+    staff_rewards,
     trail_map,
 )
 from api.pages import ideas as idea_pages
@@ -185,12 +188,15 @@ _ROUTERS = (
     me,
     pledge_pages,
     attestations,
+    coupons,
     recovery,
     addresses,
     pilot,
     points,
     staff,
     staff_acts,
+    staff_rewards,  # its paths before the one that takes any code
+    staff_coupons,
     flags,
     comments,
     idea_pages,

@@ -4,7 +4,7 @@ A capability whose rows rest on scans joins by a function here. Each takes the l
 and says what it undid or what another act now supports.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -16,17 +16,17 @@ from campaigns import audit, community, missions, rewards, scans, sponsorship
 from campaigns.errors import Invalid
 from campaigns.events import record_event
 from campaigns.missions.models import StaffAct, StaffRecord
-from campaigns.scans import Effect, Scan, Voided
+from campaigns.scans import Effect, Scan, Undone, Voided
 from campaigns.scans.models import ScanVoid, VoidEffect
 from campaigns.storage import changed
 
 REASON_LIMIT = 500  # characters
 Reversal = Callable[[Session, Voided, datetime], list[Effect]]
-Consequence = Callable[[Session, Sequence[Effect], str, datetime], list[Effect]]
+Consequence = Callable[[Session, Undone, datetime], list[Effect]]
 
 # In the order in which acts take their locks: memberships, votes and their counters, those of missions, ...
 REVERSALS: tuple[Reversal, ...] = (community.void_ballots, missions.reverse)
-# ... then, told what went so far and why, pledges and coupons.
+# ... then, told what went so far and why, pledges, points, coupons and badges.
 CONSEQUENCES: tuple[Consequence, ...] = (sponsorship.reverse, rewards.reverse)
 
 
@@ -48,7 +48,8 @@ def void_scan(
     voided = scans.void(session, scan, reason=why, least_presence=least, now=now)
     if voided is not None:
         secret = ballot_secret(scan.campaign_id) if scan.campaign_id is not None else b""
-        effects = _follow(session, _cascade(session, voided, secret, now), why, now)
+        whose = voided.check_in.participant_id if voided.check_in is not None else None
+        effects = _follow(session, Undone(_cascade(session, voided, secret, now), why, whose), now)
         scans.note_effects(session, scan.id, effects, now=now)
         audit.note(session, "scan.voided", scan.id, organisation_id=organisation_id, changes={"reason": [why]}, now=now)
         record_event(session, "scan.voided", now=now, scan_id=scan.id)
@@ -75,7 +76,8 @@ def void_record(
     mine = update(StaffRecord).where(col(StaffRecord.id) == record.id, col(StaffRecord.voided_at).is_(None))
     taken = mine.values(voided_at=now, void_reason=why).execution_options(synchronize_session=False)
     if changed(session, taken):
-        effects = _follow(session, _undo_record(session, record, why, ballot_secret(record.campaign_id), now), why, now)
+        gone = _undo_record(session, record, why, ballot_secret(record.campaign_id), now)
+        effects = _follow(session, Undone(gone, why, record.participant_id), now)
         scans.note_effects(session, record.id, effects, now=now)
         changes = {"reason": [why]}
         audit.note(session, "staff_record.voided", record.id, organisation_id=organisation_id, changes=changes, now=now)
@@ -110,11 +112,11 @@ def _cascade(session: Session, voided: Voided, secret: bytes, now: datetime) -> 
     return effects
 
 
-def _follow(session: Session, effects: list[Effect], why: str, now: datetime) -> list[Effect]:
+def _follow(session: Session, undone: Undone, now: datetime) -> list[Effect]:
     """What went, with what rests on completions in turn."""
     for consequence in CONSEQUENCES:
-        effects = [*effects, *consequence(session, effects, why, now)]
-    return effects
+        undone = replace(undone, effects=[*undone.effects, *consequence(session, undone, now)])
+    return list(undone.effects)
 
 
 def _why(reason: str) -> str:

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from api import exports, schemas
 from api.dependencies import Core, Now, ReadSession, Services
 from api.forms import read_fields, require_same_site, wants_json
-from api.pages import pledge_views, point_views, views
+from api.pages import coupon_views, pledge_views, point_views, views
 from api.pages.attested_views import attested_view
 from api.pages.phone import (
     Tongue,
@@ -67,7 +67,7 @@ def me(
         language,
         js=core.renderer.script("shopper.js"),
         people=[
-            _shown(core, session, person, language)
+            _shown(core, session, person, language, now)
             | {"rewards": point_views.of_person(request, session, person, language=language, now=now)}
             for person in people
         ],
@@ -201,7 +201,7 @@ def _values(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, shown.lower() if isinstance(value, bool) else shown
 
 
-def _shown(core: Services, session: DbSession, person: Participant, language: str) -> dict[str, Any]:
+def _shown(core: Services, session: DbSession, person: Participant, language: str, now: datetime) -> dict[str, Any]:
     held = _holdings(core, session, person)
     until = held["participant"]["kept_until"]
     positions = [position for act in held["check_ins"] for position in act["positions"]]
@@ -211,6 +211,7 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "since": _day(person.created_at, language),
         "until": format_date(until, "d MMMM y", locale=language) if until else "",
         "precise_until": _moment(max(precise), language) if precise else "",
+        "coupons": coupon_views.of_people(session, core, [person.id], language=language, now=now),
         "missions": _missions(session, person, held["missions"], language),
         "check_ins": [_visit(core, act, language) for act in held["check_ins"]],
         "live_codes": [one | {"when": _day(one["used_at"], language)} for one in held["live_codes"]],

@@ -64,6 +64,16 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "It has ten characters, and the last one checks the others.",
         "Read it again, character by character.",
     ),
+    "unreadable_picture": (
+        "That photo cannot be read",
+        "It is too large, or no photo.",
+        "Take another one, or type the code.",
+    ),
+    "no_code_in_picture": (
+        "No coupon in the photo",
+        "No code of a coupon was seen in the photo.",
+        "Take it nearer and in more light, or type the code.",
+    ),
     "unknown_coupon": (
         "We do not know this coupon",
         "No coupon of this brand has this code.",

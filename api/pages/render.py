@@ -90,7 +90,7 @@ def report_form(code: str, lang: str = "") -> bytes:
     )
 
 
-_SCRIPTS = ("shopper.js", "keep.js", "staff.js", "screen.js", "tags.js")
+_SCRIPTS = ("shopper.js", "keep.js", "staff.js", "screen.js", "tags.js", "till.js", "camera.js")
 
 
 class Renderer:

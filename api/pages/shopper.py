@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api import problems, schemas
 from api.dependencies import Core, Now, ReadSession, Services
 from api.forms import read_fields, require_same_site, wants_json
-from api.pages import ballot_views, open_graph, pledge_views, point_views, step_views, views
+from api.pages import ballot_views, coupon_views, open_graph, pledge_views, point_views, step_views, views
 from api.pages.ages import UNDER_15, Age, note_young, of_age
 from api.pages.money_views import money_view
 from api.pages.phone import (
@@ -288,6 +288,7 @@ def _mission_page(
         person=view,
         keep=place_to_keep(request, session, person) if just else None,
         earnable=point_views.of_mission(session, mission, now=now),
+        coupons=coupon_views.good_of(session, core, mission, person, language=language, now=now),
         just=just,
         acts=acts.shown,
         acts_urls={

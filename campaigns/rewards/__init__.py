@@ -82,6 +82,7 @@ from campaigns.rewards.redemptions import (
     Answer,
     Claim,
     Looked,
+    code_in,
     conflicts,
     find_redemption,
     list_redemptions,
@@ -90,6 +91,7 @@ from campaigns.rewards.redemptions import (
     redeem,
     redemption_by_id,
     roll_back,
+    use_of,
 )
 from campaigns.rewards.told import Told, told
 
@@ -135,6 +137,7 @@ __all__ = [
     "change_badge",
     "change_offer",
     "choose",
+    "code_in",
     "conflicts",
     "coupons_of",
     "due",
@@ -176,5 +179,6 @@ __all__ = [
     "show_coupon",
     "told",
     "unearn",
+    "use_of",
     "warnings_of",
 ]

@@ -18,7 +18,7 @@ from campaigns.rewards.badges import Reach
 from campaigns.rewards.issuing import Want
 from campaigns.rewards.point_models import BadgeAward, PointsLot, PointsSpend
 from campaigns.rewards.points import Earning
-from campaigns.scans import Effect, Voided
+from campaigns.scans import Effect, Undone
 from campaigns.storage import hand_over
 
 _POINTS = (col(PointsLot.participant_id), col(PointsSpend.participant_id))
@@ -75,15 +75,15 @@ def unearn(session: Session, completion_ids: Sequence[UUID], reason: str | None,
     return [*effects, *ending.unearn(session, completion_ids, reason, now=now)]
 
 
-def reverse(session: Session, voided: Voided, now: datetime) -> list[Effect]:
-    """Take back what a voided scan's acts earned, in the transaction that voids it (I19)."""
-    gone = [one.subject_id for one in voided.effects if (one.what, one.outcome) == ("completion", "reversed")]
-    met = [one.subject_id for one in voided.effects if one.what == "referral"]
-    effects = points.revoke(session, gone, voided.reason, now=now)
-    effects += ending.reverse(session, voided, now)
-    people = [voided.check_in.participant_id] if voided.check_in is not None else []
+def reverse(session: Session, undone: Undone, now: datetime) -> list[Effect]:
+    """Take back what voided acts earned, in the transaction that voids them (I19)."""
+    gone = [one.subject_id for one in undone.effects if (one.what, one.outcome) == ("completion", "reversed")]
+    met = [one.subject_id for one in undone.effects if one.what == "referral"]
+    effects = points.revoke(session, gone, undone.reason, now=now)
+    effects += ending.reverse(session, undone, now)
+    people = [undone.participant_id] if undone.participant_id is not None else []
     pairs = badges.reached(session, Reach(participant_ids=people, completion_ids=gone, referral_ids=met))
-    lost = badges.lose(session, pairs, voided.reason, now=now)
+    lost = badges.lose(session, pairs, undone.reason, now=now)
     return [*effects, *(Effect("badge", id) for id in lost)]
 
 

@@ -19,7 +19,7 @@ from campaigns.participants.merging import REASON, Merge
 from campaigns.rewards import books
 from campaigns.rewards.issuing import count_coupons, hold_offer
 from campaigns.rewards.models import GOOD, Coupon, CouponState, Offer
-from campaigns.scans import Effect
+from campaigns.scans import Effect, Undone
 from campaigns.sponsorship.ledger import Code
 from campaigns.storage import changed, hand_over
 
@@ -51,10 +51,10 @@ def revoke(session: Session, coupons: Sequence[Coupon], reason: str, *, now: dat
     _end(session, coupons, CouponState.REVOKED, reason, now=now)
 
 
-def reverse(session: Session, effects: Sequence[Effect], reason: str, now: datetime) -> list[Effect]:
+def reverse(session: Session, undone: Undone, now: datetime) -> list[Effect]:
     """Revoke the coupons of what a voided scan took along, in the transaction that voids it; used ones stay (I19)."""
-    gone = [one.subject_id for one in effects if (one.what, one.outcome) == ("completion", "reversed")]
-    return unearn(session, gone, reason, now=now)
+    gone = [one.subject_id for one in undone.effects if (one.what, one.outcome) == ("completion", "reversed")]
+    return unearn(session, gone, undone.reason, now=now)
 
 
 def unearn(session: Session, completion_ids: Sequence[UUID], reason: str | None, *, now: datetime) -> list[Effect]:

@@ -98,7 +98,7 @@ def look_up(session: Session, place: Place, typed: str, *, now: datetime) -> Loo
         return Looked(None, None, Refusal.UNKNOWN, 0)
     coupon, offer, campaign = found
     refusal = _refusal(coupon, offer, campaign, place, at=now, now=now)
-    used, where = _use_of(session, coupon.id) if refusal is Refusal.ALREADY_REDEEMED else (None, None)
+    used, where = use_of(session, coupon.id) if refusal is Refusal.ALREADY_REDEEMED else (None, None)
     keeps = refusal is None and coupon.choice == Choice.KEEP
     return Looked(coupon, offer, refusal, (offer.face_value_minor or 0) if keeps else 0, used, where)
 
@@ -144,11 +144,14 @@ def redeem(session: Session, place: Place, claim: Claim, *, now: datetime) -> An
     return _write(session, place, values, found, doing, now=now)
 
 
-def roll_back(session: Session, place: Place, redemption_id: UUID, *, by: str, now: datetime) -> Redemption:
+def roll_back(
+    session: Session, place: Place, redemption_id: UUID, *, by: str, now: datetime, reason: str | None = None
+) -> Redemption:
     """Take a mistaken use back: the coupon is good again. Once a coupon, the same civil day of the place.
 
     NotFound for one of another place, Conflict (`not_accepted`, `not_today`, `rolled_back_before`). `by` names the key
-    or the phone. The caller has made sure that a manager asks. A coupon whose act was voided meanwhile is revoked.
+    or the phone. The caller has made sure that a manager asks; their `reason` goes into the audit log. A coupon whose
+    act was voided meanwhile is revoked.
     """
     found = find_redemption(session, place, redemption_id)
     if found.outcome != Outcome.ACCEPTED or found.coupon_id is None or found.offer_id is None:
@@ -165,7 +168,9 @@ def roll_back(session: Session, place: Place, redemption_id: UUID, *, by: str, n
     unearn(session, gone, "rolled_back", now=now)
     if coupon.source_voided_at is not None:
         revoke(session, [_hold(session, coupon.id)], "voided", now=now)
-    changes = {"rolled_back_at": [None, now]}
+    changes: dict[str, list[Any]] = {"rolled_back_at": [None, now]}
+    if reason is not None:
+        changes["reason"] = [None, reason]
     owner = place.organisation_id
     audit.note(session, "redemption.rolled_back", found.id, organisation_id=owner, changes=changes, now=now)
     record_event(session, "redemption.rolled_back", now=now, redemption_id=found.id, coupon_id=coupon.id)
@@ -320,7 +325,7 @@ def _of_coupon(session: Session, coupon: Coupon, offer: Offer, refusal: Refusal 
     """What a redemption says of its coupon; of an accepted one also what became of the value."""
     fields: dict[str, Any] = {"coupon_id": coupon.id, "offer_id": offer.id}
     if refusal is Refusal.ALREADY_REDEEMED:
-        used, _ = _use_of(session, coupon.id)
+        used, _ = use_of(session, coupon.id)
         fields["other_id"] = used.id if used else None
     if refusal is None:
         gives = coupon.choice == Choice.GIVE
@@ -330,7 +335,7 @@ def _of_coupon(session: Session, coupon: Coupon, offer: Offer, refusal: Refusal 
     return fields
 
 
-def _use_of(session: Session, coupon_id: UUID) -> tuple[Redemption | None, str | None]:
+def use_of(session: Session, coupon_id: UUID) -> tuple[Redemption | None, str | None]:
     """The use of a coupon that stands, and the name of its place."""
     stands = (
         Redemption.coupon_id == coupon_id,

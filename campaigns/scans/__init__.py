@@ -35,6 +35,7 @@ from campaigns.scans.service import (
 from campaigns.scans.verdict import EARNING, STRONG, Judgement, Reason, Verdict
 from campaigns.scans.voiding import (
     Effect,
+    Undone,
     Voided,
     effects_of,
     find_witnessed,
@@ -60,6 +61,7 @@ __all__ = [
     "ReceiptBook",
     "Scan",
     "SealedFix",
+    "Undone",
     "Verdict",
     "Voided",
     "accuracy_up",

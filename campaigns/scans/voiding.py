@@ -49,6 +49,15 @@ class Voided:
     ballot_secret: bytes = b""
 
 
+@dataclass(frozen=True)
+class Undone:
+    """What went with an act that was voided, why, and whose it was: what money and rewards follow."""
+
+    effects: Sequence[Effect]
+    reason: str
+    participant_id: UUID | None
+
+
 def void(session: Session, scan: Scan, *, reason: str, least_presence: int, now: datetime) -> Voided | None:
     """Void a scan; None when it was voided before. Run it in `Database.between_rounds()`.
 

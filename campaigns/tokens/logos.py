@@ -44,7 +44,7 @@ def read_logo(file: bytes) -> Logo:
     """
     if len(file) > MOST_BYTES:
         _refuse("A logo file has at most 1 MB.")
-    kind, width, height = _frame(file)
+    kind, width, height = frame_of(file)
     if not width or not height:
         _refuse("The logo says that it has no pixels.")
     if width * height > MOST_PIXELS:
@@ -63,13 +63,16 @@ def read_logo(file: bytes) -> Logo:
     return Logo(made, pixels.width, pixels.height, hashlib.sha256(made).hexdigest())
 
 
-def _frame(file: bytes) -> tuple[str, int, int]:
-    """Format, width and height, from a walk over the whole file that decodes nothing."""
+def frame_of(file: bytes, *, alone: bool = True) -> tuple[str, int, int]:
+    """Format, width and height, from a walk over the whole file that decodes nothing.
+
+    Invalid for what is none of the three, cut short or animated, and, if it must be `alone`, for more behind its end.
+    """
     try:
         if file.startswith(_PNG):
             return "PNG", *_walk_png(file)
         if file.startswith(_JPEG):
-            return "JPEG", *_walk_jpeg(file)
+            return "JPEG", *_walk_jpeg(file, alone=alone)
         if file.startswith(b"RIFF") and file[8:12] == b"WEBP":
             return "WEBP", *_walk_webp(file)
     except (struct.error, IndexError) as error:
@@ -93,7 +96,7 @@ def _walk_png(file: bytes) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _walk_jpeg(file: bytes) -> tuple[int, int]:
+def _walk_jpeg(file: bytes, *, alone: bool) -> tuple[int, int]:
     # ITU-T T.81, annex B: markers with their lengths, and after each SOS a scan that runs to the next marker.
     at, scans, size = 2, 0, (0, 0)
     while True:
@@ -102,7 +105,8 @@ def _walk_jpeg(file: bytes) -> tuple[int, int]:
             _refuse("The logo is no proper JPEG; save it anew.")
         at += 1 if marker == 0xFF else 2  # any number of fill bytes may stand before a marker
         if marker == 0xD9:
-            _require_end(file, at)
+            if alone:
+                _require_end(file, at)
             return size
         if marker in _ALONE or marker == 0xFF:
             continue
