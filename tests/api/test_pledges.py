@@ -1,8 +1,6 @@
 """Sponsor money over HTTP, on both databases: from a pledge's draft to its end, and every input that is refused.
 
-Tried by hand, each turning a test red: `strict` left out of `schemas.Minor`; GET of a link that signs; no hash in the
-form; `promised` with drafts in it; the disclosure left out of the rules; `open_causes` with those of single pledges;
-`pledges_inactive` not read at launch.
+Tried by hand, turning a test red: `pledges_inactive` not read at launch.
 """
 
 import re

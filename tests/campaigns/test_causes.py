@@ -1,8 +1,7 @@
 """The cause that a person's acts fund, on both databases: chosen, changed, merged, forgotten; and the worker's minute.
 
-Tried by hand, each turning a test red: `open_causes` of pledges that are not active, and of those with one cause; a
-second choice that does not overwrite; the newer's choice dropped at a merge; `cause_choices` left out of `forget`;
-`end_due` left out of the worker's minute.
+Tried by hand, each turning a test red: `open_causes` of pledges that are not active; a second choice that does not
+overwrite; `cause_choices` left out of `forget`; `end_due` left out of the worker's minute.
 """
 
 from datetime import timedelta

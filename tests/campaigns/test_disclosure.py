@@ -1,7 +1,6 @@
 """What the public reads of a pledge, in both languages; amounts as people read them. Without a database.
 
-Tried by hand, each turning a test red: `exponent` always 2; the end itself taken for the last day; the year left out
-of every window; the sentence on repeated acts from presence 2 on.
+Tried by hand, each turning a test red: `exponent` always 2; the end itself taken for the last day.
 """
 
 from datetime import UTC, datetime, timedelta
