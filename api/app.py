@@ -163,7 +163,6 @@ _ROUTERS = (
     recovery,
     addresses,
     pilot,
-    points,
     staff,
     staff_acts,
     flags,
