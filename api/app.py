@@ -192,7 +192,6 @@ _ROUTERS = (
     recovery,
     addresses,
     pilot,
-    points,
     staff,
     staff_acts,
     staff_rewards,  # its paths before the one that takes any code
