@@ -12,7 +12,6 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from campaigns.missions.models import CompletionState, StepCompletion
 from campaigns.participants.merging import REASON as MERGED
 from campaigns.sponsorship.ledger import Account, AccountKind
 from campaigns.sponsorship.models import (
@@ -142,11 +141,10 @@ def _kept(session: Session, pledge_ids: Sequence[UUID]) -> dict[UUID, tuple[int,
     query = (
         select(col(Accrual.pledge_id), amount, acts)
         .join(PayoutItem, col(PayoutItem.accrual_id) == Accrual.id)
-        .join(StepCompletion, col(StepCompletion.id) == Accrual.completion_id)
         .where(
             col(Accrual.pledge_id).in_(pledge_ids),
             col(Accrual.state) == AccrualState.POSTED.value,
-            col(StepCompletion.state) == CompletionState.REVERSED.value,
+            col(Accrual.act_undone_at).is_not(None),
         )
         .group_by(col(Accrual.pledge_id))
     )
