@@ -16,6 +16,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zlib import crc32
 
 import httpx2
 import hypothesis
@@ -168,8 +169,9 @@ class Server:
         return client(self.url, headers={"Authorization": f"Bearer {self.key}"})
 
     def phone(self, **headers: str) -> httpx2.Client:
-        """A shopper's phone: keeps its cookies."""
-        return client(self.url, headers={"User-Agent": PHONE, **headers})
+        """A shopper's phone: keeps its cookies. Those of a test are of one model, which no other test has."""
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0]
+        return client(self.url, headers={"User-Agent": f"{PHONE} Model/{crc32(test.encode())}", **headers})
 
     def passerelle(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command line with the server's settings, in this process."""

@@ -112,7 +112,8 @@ def accrue(session: Session, purse: Purse, amount: int = 10, **overrides: Any) -
         accrued_at=now,
         **fields,
     )
-    session.add(accrual)
+    purse.pledge.acts += 1
+    session.add_all([accrual, session.merge(purse.pledge)])
     session.flush()
     _move(session, purse, [(AccountKind.COMMITMENT, AccountKind.PENDING, amount, Code.ACCRUAL, accrual.id)], now)
     return accrual
@@ -138,7 +139,8 @@ def take_back(session: Session, purse: Purse, accrual: Accrual, *, now: datetime
     was_posted = accrual.state == AccrualState.POSTED
     accrual.state = (AccrualState.REVERSED if was_posted else AccrualState.VOIDED).value
     accrual.reason, accrual.undone_at = "fraud", now
-    session.add(accrual)
+    purse.pledge.acts -= 1
+    session.add_all([accrual, session.merge(purse.pledge)])
     session.flush()
 
 

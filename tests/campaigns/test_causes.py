@@ -81,7 +81,8 @@ def test_of_two_names_the_later_choice_stands(database: Database, last: str) -> 
         assert {one.participant_id for one in session.exec(select(CauseChoice))} == {older.id}
 
 
-def test_a_choice_goes_with_the_person(database: Database) -> None:
+def test_a_choice_stays_under_a_name_that_is_nobodys(database: Database) -> None:
+    """An act that is judged after the erasure still goes to the cause that was chosen (I23)."""
     with database.transaction() as session:
         ground = make_choice(session)
         person = make_participant(session, ground.owner)
@@ -89,7 +90,9 @@ def test_a_choice_goes_with_the_person(database: Database) -> None:
     with database.erasing() as session:
         assert privacy.erase(session, person.id, note=lambda *_: None, now=NOON)
     with database.snapshot() as session:
-        assert session.exec(select(CauseChoice)).all() == []
+        (kept,) = session.exec(select(CauseChoice)).all()
+        assert kept.beneficiary_id == ground.causes[0].id
+        assert kept.participant_id != person.id
 
 
 def test_the_worker_ends_what_is_over_and_the_log_says_so(database: Database) -> None:

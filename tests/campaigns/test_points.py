@@ -374,7 +374,7 @@ def test_a_person_is_told_why_they_have_points(database: Database) -> None:
     counter.scene.post_idea(person)
     counter.scene.drain()
     with database.snapshot() as session:
-        idea, visit = rewards.told(session, person.id)
+        visit, idea = sorted(rewards.told(session, person.id), key=lambda one: one.step.position)
     assert (idea.step.kind, idea.place, idea.spends) == ("idea", None, [])
     assert (visit.step.kind, visit.place, visit.lot.earned_at) == ("scan", counter.place.name, NOON)
     assert visit.lot.expires_at == NOON + 9 * DAY

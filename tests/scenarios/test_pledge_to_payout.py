@@ -238,9 +238,8 @@ def agree(fund: Fund, folder: Path) -> None:
 
 def fault_of(folder: Path, text: str) -> str:
     """What the stand-alone script of the README says of a file on its standard output; nothing of a broken one."""
-    (program,) = [
-        one for one in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S) if "sha256" in one
-    ]
+    programs = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (program,) = [one for one in programs if "def fault" in one]
     script, file = folder / "check.py", folder / "tried.csv"
     script.write_text(program)
     file.write_bytes(text.encode())
