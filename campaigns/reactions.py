@@ -176,9 +176,9 @@ REACTIONS: dict[str, Reaction] = {
     "step.reversed": settle,
     "scans.judged": settle,
     "campaign.resumed": settle,
-    "steps.waited": reckon,
-    "pledge.activated": reckon,
-    "campaign.ended": reckon,
+    "steps.waited": settle,  # all that pledges follow is one reaction: acts draw on them in the order of their events
+    "pledge.activated": settle,
+    "campaign.ended": settle,
     "referral.qualified": earn,
     "idea.decided": earn,
     "offer.resumed": earn,
