@@ -81,7 +81,7 @@ def test_a_process_that_takes_anothers_place_waits_too(own_postgres: Postgres, t
         own_postgres.stop()
         first = _workers(process.pid)
         os.kill(first.pop(), signal.SIGKILL)
-        wait_until(lambda: b"PostgreSQL does not answer" in said.read_bytes(), seconds=20)
+        wait_until(lambda: b"PostgreSQL does not answer" in said.read_bytes(), seconds=60)
         (replaced,) = _workers(process.pid) - first
         wait_until(lambda: _status(server, code) == 200, seconds=60)
         own_postgres.start()
