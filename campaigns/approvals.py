@@ -20,7 +20,7 @@ _WAITING = text("state = 'waiting'")
 
 
 class ApprovalKind(StrEnum):
-    """What waits. Payouts join with the money."""
+    """What waits. A payout carries its own two people."""
 
     LAUNCH = "launch"
 

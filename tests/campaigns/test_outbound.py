@@ -1,7 +1,7 @@
 """Requests to addresses that somebody else chose: which are refused, and what one attempt may cost.
 
 Tried by hand, each turning a test red: no list of refused networks; NAT64 not judged; one public address of several
-being enough; connecting by name; following a redirect; no deadline in reads; no end of reading.
+being enough; connecting by name; following a redirect; no end of reading.
 """
 
 import socket

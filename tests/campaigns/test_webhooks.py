@@ -1,8 +1,8 @@
 """Webhooks, on both databases: each event once to who wants it, signed, again by the schedule, off when that is vain.
 
-Tried by hand, each turning a test red: no UNIQUE of webhook and event; a failed reaction keeping its messages; the
-phase left out; a participant's id told; the lease not asked when a result is noted; a lease that never runs out; a
-success that leaves `failing_since`; an old failure counted as a present one; Retry-After unbounded.
+Tried by hand, each turning a test red: no UNIQUE of webhook and event; a participant's id told; the lease not asked
+when a result is noted; a lease that never runs out; a success that leaves `failing_since`; an old failure counted as a
+present one; Retry-After unbounded.
 """
 
 import json
