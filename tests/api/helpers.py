@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,18 @@ MISSION: dict[str, Any] = {
     "goal": {"metric": "check_ins", "value": 2000},
     "steps": [{"kind": "scan", "min_presence": 1, "repeat": "daily"}, {"kind": "idea"}],
 }
+
+
+def inside(**more: Any) -> dict[str, Any]:
+    """Where a phone is that stands in the place: a step from where any other one does.
+
+    The sixth phone of a day that says the same position to the centimetre is doubted, and the tests share a house.
+    """
+    return {
+        "lat": round(BELLECOUR["lat"] + random.uniform(-1e-4, 1e-4), 7),
+        "lon": BELLECOUR["lon"],
+        "accuracy_m": 10,
+    } | more
 
 
 @dataclass(frozen=True)

@@ -691,7 +691,8 @@ PHONE_FIELDS = ["receipt", "lat", "lon", "accuracy_m", "age_s", "till_code", "oc
 
 
 def test_junk_never_makes_a_route_fail(house: House) -> None:
-    shop, server = house.shop, house.server
+    server = house.server
+    shop = make_shop(server)  # some of it closes what it meets
     known = {
         "place_id": shop.place,
         "campaign_id": shop.campaign,

@@ -7,13 +7,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.api.helpers import MISSION, PLACE, Shop, made, problem
+from tests.api.helpers import MISSION, Shop, inside, made, problem
 from tests.api.test_steps import JSON, Tour, open_tour, phones
 from tests.conftest import PHONE, Server, wait_until
 
 STEPS: list[dict[str, Any]] = [{"kind": "scan"}, {"kind": "referral", "min_presence": 1, "points": 5}]
 OTHER_PHONE = PHONE.replace("17_5", "17_6")
-HERE = {"lat": PLACE["lat"], "lon": PLACE["lon"], "accuracy_m": 10}
 
 
 def invite(tour: Tour, phone: httpx2.Client) -> str:
@@ -49,7 +48,7 @@ def test_a_newcomer_by_a_link_counts_once_they_came(server: Server) -> None:
         assert "s=" not in answer.headers["location"]
         assert came(tour, her) | {"url": 0} == {"url": 0, "claimed": 1, "qualified": 0, "rewarded": 0, "blocked": 0}
         assert "Somebody invites you" not in him.get(url, params={"s": code, "lang": "en"}).text
-        tour.check_in(him, **HERE)
+        tour.check_in(him, **inside())
         wait_until(lambda: came(tour, her)["rewarded"] == 1)
         page = her.get(f"{url}/invitations", params={"lang": "en"}).text
         assert "<dt>came to a shop</dt><dd>1</dd>" in page
@@ -84,7 +83,7 @@ def test_the_figures_are_shown_from_five_people_on(server: Server) -> None:
         for number, phone in enumerate(others):
             phone.headers["User-Agent"] = f"{OTHER_PHONE} Phone/{number}"
             assert tour.post(phone, f"join?s={code}").status_code == 200
-        tour.check_in(others[0], **HERE)
+        tour.check_in(others[0], **inside())
         wait_until(lambda: came(tour, her)["rewarded"] == 1)
     with server.api() as api:
         figures = api.get(f"/v1/missions/{tour.mission['id']}/referrals").json()

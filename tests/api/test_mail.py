@@ -13,7 +13,7 @@ import pytest
 from api.mail import Postman
 from campaigns.errors import Invalid
 from campaigns.letters.smtp import Smtp
-from tests.api.helpers import BELLECOUR, Shop, made, make_shop, problem
+from tests.api.helpers import Shop, inside, made, make_shop, problem
 from tests.conftest import Server, client, free_port, running_server, wait_until
 from tests.mail_sink import MailSink, mail_sink
 
@@ -102,8 +102,7 @@ def link_in(letter: EmailMessage, purpose: str) -> str:
 def complete(shop: Shop, phone: httpx2.Client) -> None:
     """Check in at the place: with the idea given before, the mission is done."""
     receipt = shop.scan()["receipt"]
-    where = {**BELLECOUR, "accuracy_m": 10}
-    answer = phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **where}, headers=JSON)
+    answer = phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **inside()}, headers=JSON)
     assert answer.status_code == 200, answer.text
 
 

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.api.conftest import House
-from tests.api.helpers import BELLECOUR, Shop, make_shop, problem
+from tests.api.helpers import PLACE, Shop, inside, make_shop, problem
 from tests.conftest import Server, wait_until
 
 PAGE = {"Accept": "text/html", "Accept-Language": "en"}
@@ -23,11 +23,11 @@ def shop(server: Server) -> Shop:
     return make_shop(server)
 
 
-def take_part(phone: httpx2.Client, shop: Shop, text: str = FORMULA) -> dict[str, Any]:
+def take_part(phone: httpx2.Client, shop: Shop, text: str = FORMULA, **where: float) -> dict[str, Any]:
     """Scan, check in with a position, give an idea; who did it."""
+    here = inside(**where)
     receipt = phone.get(f"/t/{shop.code}", headers=AS_JSON).json()["receipt"]
-    position = {**BELLECOUR, "accuracy_m": 10}
-    done = phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **position}, headers=AS_JSON)
+    done = phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **here}, headers=AS_JSON)
     assert done.status_code == 200, done.text
     sent = phone.post(f"/m/{shop.slug}/ideas", json={"text": text}, headers=AS_JSON)
     assert sent.status_code == 201, sent.text
@@ -42,7 +42,7 @@ def export(phone: httpx2.Client) -> list[dict[str, Any]]:
 
 def test_a_person_takes_away_everything_that_is_held(server: Server, shop: Shop) -> None:
     with server.phone() as phone:
-        person = take_part(phone, shop)
+        person = take_part(phone, shop, lat=45.75781)
         answer = phone.get("/me/export")
     assert answer.headers["content-disposition"] == 'attachment; filename="passerelle-me.json"'
     assert "no-store" in answer.headers["cache-control"]
@@ -51,7 +51,7 @@ def test_a_person_takes_away_everything_that_is_held(server: Server, shop: Shop)
     assert held["participant"]["age"] == "15_or_older"
     (check_in,) = held["check_ins"]
     assert (check_in["place"], check_in["presence"], check_in["geofence"]) == ("Bellecour", 1, "inside")
-    assert (check_in["positions"][0]["lat"], check_in["positions"][0]["lon"]) == (BELLECOUR["lat"], BELLECOUR["lon"])
+    assert (check_in["positions"][0]["lat"], check_in["positions"][0]["lon"]) == (45.75781, PLACE["lon"])
     assert [one["kind"] for one in held["steps"]] == ["idea", "scan"]
     assert [one["text"] for one in held["ideas"]] == [FORMULA]
     assert [one["slug"] for one in held["missions"]] == [shop.slug]
@@ -59,7 +59,7 @@ def test_a_person_takes_away_everything_that_is_held(server: Server, shop: Shop)
 
 def test_a_table_of_it_is_rfc_4180_and_starts_no_formula(server: Server, shop: Shop) -> None:
     with server.phone() as phone:
-        person = take_part(phone, shop)
+        person = take_part(phone, shop, lat=45.75782)
         answer = phone.get("/me/export", params={"format": "csv"})
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert "no-store" in answer.headers["cache-control"]
@@ -69,7 +69,7 @@ def test_a_table_of_it_is_rfc_4180_and_starts_no_formula(server: Server, shop: S
     values = {(row["record"], row["field"]): row["value"] for row in rows}
     assert values["participant", "pseudonym"] == person["pseudonym"]
     assert values["ideas", "text"] == "'" + FORMULA
-    assert values["check_ins", "positions.1.lat"] == str(BELLECOUR["lat"])
+    assert values["check_ins", "positions.1.lat"] == "45.75782"
     assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
 
 
@@ -194,8 +194,7 @@ def idea_form(phone: httpx2.Client, shop: Shop, **fields: str) -> httpx2.Respons
 
 def checked_in(phone: httpx2.Client, shop: Shop) -> None:
     receipt = shop.scan()["receipt"]
-    position = {**BELLECOUR, "accuracy_m": 10}
-    phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **position}).raise_for_status()
+    phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **inside()}).raise_for_status()
 
 
 def test_a_form_asks_for_the_age_once_and_keeps_what_was_typed(server: Server, shop: Shop) -> None:
@@ -223,7 +222,7 @@ def test_who_is_under_15_may_check_in_but_gives_no_idea_and_no_position(server: 
         assert "lat" not in held["check_ins"][0]["positions"][0], "the precise position of before goes"
 
         receipt = shop.scan()["receipt"]
-        position = {"receipt": receipt, **BELLECOUR, "accuracy_m": 10}
+        position = {"receipt": receipt, **inside()}
         answer = phone.post(f"/t/{shop.code}/position", json=position)
         assert (answer.status_code, answer.json()["geofence"]) == (200, "none")
         done = phone.post(f"/t/{shop.code}/check-in", json=position)

@@ -8,11 +8,9 @@ import httpx2
 import pytest
 
 from tests.api.desk import Desk, text_of
-from tests.api.helpers import BELLECOUR, CAMPAIGN, MISSION, PLACE, Shop, made, make_shop, problem, signed_in
+from tests.api.helpers import CAMPAIGN, MISSION, PLACE, Shop, inside, made, make_shop, problem, signed_in
 from tests.conftest import Server
 from tests.racing import race
-
-TILL = {"lat": BELLECOUR["lat"], "lon": BELLECOUR["lon"], "accuracy_m": 10}
 
 
 def try_out(server: Server, *, people: int = 5, most: int = 20, **thresholds: float) -> Shop:
@@ -36,7 +34,7 @@ def team_link(server: Server, uses: int = 1) -> str:
 def check_in(shop: Shop, phone: httpx2.Client, **more: Any) -> httpx2.Response:
     headers = {"Accept": "application/json"}
     receipt = phone.get(f"/t/{shop.code}", headers=headers).json()["receipt"]
-    return phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **TILL, **more}, headers=headers)
+    return phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **inside(), **more}, headers=headers)
 
 
 def test_the_team_tries_it_and_it_opens_once_passed(server: Server) -> None:

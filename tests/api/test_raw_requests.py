@@ -161,7 +161,8 @@ def test_a_client_that_leaves_amid_its_request_is_no_mishap(server: Server, shop
             with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
                 connection.sendall(part)
-    assert shop.scan()["verdict"] == "valid"
+    scan = shop.scan()
+    assert scan["verdict"] == "valid", scan
 
 
 @pytest.mark.parametrize("number", [HUGE, -HUGE, HUGE - 1, 2**64, 10**30])

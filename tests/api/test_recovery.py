@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx2
 
-from tests.api.helpers import BELLECOUR, Shop, made, problem
+from tests.api.helpers import Shop, inside, made, problem
 from tests.api.test_votes import open_poll
 from tests.conftest import PHONE, TLS, Server, client
 from tests.racing import race
@@ -17,7 +17,7 @@ AS_JSON = {"Accept": "application/json"}
 def take_part(phone: httpx2.Client, shop: Shop) -> dict[str, Any]:
     """Check in inside the geofence; who did it."""
     receipt = phone.get(f"/t/{shop.code}", headers=AS_JSON).json()["receipt"]
-    sent = {"receipt": receipt, **BELLECOUR, "accuracy_m": 10}
+    sent = {"receipt": receipt, **inside()}
     person: dict[str, Any] = phone.post(f"/t/{shop.code}/check-in", json=sent, headers=AS_JSON).json()["participant"]
     return person
 

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from tests.api.conftest import House
-from tests.api.helpers import BELLECOUR, Shop, ask, issue, made, make_shop, newest_scan, owner, problem, way
+from tests.api.helpers import Shop, ask, inside, issue, made, make_shop, newest_scan, owner, problem, way
 from tests.conftest import Server, wait_until
 
 A, B = "https://a.example/landing?x=1#top", "https://b.example/"
@@ -143,7 +143,7 @@ def test_a_check_in_on_a_code_that_was_closed_meanwhile_is_not_counted(server: S
     receipt = shop.scan()["receipt"]
     assert api.post(f"/v1/tokens/{shop.token}/suspension").status_code == 200
     with server.phone(Accept="application/json") as phone:
-        body = phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **BELLECOUR, "accuracy_m": 5}).json()
+        body = phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **inside()}).json()
     assert (body["verdict"], body["reasons"]) == ("invalid", ["campaign_closed"])
 
 

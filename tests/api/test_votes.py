@@ -15,7 +15,7 @@ import pytest
 from campaigns import verify
 from campaigns.storage import Database
 from tests.api.conftest import House
-from tests.api.helpers import BELLECOUR, Shop, made, owner, problem, signed_in
+from tests.api.helpers import Shop, inside, made, owner, problem, signed_in
 from tests.conftest import Server
 from tests.racing import race
 
@@ -74,8 +74,7 @@ def visitor(shop: Shop) -> Iterator[httpx2.Client]:
     """A phone that checked in inside the geofence."""
     with shop.server.phone() as phone:
         scan = phone.get(f"/t/{shop.code}", headers={"Accept": "application/json"}).json()
-        position = {**BELLECOUR, "accuracy_m": 10, "age_s": 1}
-        done = phone.post(f"/t/{shop.code}/check-in", json={"receipt": scan["receipt"], **position})
+        done = phone.post(f"/t/{shop.code}/check-in", json={"receipt": scan["receipt"], **inside(age_s=1)})
         assert done.json()["presence"] == 1, done.text
         yield phone
 
