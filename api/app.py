@@ -141,6 +141,7 @@ VERSION = "0.1.0"
 # That run endpoints. They share one interpreter with the scan path, so more of them only make scans wait.
 THREADS = 8
 _CROWDED = (check_in.check_in, ballots.cast_vote, ballots.withdraw_vote)
+_KEYED = (crowds.Keyed(redemptions.redeem, redemptions.RedemptionCreate, redemptions.redeem_at_once),)
 # In the order in which a path is looked for: what crowds do comes first.
 _ROUTERS = (
     check_in,
@@ -298,7 +299,7 @@ def wire(services: Services) -> ASGIApp:
         inner.include_router(module.router)
     _add_plain_routes(inner, services)
     name_policies(inner.routes)
-    app: ASGIApp = crowds.Crowds(Idempotency(inner, services), inner, services, _CROWDED)
+    app: ASGIApp = crowds.Crowds(Idempotency(inner, services), inner, services, _CROWDED, _KEYED)
     app = GZipMiddleware(app, minimum_size=1000)
     app = edge.Headers(edge.BodyLimit(edge.Turns(app)), services.renderer.headers)
     return edge.Gate(app, lambda: inner.state.scan_path, services.renderer.headers)

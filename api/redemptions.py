@@ -4,13 +4,13 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from babel.dates import format_date
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel, Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
-from api.dependencies import Acting, Core, Now, ReadSession, Session
+from api.dependencies import Acting, Core, Now, ReadSession, Services, Session
 from api.exports import Dialect, csv_file
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
@@ -27,6 +27,8 @@ router = APIRouter(prefix="/v1", tags=["rewards"])
 Word = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[\x21-\x7e]+$")]
 Amount = Annotated[int, Field(strict=True, ge=0, le=schemas.MAX_INT)]
 DAYS = 31  # of a statement that names no days
+_OFFERED = ("title", "restrictions", "product")
+_AS_IT_IS = ("outcome", "reason", "device", "choice", "basket_minor", "occurred_at", "recorded_at", "rolled_back_at")
 COLUMNS = ("day", "offer_id", "offer", "coupons", "kept", "given", "due", "given_value", "currency")
 
 
@@ -136,12 +138,11 @@ class StatementRead(BaseModel):
     conflicts: list[RedemptionRead]
 
 
-def show(session: DbSession, one: Redemption, offer: Offer | None, answer: Answer | None = None) -> RedemptionRead:
+def show(one: Redemption, offer: Offer | None, answer: Answer | None = None) -> RedemptionRead:
     keeps = one.outcome == Outcome.ACCEPTED and one.choice == rewards.Choice.KEEP
     used = None
     if answer is not None and answer.other is not None:
         used = UseRead(redeemed_at=answer.other.occurred_at, place=answer.other_place or "")
-    fields = ("outcome", "reason", "device", "choice", "basket_minor", "occurred_at", "recorded_at", "rolled_back_at")
     return RedemptionRead(
         id=ids.show("rdm", one.id),
         place_id=ids.show("plc", one.place_id),
@@ -150,7 +151,7 @@ def show(session: DbSession, one: Redemption, offer: Offer | None, answer: Answe
         deduct_minor=(one.value_minor or 0) if keeps else 0,
         conflict=one.is_offline and one.reason == Refusal.ALREADY_REDEEMED,
         used=used,
-        **one.model_dump(include=set(fields)),
+        **{name: getattr(one, name) for name in _AS_IT_IS},
     )
 
 
@@ -201,12 +202,19 @@ def redeem(body: RedemptionCreate, actor: Actor, session: Session, now: Now, res
     under them. A till that was without network sends `occurred_at`: dates are judged by it, and who was here first
     keeps the coupon.
     """
-    place = _place(session, actor, body.place_id)
-    claim = Claim(body.code, body.device, body.nonce, body.occurred_at, body.basket_minor)
-    answer = rewards.redeem(session, place, claim, now=now)
-    if answer.redemption.outcome == Outcome.REFUSED:
-        response.status_code = 200
-    return show(session, answer.redemption, answer.offer, answer)
+    answer = _use(session, actor, body, now)
+    response.status_code = _status_of(answer)
+    return show(answer.redemption, answer.offer, answer)
+
+
+def redeem_at_once(request: Request, core: Services, body: RedemptionCreate) -> Response:
+    """The same past the framework (`crowds`), for a key whose right was asked."""
+    actor: Acting = request.state.acting
+    now = core.clock()
+    with core.database.transaction(author=actor.author) as session:
+        answer = _use(session, actor, body, now)
+    shown = show(answer.redemption, answer.offer, answer)
+    return Response(shown.model_dump_json(), _status_of(answer), media_type="application/json")
 
 
 @router.get("/redemptions", dependencies=[may(Right.REWARDS_READ, placed=True)])
@@ -217,7 +225,7 @@ def list_redemptions(
     place = _place(session, actor, place_id)
     rows = rewards.list_redemptions(session, place, before=before(cursor), limit=limit + 1)
     offers = rewards.offers_of(session, [one.offer_id for one in rows if one.offer_id])
-    return page(rows, limit, lambda one: show(session, one, offers.get(one.offer_id)), lambda one: one.id)  # type: ignore[arg-type]  # None finds none
+    return page(rows, limit, lambda one: show(one, offers.get(one.offer_id)), lambda one: one.id)  # type: ignore[arg-type]  # None finds none
 
 
 @router.post("/redemptions/{redemption_id}/rollback", dependencies=[may(Right.COUPONS_ROLL_BACK, placed=True)])
@@ -230,7 +238,7 @@ def roll_back(redemption_id: str, actor: Actor, session: Session, now: Now) -> R
     actor.require_place(found.place_id, "redemption")
     place = places.place_by_id(session, actor.organisation_id, found.place_id)
     done = rewards.roll_back(session, place, found.id, by=ids.show("key", actor.key_id), now=now)
-    return show(session, done, rewards.offers_of(session, [done.offer_id]).get(done.offer_id))  # type: ignore[list-item, arg-type]  # an accepted one has it
+    return show(done, rewards.offers_of(session, [done.offer_id]).get(done.offer_id))  # type: ignore[list-item, arg-type]  # an accepted one has it
 
 
 Since = Annotated[date | None, Query(description="the first day, of the place")]
@@ -252,7 +260,7 @@ def read_statement(
         until=last,
         lines=[LineRead(offer_id=ids.show("off", one.offer_id), **_line(one)) for one in lines],
         totals=[OwedRead(currency=name, due_minor=a, given_minor=b) for name, (a, b) in sorted(totals(lines).items())],
-        conflicts=[show(session, one, None) for one in rewards.conflicts(session, place)],
+        conflicts=[show(one, None) for one in rewards.conflicts(session, place)],
     )
 
 
@@ -313,8 +321,18 @@ def print_statement(
     return HTMLResponse(html)
 
 
+def _use(session: DbSession, actor: Acting, body: RedemptionCreate, now: datetime) -> Answer:
+    place = _place(session, actor, body.place_id)
+    claim = Claim(body.code, body.device, body.nonce, body.occurred_at, body.basket_minor)
+    return rewards.redeem(session, place, claim, now=now)
+
+
+def _status_of(answer: Answer) -> int:
+    return 200 if answer.redemption.outcome == Outcome.REFUSED else 201
+
+
 def _place(session: DbSession, actor: Acting, name: str) -> Place:
-    place = places.place_by_name(session, actor.organisation_id, name)
+    place = places.place_as_it_stands(session, actor.organisation_id, name)
     actor.require_place(place.id)
     return place
 
@@ -346,7 +364,7 @@ def _row(line: Line, comma: str) -> dict[str, str]:
 
 
 def _of(offer: Offer) -> dict[str, Any]:
-    return {"id": ids.show("off", offer.id), **offer.model_dump(include={"title", "restrictions", "product"})}
+    return {"id": ids.show("off", offer.id)} | {name: getattr(offer, name) for name in _OFFERED}
 
 
 def _offered(offer: Offer | None) -> OfferedRead | None:

@@ -46,7 +46,7 @@ class Moves:
             for (round_id, phase, one), number in moved.items():
                 add_up_last(session, table, {"round_id": round_id, "phase": phase, third: one}, **{amount: number})
         for (mission_id, phase), number in self.missions.items():
-            missions.count(session, session.get_one(Mission, mission_id), "votes", number, phase=phase)
+            missions.count_in(session, mission_id, "votes", number, phase=phase)
 
 
 def void_ballots(session: Session, voided: Voided, now: datetime) -> list[Effect]:

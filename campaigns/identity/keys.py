@@ -6,16 +6,17 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, update
+from sqlalchemy import bindparam, or_, update
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from campaigns import audit
+from campaigns import audit, prepared
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.identity.models import ApiKey, Organisation
 from campaigns.identity.rights import KEY_ROLES, Right, Role, checked_scopes, rights_of_key
 from campaigns.ids import uuid7_at
 from campaigns.sealing import hash_secret, new_secret
-from campaigns.storage import changed, insert_once, newest
+from campaigns.storage import changed, columns_of, insert_once, newest
 
 KEY_PREFIX = "psr_live_"
 TEST_PREFIX = "psr_test_"
@@ -114,16 +115,19 @@ def revoke_key(session: Session, key: ApiKey, *, now: datetime) -> ApiKey:
 
 
 def key_by_secret(session: Session, key: str, *, now: datetime) -> ApiKey:
-    """The live key behind a bearer value. Forbidden, in the same words, for anything else.
+    """The live key behind a bearer value, to look at. Forbidden, in the same words, for anything else.
 
     One whose checksum does not fit is refused without a look-up.
     """
     if not _well_formed(key):
         raise Forbidden(_REFUSED, code="unauthenticated")
-    found = session.exec(select(ApiKey).where(ApiKey.secret_hash == hash_secret(key))).first()
+    found = prepared.load(session, _BY_SECRET, ApiKey, secret=hash_secret(key))
     if found is None or not found.is_live(now):
         raise Forbidden(_REFUSED, code="unauthenticated")
     return found
+
+
+_BY_SECRET = columns(*columns_of(ApiKey)).where(columns_of(ApiKey).secret_hash == bindparam("secret"))
 
 
 def is_use_due(key: ApiKey, now: datetime) -> bool:

@@ -227,5 +227,10 @@ def period_of(repeat: str, instant: datetime, time_zone: str) -> str:
 
 def count(session: Session, mission: Mission, metric: str, number: int = 1, *, phase: str) -> None:
     """So many more of a metric in the mission's totals, or fewer; written last, in the counters of this process."""
-    key = {"mission_id": mission.id, "phase": phase, "metric": metric, "writer": session.info.get("writer", 0)}
+    count_in(session, mission.id, metric, number, phase=phase)
+
+
+def count_in(session: Session, mission_id: UUID, metric: str, number: int = 1, *, phase: str) -> None:
+    """The same for who knows the mission's id."""
+    key = {"mission_id": mission_id, "phase": phase, "metric": metric, "writer": session.info.get("writer", 0)}
     add_up_last(session, MissionCounter, key, total=number)

@@ -6,15 +6,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import bindparam
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from campaigns import clock
+from campaigns import clock, prepared
 from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid, NotFound, TooMany
 from campaigns.ids import external, parse, uuid7_at
 from campaigns.places import till
 from campaigns.places.models import DAYS, Place, TillCodeTries
-from campaigns.storage import add_up, add_up_below, find_own, newest
+from campaigns.storage import add_up, add_up_below, columns_of, find_own, newest
 
 RADIUS_M = range(10, 50_001)
 _HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z|24:00\Z")
@@ -106,6 +108,22 @@ def place_by_name(session: Session, organisation_id: UUID, name: str) -> Place:
     theirs = external(name)
     found = find_place(session, organisation_id, external_id=theirs) if theirs else None
     return found if found is not None else place_by_id(session, organisation_id, parse("plc", name))
+
+
+def place_as_it_stands(session: Session, organisation_id: UUID, name: str) -> Place:
+    """The same read anew, to look at: what every use of a coupon asks for."""
+    theirs, owner = external(name), {"organisation": organisation_id}
+    found = prepared.load(session, _BY_EXTERNAL_ID, Place, **owner, external_id=theirs) if theirs else None
+    found = found or prepared.load(session, _BY_ID, Place, **owner, place=parse("plc", name))
+    if found is None:
+        raise NotFound("There is no such place.")
+    return found
+
+
+_PLACES = columns_of(Place)
+_OWN = columns(*_PLACES).where(_PLACES.organisation_id == bindparam("organisation"))
+_BY_ID = _OWN.where(_PLACES.id == bindparam("place"))
+_BY_EXTERNAL_ID = _OWN.where(_PLACES.external_id == bindparam("external_id"))
 
 
 def list_places(

@@ -124,10 +124,9 @@ def count_coupons(session: Session, offer: Offer, coupon: Coupon, metric: str, n
     """So many more `issued` or `redeemed` in the totals of the offer's mission; those of people online beside it."""
     if offer.mission_id is None:
         return
-    mission = session.get_one(Mission, offer.mission_id)
-    missions.count(session, mission, f"coupons_{metric}", number, phase=coupon.phase)
+    missions.count_in(session, offer.mission_id, f"coupons_{metric}", number, phase=coupon.phase)
     if coupon.was_online:
-        missions.count(session, mission, f"online_coupons_{metric}", number, phase=coupon.phase)
+        missions.count_in(session, offer.mission_id, f"online_coupons_{metric}", number, phase=coupon.phase)
 
 
 def expiry_of(offer: Offer, now: datetime) -> datetime | None:

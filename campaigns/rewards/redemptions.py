@@ -14,13 +14,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
-from sqlalchemy import or_, update
+from sqlalchemy import bindparam, or_, update
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from campaigns import audit, ids
+from campaigns import audit, ids, prepared
 from campaigns.clock import civil_day
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
@@ -41,12 +42,36 @@ from campaigns.rewards.models import (
     Redemption,
     Refusal,
 )
-from campaigns.storage import changed, find_own, hold, insert_once, newest
+from campaigns.storage import changed, columns_of, find_own, hold, insert_once, is_shared, newest
 from campaigns.tokens import codes
 
 AHEAD = timedelta(minutes=5)  # that a till's clock may be fast
 OPEN = (State.PILOT, State.SCHEDULED, State.LIVE, State.ENDED)  # of an ended campaign coupons stay good
 _PURCHASES = UUID("0192d3c0-5e1a-7000-8000-70617373e7e1")  # names what two messages of one purchase hold
+
+_COUPONS, _OFFERS, _CAMPAIGNS, _REDEMPTIONS = (columns_of(one) for one in (Coupon, Offer, Campaign, Redemption))
+_FIND = (
+    columns(*_COUPONS, *_OFFERS, *_CAMPAIGNS, steps.has_any(_COUPONS.campaign_id))
+    .where(_OFFERS.id == _COUPONS.offer_id, _CAMPAIGNS.id == _COUPONS.campaign_id)
+    .where(_COUPONS.code == bindparam("code"), _COUPONS.organisation_id == bindparam("organisation"))
+)
+_SENT = columns(*_REDEMPTIONS).where(
+    _REDEMPTIONS.place_id == bindparam("place"),
+    _REDEMPTIONS.device == bindparam("device"),
+    _REDEMPTIONS.nonce == bindparam("nonce"),
+)
+_HELD = columns(*_COUPONS).where(_COUPONS.id == bindparam("coupon")).with_for_update(key_share=True)
+_ONE_MORE = (
+    update(Offer)
+    .where(_OFFERS.id == bindparam("offer"), _OFFERS.redeemed < _OFFERS.max_redemptions)
+    .where(_OFFERS.state != OfferState.PAUSED.value)
+    .values(redeemed=_OFFERS.redeemed + 1)
+)
+_TAKEN = (
+    update(Coupon)
+    .where(_COUPONS.id == bindparam("coupon"), or_(*(_COUPONS.state == one.value for one in GOOD)))
+    .values(state=CouponState.REDEEMED.value, redeemed_at=bindparam("now"), locked_at=None)
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +104,15 @@ class Claim:
     basket_minor: int | None = None
 
 
+class Found(NamedTuple):
+    """A coupon as it was read, its offer and its campaign, of no session. `has_steps`: a use may complete some."""
+
+    coupon: Coupon
+    offer: Offer
+    campaign: Campaign
+    has_steps: bool
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the till is told: the redemption, what comes off the basket, and the other use when there was one."""
@@ -96,8 +130,8 @@ def look_up(session: Session, place: Place, typed: str, *, now: datetime) -> Loo
     found = _find(session, place.organisation_id, code_in(typed))
     if found is None:
         return Looked(None, None, Refusal.UNKNOWN, 0)
-    coupon, offer, campaign = found
-    refusal = _refusal(coupon, offer, campaign, place, at=now, now=now)
+    coupon, offer = found.coupon, found.offer
+    refusal = _refusal(found, place, at=now, now=now)
     used, where = use_of(session, coupon.id) if refusal is Refusal.ALREADY_REDEEMED else (None, None)
     keeps = refusal is None and coupon.choice == Choice.KEEP
     return Looked(coupon, offer, refusal, (offer.face_value_minor or 0) if keeps else 0, used, where)
@@ -117,14 +151,13 @@ def redeem(session: Session, place: Place, claim: Claim, *, now: datetime) -> An
     if first is not None:
         return _replayed(session, first, code_hash)
     found = _find(session, place.organisation_id, code)
-    refusal = _refusal(*found, place, at=at, now=now) if found else Refusal.UNKNOWN
+    refusal = _refusal(found, place, at=at, now=now) if found else Refusal.UNKNOWN
     doing = None
     if found and refusal is None:
         # What the use may complete is held before the coupon, as everywhere; then the coupon is read anew.
-        doing = steps.ready(session, found[0], found[2], place, now=now)
-        coupon = _hold(session, found[0].id)
-        refusal = _refusal(coupon, found[1], found[2], place, at=at, now=now)
-        refusal = refusal or _take(session, coupon, now=now)
+        doing = steps.ready(session, found.coupon, found.campaign, place, now=now) if found.has_steps else None
+        found = _held(session, found)
+        refusal = _refusal(found, place, at=at, now=now) or _take(session, found.coupon, now=now)
     values: dict[str, Any] = {
         "id": ids.uuid7_at(now),
         "organisation_id": place.organisation_id,
@@ -139,7 +172,7 @@ def redeem(session: Session, place: Place, claim: Claim, *, now: datetime) -> An
         "recorded_at": now,
         "is_offline": claim.occurred_at is not None,
         "civil_day": civil_day(at, place.time_zone),
-        **(_of_coupon(session, found[0], found[1], refusal) if found else {}),
+        **(_of_coupon(session, found.coupon, found.offer, refusal) if found else {}),
     }
     return _write(session, place, values, found, doing, now=now)
 
@@ -231,20 +264,20 @@ def code_in(typed: str) -> str:
     return code
 
 
-def _find(session: Session, organisation_id: UUID, code: str) -> tuple[Coupon, Offer, Campaign] | None:
-    query = (
-        select(Coupon, Offer, Campaign)
-        .join(Offer, col(Offer.id) == Coupon.offer_id)
-        .join(Campaign, col(Campaign.id) == Coupon.campaign_id)
-        .where(Coupon.code == code, Coupon.organisation_id == organisation_id)
+def _find(session: Session, organisation_id: UUID, code: str) -> Found | None:
+    row = prepared.row(session, _FIND, code=code, organisation=organisation_id)
+    if row is None:
+        return None
+    coupon, offer, campaign = (
+        prepared.as_loaded(table, dict(zip(columns_of(table).keys(), row[start:], strict=False)))
+        for table, start in ((Coupon, 0), (Offer, len(_COUPONS)), (Campaign, len(_COUPONS) + len(_OFFERS)))
     )
-    return session.exec(query).first()
+    return Found(coupon, offer, campaign, row[-1])
 
 
-def _refusal(
-    coupon: Coupon, offer: Offer, campaign: Campaign, place: Place, *, at: datetime, now: datetime
-) -> Refusal | None:
+def _refusal(found: Found, place: Place, *, at: datetime, now: datetime) -> Refusal | None:
     """Why a coupon may not be used: dates by when it was taken, everything else by what stands now."""
+    coupon, offer, campaign, _ = found
     ended = {
         CouponState.REVOKED: Refusal.REVOKED,
         CouponState.REDEEMED: Refusal.ALREADY_REDEEMED,
@@ -275,8 +308,8 @@ def _instant(occurred_at: datetime | None, now: datetime) -> datetime:
 
 
 def _sent(session: Session, place: Place, claim: Claim) -> Redemption | None:
-    mine = (Redemption.place_id == place.id, Redemption.device == claim.device, Redemption.nonce == claim.nonce)
-    return session.exec(select(Redemption).where(*mine)).first()
+    sent = {"place": place.id, "device": claim.device, "nonce": claim.nonce}
+    return prepared.load(session, _SENT, Redemption, **sent)
 
 
 def _replayed(session: Session, first: Redemption, code_hash: str) -> Answer:
@@ -298,6 +331,15 @@ def _answer(session: Session, one: Redemption, offer: Offer | None, *, is_replay
     return Answer(one, offer, (one.value_minor or 0) if keeps else 0, is_replay, other, where)
 
 
+def _held(session: Session, found: Found) -> Found:
+    """The coupon read anew and held. On SQLite whoever writes is alone: it is as it was read."""
+    if not is_shared(session):
+        return found
+    coupon = prepared.load(session, _HELD, Coupon, coupon=found.coupon.id)
+    assert coupon is not None  # noqa: S101  # no coupon that is out is deleted
+    return found._replace(coupon=coupon)
+
+
 def _hold(session: Session, coupon_id: UUID) -> Coupon:
     query = select(Coupon).where(Coupon.id == coupon_id).with_for_update(key_share=True)
     return session.exec(query.execution_options(populate_existing=True)).one()
@@ -305,18 +347,9 @@ def _hold(session: Session, coupon_id: UUID) -> Coupon:
 
 def _take(session: Session, coupon: Coupon, *, now: datetime) -> Refusal | None:
     """Use up the coupon and one of its offer's redemptions (I14, I15); why not, when another was first."""
-    offer = Offer.__table__.c  # type: ignore[attr-defined]  # SQLModel does not type it
-    more = (
-        update(Offer)
-        .where(offer.id == coupon.offer_id, offer.redeemed < offer.max_redemptions)
-        .where(offer.state != OfferState.PAUSED.value)
-        .values(redeemed=offer.redeemed + 1)
-    )
-    if not changed(session, more.execution_options(synchronize_session=False)):
+    if not prepared.change(session, _ONE_MORE, {"offer": coupon.offer_id}):
         return Refusal.FROZEN
-    good = (col(Coupon.id) == coupon.id, col(Coupon.state).in_([one.value for one in GOOD]))
-    taken = update(Coupon).where(*good).values(state=CouponState.REDEEMED.value, redeemed_at=now, locked_at=None)
-    if not changed(session, taken.execution_options(synchronize_session=False)):
+    if not prepared.change(session, _TAKEN, {"coupon": coupon.id, "now": now}):
         raise Conflict("This coupon was used at this moment. Look it up again.", code="coupon_over")
     return None
 
@@ -351,7 +384,7 @@ def _write(
     session: Session,
     place: Place,
     values: dict[str, Any],
-    found: tuple[Coupon, Offer, Campaign] | None,
+    found: Found | None,
     doing: "steps.Ready | None",
     *,
     now: datetime,
@@ -359,10 +392,10 @@ def _write(
     """Write the redemption, and what an accepted one moves: money, steps, totals and its event."""
     if not insert_once(session, Redemption, **values):
         raise Conflict("This purchase was sent twice at this moment. Send it again for its answer.", code="busy")
-    done = Redemption(**values)
+    done = prepared.as_loaded(Redemption, dict.fromkeys(columns_of(Redemption).keys()) | values)
     if found is None or values["outcome"] != Outcome.ACCEPTED:
-        return _answer(session, done, found[1] if found else None, is_replay=False)
-    coupon, offer, _ = found
+        return _answer(session, done, found.offer if found else None, is_replay=False)
+    coupon, offer = found.coupon, found.offer
     if done.value_minor is not None and done.choice is not None:
         books.use(session, offer.id, coupon.id, done.value_minor, Choice(done.choice), now=now)
     count_coupons(session, offer, coupon, "redeemed")

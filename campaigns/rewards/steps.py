@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import exists
 from sqlmodel import Session, col, select
 
 from campaigns import missions
@@ -18,6 +20,7 @@ from campaigns.places import Place
 from campaigns.planning import Campaign, State
 from campaigns.rewards.issuing import hold_people
 from campaigns.rewards.models import Coupon
+from campaigns.storage import columns_of
 
 _ACTING = (State.PILOT, State.LIVE)
 
@@ -29,6 +32,13 @@ class Ready:
     person: Participant
     phase: str
     steps: Sequence[tuple[Step, Mission]]
+
+
+def has_any(campaign: Any) -> Any:
+    """Whether a campaign has redeem steps, for a statement that reads its id beside."""
+    step, mission = columns_of(Step), columns_of(Mission)
+    theirs = (mission.campaign_id == campaign, step.mission_id == mission.id)
+    return exists().where(*theirs, step.kind == StepKind.REDEEM.value)
 
 
 def ready(session: Session, coupon: Coupon, campaign: Campaign, place: Place, *, now: datetime) -> Ready | None:

@@ -19,6 +19,7 @@ from sqlalchemy import select as columns
 from sqlalchemy.orm import aliased
 from sqlmodel import CheckConstraint, Field, Index, Session, SQLModel, UniqueConstraint, col, select
 
+from campaigns import prepared
 from campaigns.errors import Conflict
 from campaigns.ids import show, uuid7, uuid7_at
 from campaigns.storage import Row, columns_of, store_all
@@ -153,6 +154,9 @@ class Move:
 
 
 _ACCOUNTS = columns_of(Account)
+_OF_BOOK = columns(_ACCOUNTS.kind, _ACCOUNTS.id, _ACCOUNTS.organisation_id, _ACCOUNTS.currency).where(
+    _ACCOUNTS.book_id == bindparam("book")
+)
 _SHIFT = (
     update(Account)
     .where(
@@ -160,7 +164,6 @@ _SHIFT = (
         _ACCOUNTS.balance_minor + bindparam("delta", type_=BigInteger) >= _ACCOUNTS.floor_minor,
     )
     .values(balance_minor=_ACCOUNTS.balance_minor + bindparam("delta", type_=BigInteger))
-    .execution_options(synchronize_session=False)
 )
 
 
@@ -185,7 +188,7 @@ def open_book(
 
 def book_of(session: Session, book_id: UUID, *, mission_id: UUID | None = None) -> Book:
     """The accounts of a book that was opened."""
-    found = session.exec(select(Account).where(Account.book_id == book_id)).all()
+    found = prepared.rows(session, _OF_BOOK, book=book_id)
     return Book(book_id, found[0].organisation_id, found[0].currency, mission_id, {one.kind: one.id for one in found})
 
 
@@ -217,8 +220,9 @@ def post(session: Session, book: Book, moves: Sequence[Move], *, now: datetime) 
     for row in rows:
         shifts[row["debit_id"]] -= row["amount_minor"]
         shifts[row["credit_id"]] += row["amount_minor"]
-    for account_id, delta in sorted(shifts.items()):
-        _shift(session, account_id, delta)
+    moved = [{"account": account_id, "delta": delta} for account_id, delta in sorted(shifts.items()) if delta]
+    if moved and prepared.change_all(session, _SHIFT, moved) < len(moved):
+        raise Overdrawn("This would take more than there is left.")
     return [row["id"] for row in rows]
 
 
@@ -268,12 +272,6 @@ def _row(book: Book, move: Move, *, now: datetime) -> dict[str, Any]:
 
 def _waiting(row: dict[str, Any]) -> dict[str, Any]:
     return {"transfer_id": row["id"], "is_reversal": row["reverses"] is not None}
-
-
-def _shift(session: Session, account_id: UUID, delta: int) -> None:
-    at = {"account": account_id, "delta": delta}
-    if delta and not session.execute(_SHIFT, at).rowcount:  # type: ignore[attr-defined]  # a CursorResult
-        raise Overdrawn("This would take more than there is left.")
 
 
 def _wrong_balances(session: Session) -> Iterator[str]:
