@@ -7,16 +7,18 @@ write the API's description, and what is not matched here takes the way through 
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import RouteContext
 from pydantic import BaseModel
+from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.dependencies import Services
+from api.dependencies import Acting, Services
 from api.edge import again, whole
 from api.policies import PUBLIC, May, each_route, policy_of
 
@@ -28,13 +30,13 @@ Endpoint = Callable[[Request, Services, str], Awaitable[Response]]
 class Keyed(NamedTuple):
     """A key's act at a path without a name: the endpoint of its route, the form of its body, and what does it at once.
 
-    `act` runs in a thread, with the right asked that the route names. A body that is not plainly of this form, and a
-    request with an `Idempotency-Key`, take the way through the framework.
+    `act` runs in a thread, and asks in its own transaction who acts and whether they may. A body that is not plainly of
+    this form, and a request with an `Idempotency-Key`, take the way through the framework.
     """
 
     endpoint: Callable[..., Any]
     form: type[BaseModel]
-    act: Callable[[Request, Services, Any], Response]
+    act: Callable[[Services, Any, Callable[[Session], Acting]], Response]
 
     def read(self, scope: Scope, body: bytes) -> BaseModel | None:
         """What was sent; None where the framework shall say what is wrong with it."""
@@ -105,12 +107,8 @@ class Crowds:
             await self._app(scope, again(body, receive), send)
             return
 
-        def act(request: Request, services: Services) -> Response:
-            policy(request, services)
-            return one.act(request, services, given)
-
         async def endpoint(request: Request, services: Services) -> Response:
-            return await run_in_threadpool(act, request, services)
+            return await run_in_threadpool(one.act, services, given, partial(policy.ask, request, services))
 
         await self._act({**scope, "app": self._inner, "endpoint": endpoint, "path_params": {}}, receive, send)
 

@@ -111,14 +111,13 @@ async def read_now(core: Core) -> datetime:
 Now = Annotated[datetime, Depends(read_now)]
 
 
-def authenticate(request: Request, core: Core) -> Acting:
+def authenticate(request: Request, core: Services, session: DbSession) -> Acting:
     """Who sends a request, by its bearer key. Forbidden (401) without a live one. Notes who acts, for the audit log."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise Forbidden("Send `Authorization: Bearer psr_live_...`.", code="unauthenticated")
     now = core.clock()
-    with core.database.snapshot() as session:
-        found = identity.key_by_secret(session, key.strip(), now=now)
+    found = identity.key_by_secret(session, key.strip(), now=now)
     if identity.is_use_due(found, now):
         core.activity.note(lambda session: identity.note_use(session, found.id, now=now))
     acting = Acting(found.organisation_id, found, found.rights, found.places)

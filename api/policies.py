@@ -11,9 +11,10 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.params import Depends as DependsParam
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from sqlmodel import Session as DbSession
 from starlette.routing import BaseRoute
 
-from api.dependencies import Acting, Core, authenticate
+from api.dependencies import Acting, Core, Services, authenticate
 from campaigns.errors import Forbidden
 from campaigns.identity import Right
 
@@ -43,11 +44,17 @@ class May:
 
     def __call__(self, request: Request, core: Core) -> None:
         """Forbidden for a key without the right, or one bound to places where the route does not know places."""
-        acting = authenticate(request, core)
+        with core.database.snapshot() as session:
+            self.ask(request, core, session)
+
+    def ask(self, request: Request, core: Services, session: DbSession) -> Acting:
+        """The same in a session that is open; who acts."""
+        acting = authenticate(request, core, session)
         if self.right not in acting.rights:
             raise Forbidden(f"This key may not do that: it needs the right {self.right}.", code="right_missing")
         if acting.place_ids is not None and not self.placed:
             raise Forbidden("This key is bound to places, and this is not of one place.", code="right_missing")
+        return acting
 
 
 async def acting_of(request: Request) -> Acting:

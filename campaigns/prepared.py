@@ -66,7 +66,7 @@ class Prepared:
 
 def rows(session: Session, statement: Any, **values: Any) -> list[Any]:
     """What a SELECT finds, or a RETURNING returns: named tuples."""
-    connection = session.connection()
+    connection = _connection_of(session)
     prepared = _prepared(connection.dialect, statement, values)
     return prepared.read(execute(connection, prepared.sql, prepared.parameters(values)).fetchall())
 
@@ -85,14 +85,14 @@ def value(session: Session, statement: Any, **values: Any) -> Any:
 
 def change(session: Session, statement: Any, values: dict[str, Any]) -> int:
     """Run an INSERT, UPDATE or DELETE; how many rows it wrote."""
-    connection = session.connection()
+    connection = _connection_of(session)
     prepared = _prepared(connection.dialect, statement, values)
     return int(execute(connection, prepared.sql, prepared.parameters(values)).rowcount)
 
 
 def change_all(session: Session, statement: Any, each: Sequence[dict[str, Any]]) -> int:
     """The same for many rows with the same columns."""
-    connection = session.connection()
+    connection = _connection_of(session)
     prepared = _prepared(connection.dialect, statement, each[0])
     parameters = [prepared.parameters(one) for one in each]
     if len(parameters) == 1:
@@ -142,6 +142,22 @@ def execute(connection: Connection, sql: str, parameters: Any = (), *, is_many: 
             dialect=dialect,
         ) from error
     return cursor
+
+
+def _connection_of(session: Session) -> Connection:
+    """The connection of the session's transaction, remembered until that ends: asking for it costs as much as a read.
+
+    Not while a savepoint is open: one that failed is the session's to refuse.
+    """
+    if session.in_nested_transaction():
+        return session.connection()
+    known: Connection | None = session.info.get(_CONNECTION)
+    if known is None or known.closed:
+        known = session.info[_CONNECTION] = session.connection()
+    return known
+
+
+_CONNECTION = "prepared_on"
 
 
 def _prepared(dialect: Dialect, statement: Any, values: dict[str, Any]) -> Prepared:

@@ -50,8 +50,9 @@ OPEN = (State.PILOT, State.SCHEDULED, State.LIVE, State.ENDED)  # of an ended ca
 _PURCHASES = UUID("0192d3c0-5e1a-7000-8000-70617373e7e1")  # names what two messages of one purchase hold
 
 _COUPONS, _OFFERS, _CAMPAIGNS, _REDEMPTIONS = (columns_of(one) for one in (Coupon, Offer, Campaign, Redemption))
+_FLIGHT = (_CAMPAIGNS.state, _CAMPAIGNS.starts_at, _CAMPAIGNS.ends_at)  # what its state at a time rests on
 _FIND = (
-    columns(*_COUPONS, *_OFFERS, *_CAMPAIGNS, steps.has_any(_COUPONS.campaign_id))
+    columns(*_COUPONS, *_OFFERS, *_FLIGHT, steps.has_any(_COUPONS.campaign_id))
     .where(_OFFERS.id == _COUPONS.offer_id, _CAMPAIGNS.id == _COUPONS.campaign_id)
     .where(_COUPONS.code == bindparam("code"), _COUPONS.organisation_id == bindparam("organisation"))
 )
@@ -105,11 +106,14 @@ class Claim:
 
 
 class Found(NamedTuple):
-    """A coupon as it was read, its offer and its campaign, of no session. `has_steps`: a use may complete some."""
+    """A coupon and its offer as they were read, of no session, and the state of their campaign.
+
+    `has_steps`: a use may complete some.
+    """
 
     coupon: Coupon
     offer: Offer
-    campaign: Campaign
+    state: State
     has_steps: bool
 
 
@@ -127,11 +131,11 @@ class Answer:
 
 def look_up(session: Session, place: Place, typed: str, *, now: datetime) -> Looked:
     """What is behind a code at a place: value and validity. Reads only. Invalid for what cannot be a code."""
-    found = _find(session, place.organisation_id, code_in(typed))
+    found = _find(session, place.organisation_id, code_in(typed), now=now)
     if found is None:
         return Looked(None, None, Refusal.UNKNOWN, 0)
     coupon, offer = found.coupon, found.offer
-    refusal = _refusal(found, place, at=now, now=now)
+    refusal = _refusal(found, place, at=now)
     used, where = use_of(session, coupon.id) if refusal is Refusal.ALREADY_REDEEMED else (None, None)
     keeps = refusal is None and coupon.choice == Choice.KEEP
     return Looked(coupon, offer, refusal, (offer.face_value_minor or 0) if keeps else 0, used, where)
@@ -150,14 +154,14 @@ def redeem(session: Session, place: Place, claim: Claim, *, now: datetime) -> An
     first = _sent(session, place, claim)
     if first is not None:
         return _replayed(session, first, code_hash)
-    found = _find(session, place.organisation_id, code)
-    refusal = _refusal(found, place, at=at, now=now) if found else Refusal.UNKNOWN
+    found = _find(session, place.organisation_id, code, now=now)
+    refusal = _refusal(found, place, at=at) if found else Refusal.UNKNOWN
     doing = None
     if found and refusal is None:
         # What the use may complete is held before the coupon, as everywhere; then the coupon is read anew.
-        doing = steps.ready(session, found.coupon, found.campaign, place, now=now) if found.has_steps else None
+        doing = steps.ready(session, found.coupon, found.state, place, now=now) if found.has_steps else None
         found = _held(session, found)
-        refusal = _refusal(found, place, at=at, now=now) or _take(session, found.coupon, now=now)
+        refusal = _refusal(found, place, at=at) or _take(session, found.coupon, now=now)
     values: dict[str, Any] = {
         "id": ids.uuid7_at(now),
         "organisation_id": place.organisation_id,
@@ -264,20 +268,24 @@ def code_in(typed: str) -> str:
     return code
 
 
-def _find(session: Session, organisation_id: UUID, code: str) -> Found | None:
+def _find(session: Session, organisation_id: UUID, code: str, *, now: datetime) -> Found | None:
     row = prepared.row(session, _FIND, code=code, organisation=organisation_id)
     if row is None:
         return None
-    coupon, offer, campaign = (
-        prepared.as_loaded(table, dict(zip(columns_of(table).keys(), row[start:], strict=False)))
-        for table, start in ((Coupon, 0), (Offer, len(_COUPONS)), (Campaign, len(_COUPONS) + len(_OFFERS)))
+    coupon, offer, flight = (
+        prepared.as_loaded(table, {one.key: value for one, value in zip(read, row[start:], strict=False)})
+        for table, read, start in (
+            (Coupon, _COUPONS, 0),
+            (Offer, _OFFERS, len(_COUPONS)),
+            (Campaign, _FLIGHT, len(_COUPONS) + len(_OFFERS)),
+        )
     )
-    return Found(coupon, offer, campaign, row[-1])
+    return Found(coupon, offer, flight.state_at(now), row[-1])
 
 
-def _refusal(found: Found, place: Place, *, at: datetime, now: datetime) -> Refusal | None:
+def _refusal(found: Found, place: Place, *, at: datetime) -> Refusal | None:
     """Why a coupon may not be used: dates by when it was taken, everything else by what stands now."""
-    coupon, offer, campaign, _ = found
+    coupon, offer, state, _ = found
     ended = {
         CouponState.REVOKED: Refusal.REVOKED,
         CouponState.REDEEMED: Refusal.ALREADY_REDEEMED,
@@ -291,7 +299,7 @@ def _refusal(found: Found, place: Place, *, at: datetime, now: datetime) -> Refu
         return Refusal.NOT_YET_VALID
     if not offer.takes_at(place.id):
         return Refusal.WRONG_PLACE
-    is_frozen = offer.state == OfferState.PAUSED or campaign.state_at(now) not in OPEN
+    is_frozen = offer.state == OfferState.PAUSED or state not in OPEN
     return Refusal.FROZEN if is_frozen or offer.redeemed >= offer.max_redemptions else None
 
 

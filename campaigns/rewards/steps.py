@@ -17,7 +17,7 @@ from campaigns.missions.models import CompletionState, StepCompletion
 from campaigns.missions.reversal import reverse_completion
 from campaigns.participants import Participant
 from campaigns.places import Place
-from campaigns.planning import Campaign, State
+from campaigns.planning import State
 from campaigns.rewards.issuing import hold_people
 from campaigns.rewards.models import Coupon
 from campaigns.storage import columns_of
@@ -41,16 +41,15 @@ def has_any(campaign: Any) -> Any:
     return exists().where(*theirs, step.kind == StepKind.REDEEM.value)
 
 
-def ready(session: Session, coupon: Coupon, campaign: Campaign, place: Place, *, now: datetime) -> Ready | None:
+def ready(session: Session, coupon: Coupon, state: State, place: Place, *, now: datetime) -> Ready | None:
     """The redeem steps of the campaign that a use at this place completes, and their person, held as an act holds them.
 
     None without any, for who was erased, and in another phase of the campaign than the coupon's.
     """
     query = select(Step, Mission).join(Mission, col(Mission.id) == Step.mission_id)
-    ours = query.where(Mission.campaign_id == campaign.id, Step.kind == StepKind.REDEEM.value)
+    ours = query.where(Mission.campaign_id == coupon.campaign_id, Step.kind == StepKind.REDEEM.value)
     found = [(step, mission) for step, mission in session.exec(ours.order_by(col(Mission.id), col(Step.position)))]
     here = [(step, mission) for step, mission in found if not step.places or place.id in step.places]
-    state = campaign.state_at(now)
     if not here or state not in _ACTING or coupon.phase != state.value:
         return None
     person = hold_people(session, [coupon.participant_id]).get(coupon.participant_id)

@@ -80,7 +80,8 @@ def test_a_route_lets_in_whom_its_policy_and_the_table_name(peers: Peers) -> Non
 
 def test_the_proof_sees_a_route_that_asks_for_no_right(peers: Peers) -> None:
     def anybody_with_a_key(request: Request, core: Core) -> None:
-        authenticate(request, core)
+        with core.database.snapshot() as session:
+            authenticate(request, core, session)
 
     routes = [one for one in peers.api() if one.path == "/v1/audit"]
     peers.inner.dependency_overrides[policy_of(routes[0])] = anybody_with_a_key

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from campaigns import clock, ids, participants, rewards
 from campaigns.planning import Campaign
 from campaigns.rewards import OfferPlan, Unlock, Want
+from tests.bench.acts import PROCESSES
+from tests.bench.cpu import CpuOf
 from tests.bench.measure import Bench
 from tests.bench.report import Figure, Line
 from tests.bench.servers import Shop, shop_on
@@ -21,19 +23,23 @@ P99_MS = 100.0
 
 
 def redemptions(bench: Bench, kind: str) -> Iterator[Line]:
-    """How long a till waits for its yes: one server process, at 100 a second."""
-    seconds = max(bench.seconds, 5.0)
+    """How long a till waits for its yes at 100 a second, and the CPU of one: SQLite with one process, else two."""
+    seconds, number = max(bench.seconds, 5.0), PROCESSES[kind]
     with shop_on(kind) as shop:
         codes = coupons(shop, int(RATE * seconds))
-        with shop.serving():
+        with shop.serving(number) as pid:
+            server, database = CpuOf(pid), CpuOf(shop.postmaster)
             times_ms, refused = use_all(shop, codes)
+            cpu_s, database_s = server.seconds(), database.seconds()
         if refused:
             bench.faults.append(f"redemptions {kind}: {len(refused)} uses were refused, the first: {refused[0]}")
         figures = [
             Figure("p50 of uses", percentile(times_ms, 50), "ms"),
             Figure("p99 of uses", percentile(times_ms, 99), "ms", at_most=P99_MS),
+            Figure("CPU of a use", cpu_s * 1000 / len(codes), "ms"),
+            Figure("beside it the database's own", database_s * 1000 / len(codes), "ms"),
         ]
-        yield Line("redemptions", kind, "1 process", None, figures, f"{len(times_ms)} uses at {RATE} a second")
+        yield Line("redemptions", kind, f"{number} process(es)", None, figures, f"{len(times_ms)} uses at {RATE} a second")
         bench.faults += shop.verify()
 
 
