@@ -39,7 +39,9 @@ def redemptions(bench: Bench, kind: str) -> Iterator[Line]:
             Figure("CPU of a use", cpu_s * 1000 / len(codes), "ms"),
             Figure("beside it the database's own", database_s * 1000 / len(codes), "ms"),
         ]
-        yield Line("redemptions", kind, f"{number} process(es)", None, figures, f"{len(times_ms)} uses at {RATE} a second")
+        yield Line(
+            "redemptions", kind, f"{number} process(es)", None, figures, f"{len(times_ms)} uses at {RATE} a second"
+        )
         bench.faults += shop.verify()
 
 
