@@ -51,7 +51,7 @@ def _in_words(found: Checked, has_head: bool) -> str:
     if found.broken:
         return found.broken
     told = [f"{found.lines} lines, each follows the one before. Head: {found.lines}:{found.hash}"]
-    for name, sums in (("unlocked", found.unlocked_minor), ("paid", found.paid_minor)):
+    for name, sums in (("unlocked", found.unlocked_minor), ("given", found.given_minor), ("paid", found.paid_minor)):
         told += [f"{name}: {minor} {currency} in minor units" for currency, minor in sorted(sums.items())]
     if not has_head:
         told.append("Compare the head with one that was published (--head): only that shows a cut end.")

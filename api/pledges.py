@@ -109,12 +109,13 @@ class PledgeEnd(schemas.Request):
 
 
 class BalancesRead(BaseModel):
-    """What the pledge's book holds: `unlocked_minor` is the sum of the others."""
+    """What the pledge's book holds: `unlocked_minor` is the sum of the others. `paid_minor` is what was sent to causes."""
 
     unlocked_minor: int
     pending_minor: int
     due_minor: int
     paid_minor: int
+    fees_minor: int
 
 
 class PledgeRead(BaseModel):
@@ -191,6 +192,7 @@ def _read(session: DbSession, facts: sponsorship.PledgeFacts, held: Holds) -> Pl
             pending_minor=held.pending_minor,
             due_minor=held.due_minor,
             paid_minor=held.paid_minor,
+            fees_minor=held.fees_minor,
         ),
         disclosure={language: sponsorship.disclose(facts, language).text for language in LANGUAGES},
     )

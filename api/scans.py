@@ -187,6 +187,7 @@ _EFFECTS = {
     "vote": "rnd",
     "accrual": "acr",
     "coupon": "cpn",
+    "gift": "gft",
     "points": "lot",
     "badge": "bdw",
 }

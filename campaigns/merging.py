@@ -4,7 +4,7 @@ The older name takes over what the newer one did. Where a UNIQUE, a quota or a c
 reversed by the ordinary cascade, with the reason `merged`. A capability that has columns of participants joins here; if
 it does not, the database refuses to let the newer name go.
 
-What acts hold is held first, in their order: people, pilots, memberships, texts. Counters are written last, as
+What acts hold is held first, in their order: people, pilots, memberships, texts, pledges, coupons. Counters are written last, as
 everywhere: who held one before would wait for an act that waits for them.
 """
 
@@ -41,10 +41,10 @@ MERGES: tuple[Callable[[Session, Merge], None], ...] = (
     tokens.merge,
     missions.merge,
     community.merge,
+    sponsorship.merge,
     rewards.merge,
     care.merge,
     letters.merge,
-    sponsorship.merge,
     participants.merge,  # last: nothing else names the newer one
 )
 

@@ -1,4 +1,4 @@
-"""Attestations: what a person's act brought, and which line of the public ledger says so. Theirs to show to others."""
+"""Attestations: what a person's act or gift brought, and which line of the public ledger says so. Theirs to show to others."""
 
 import base64
 from datetime import UTC
@@ -14,26 +14,28 @@ from api.pages import views
 from api.pages.attested_views import attested_view
 from api.pages.phone import Tongue, cookies_of, language_for
 from api.policies import PUBLIC
-from campaigns import ids, privacy
+from campaigns import ids, privacy, rewards
 from campaigns.errors import NotFound
 from campaigns.sponsorship.attestation import Attested, attested
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
-AccrualId = Annotated[str, Path(max_length=40, description="`acr_...`, as `/me` has it")]
+Attestable = Annotated[str, Path(max_length=40, description="`acr_...` or, of a gift, `gft_...`, as `/me` has it")]
 
 
-@router.get("/me/attestations/{accrual}", response_class=HTMLResponse)
+@router.get("/me/attestations/{name}", response_class=HTMLResponse)
 def attestation(
-    request: Request, core: Core, session: ReadSession, accrual: AccrualId, lang: Tongue = None
+    request: Request, core: Core, session: ReadSession, name: Attestable, lang: Tongue = None
 ) -> Response:
     """The line of the public ledger that is of this phone's person: its number, hash, amount and cause; how to check.
 
     JSON when asked for. Once there is a line the statement is signed (Ed25519): whoever is shown it can check that it
     comes from here. 404 for everybody but the person; the statement itself does not name them.
     """
-    wanted = ids.parse("acr", accrual)
-    people = privacy.people_of(session, cookies_of(request).values())
-    found = attested(session, [person.id for person in people], accrual_id=wanted)
+    people = [person.id for person in privacy.people_of(session, cookies_of(request).values())]
+    if name.startswith("gft_"):
+        found = rewards.attested_gifts(session, people, gift_id=ids.parse("gft", name))
+    else:
+        found = attested(session, people, accrual_id=ids.parse("acr", name))
     if not found:
         raise NotFound("There is no such attestation on this phone.")
     if wants_json(request):
@@ -51,7 +53,7 @@ def _page(request: Request, core: Services, session: DbSession, found: Attested,
         title=found.mission.title,
         mission_url=f"/m/{found.mission.slug}?lang={language}",
         ledger_url=f"/m/{found.mission.slug}/ledger",
-        json_url=f"/me/attestations/{ids.show('acr', found.accrual.id)}",
+        json_url=f"/me/attestations/{found.name}",
         one=attested_view(found, language),
         statement=signed.get("statement", ""),
         signature=signed.get("signature", ""),
@@ -62,16 +64,15 @@ def _page(request: Request, core: Services, session: DbSession, found: Attested,
 
 
 def _body(core: Services, found: Attested) -> dict[str, Any]:
-    accrual = found.accrual
     return {
-        "id": ids.show("acr", accrual.id),
+        "id": found.name,
         "mission": ids.show("mis", found.mission.id),
         "sponsor": found.sponsor,
         "cause": found.cause,
-        "amount_minor": accrual.amount_minor,
-        "currency": accrual.currency,
-        "state": accrual.state,
-        "review_until": accrual.review_until.astimezone(UTC).isoformat(),
+        "amount_minor": found.amount_minor,
+        "currency": found.currency,
+        "state": found.state,
+        "review_until": found.review_until.astimezone(UTC).isoformat() if found.review_until else None,
         "line": {"number": found.number, "hash": found.hash} if found.number else None,
         "taken_back_by_line": found.taken_back,
         "ledger_url": f"{core.settings.base_url}/m/{found.mission.slug}/ledger.csv",

@@ -221,7 +221,10 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "follows": [_followed(one, language) for one in held["follows"]],
         "votes": [one for one in held["votes"] if one["state"] == "cast"],
         "comments": [one | {"when": _day(one["created_at"], language)} for one in held["comments"]],
-        "brought": [attested_view(one, language) for one in attested(session, [person.id])],
+        "brought": [
+            attested_view(one, language)
+            for one in (*attested(session, [person.id]), *rewards.attested_gifts(session, [person.id]))
+        ],
         "address": held["contact"][0]["address"] if held["contact"] else "",
         "is_confirmed": bool(held["contact"] and held["contact"][0]["confirmed_at"]),
         "replies": [one | {"when": _day(one["created_at"], language)} for one in held["replies"] if one["text"]],

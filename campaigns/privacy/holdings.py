@@ -67,6 +67,7 @@ def holdings(
         "cases": _cases(session, person.id),
         "accruals": _accruals(session, person.id),
         "coupons": _coupons(session, person.id),
+        "gifts": _gifts(session, person.id),
         "points": _points(session, person.id),
         "badges": _badges(session, person.id),
         "contact": _contact(session, person.id, open_address),
@@ -128,6 +129,20 @@ def _accruals(session: Session, participant_id: UUID) -> list[Record]:
             **one.model_dump(mode="json", include=kept),
         }
         for one, pledge, cause in sponsorship.accruals_of(session, participant_id)
+    ]
+
+
+def _gifts(session: Session, participant_id: UUID) -> list[Record]:
+    """What their coupons gave to causes, newest first."""
+    kept = {"amount_minor", "currency", "given_at", "undone_at", "act_undone_at", "reason"}
+    return [
+        {
+            "id": ids.show("gft", gift.id),
+            "mission_id": ids.show("mis", gift.mission_id) if gift.mission_id else None,
+            "cause": cause.name,
+            **gift.model_dump(mode="json", include=kept),
+        }
+        for gift, cause in rewards.gifts_of(session, [participant_id])
     ]
 
 

@@ -446,6 +446,7 @@ RULES: tuple[Rule, ...] = (
     _act("points_spend_lines", "from which points that was; it names nobody"),
     _act("badge_awards", "that a person has a badge, or lost it, and why", "awarded_at"),
     Rule("redemptions", Kind.ACT, "that a till took or refused a coupon; it names nobody", _LEDGER),
+    Rule("gifts", Kind.ACT, "what a used coupon gave to a cause; it names nobody", _LEDGER),
     _act("ledger_names", "a person's random name in a public ledger; gone with them"),
     Rule("accruals", Kind.ACT, "what an act accrued for a cause, under a random name", _LEDGER),
     Rule("pledge_people", Kind.ACT, "what somebody drew from a pledge, under a random name", _LEDGER),

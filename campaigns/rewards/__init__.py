@@ -1,5 +1,6 @@
 """Rewards: points and badges, offers, the coupons that people earn, and their use in a shop, once."""
 
+from campaigns.rewards.attested import attested_gifts, gifts_of
 from campaigns.rewards.badges import (
     BadgePlan,
     awards_of,
@@ -128,6 +129,7 @@ __all__ = [
     "Told",
     "Unlock",
     "Want",
+    "attested_gifts",
     "awards_of",
     "badge_by_id",
     "badges_for",
@@ -149,6 +151,7 @@ __all__ = [
     "find_redemption",
     "for_points",
     "forget",
+    "gifts_of",
     "give",
     "hand_out",
     "handable",

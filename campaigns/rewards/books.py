@@ -1,8 +1,9 @@
 """The money of an offer: what each of its coupons moves in the ledger, and its exact inverse.
 
 An offer with a face value has a book of its own. Its budget may go down to minus what all its coupons are worth, every
-other account to zero. A coupon moves its value from budget to liability when it is issued, and from there to due or to
-given when a till takes it; each of the two is taken back by transfers that name what they reverse.
+other account to zero. A coupon moves its value from budget to liability when it is issued, and from there to due when a till
+takes it; each of the two is taken back by transfers that name what they reverse. What its person gives away moves to
+given instead, as a gift (`sponsorship/gifts.py`), and from there to settled and fees when it is paid out.
 """
 
 from collections.abc import Sequence
@@ -14,13 +15,19 @@ from sqlmodel import Session, col
 
 from campaigns.errors import Conflict, Invalid
 from campaigns.ids import uuid7_at
-from campaigns.rewards.models import Choice, Offer
+from campaigns.rewards.models import Offer
 from campaigns.sponsorship import ledger
 from campaigns.sponsorship.ledger import Account, AccountKind, Code, Move
 from campaigns.storage import changed
 
-KINDS = (AccountKind.BUDGET, AccountKind.LIABILITY, AccountKind.DUE, AccountKind.GIVEN, AccountKind.SETTLED)
-USES = (Code.REDEMPTION, Code.GIFT)
+KINDS = (
+    AccountKind.BUDGET,
+    AccountKind.LIABILITY,
+    AccountKind.DUE,
+    AccountKind.GIVEN,
+    AccountKind.SETTLED,
+    AccountKind.FEES,
+)
 
 
 def open_for(session: Session, offer: Offer) -> None:
@@ -51,11 +58,9 @@ def issue(session: Session, offer: Offer, coupon_ids: Sequence[UUID], *, now: da
     ledger.post(session, ledger.book_of(session, offer.id), moves, now=now)
 
 
-def use(session: Session, offer_id: UUID, coupon_id: UUID, value_minor: int, choice: Choice, *, now: datetime) -> None:
-    """Liability to due, or to given where its person gave the value away."""
-    is_gift = choice is Choice.GIVE
-    account, code = (AccountKind.GIVEN, Code.GIFT) if is_gift else (AccountKind.DUE, Code.REDEMPTION)
-    move = Move(AccountKind.LIABILITY, account, value_minor, code, coupon_id)
+def use(session: Session, offer_id: UUID, coupon_id: UUID, value_minor: int, *, now: datetime) -> None:
+    """Liability to due: the shop took it off the basket."""
+    move = Move(AccountKind.LIABILITY, AccountKind.DUE, value_minor, Code.REDEMPTION, coupon_id)
     ledger.post(session, ledger.book_of(session, offer_id), [move], now=now)
 
 

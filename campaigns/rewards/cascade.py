@@ -1,6 +1,7 @@
 """All that a person earned when its ground changes: acts judged or reversed, two names made one, a person erased.
 
-Lots of points come first, then coupons, then badges, as their locks do: people, memberships, lots, coupons, offers.
+Lots of points come first, then coupons, then badges, as their locks do: people, memberships, payouts, lots, coupons,
+offers, gifts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from campaigns.participants.merging import REASON, Merge
 from campaigns.rewards import badges, ending, issuing, points
 from campaigns.rewards.badges import Reach
 from campaigns.rewards.issuing import Want
+from campaigns.rewards.models import Coupon
 from campaigns.rewards.point_models import BadgeAward, PointsLot, PointsSpend
 from campaigns.rewards.points import Earning
 from campaigns.scans import Effect, Undone
@@ -70,7 +72,8 @@ def earning_among(session: Session, scan_ids: Iterable[UUID]) -> list[UUID]:
 
 
 def unearn(session: Session, completion_ids: Sequence[UUID], reason: str | None, *, now: datetime) -> list[Effect]:
-    """Take back the unspent points and unused coupons of completions that are reversed; what was done, once."""
+    """Take back the unspent points, unused coupons and unpaid gifts of completions that are reversed; what was done."""
+    ending.hold_payouts(session, source_ids=completion_ids)
     effects = points.revoke(session, completion_ids, reason, now=now)
     return [*effects, *ending.unearn(session, completion_ids, reason, now=now)]
 
@@ -79,6 +82,7 @@ def reverse(session: Session, undone: Undone, now: datetime) -> list[Effect]:
     """Take back what voided acts earned, in the transaction that voids them (I19)."""
     gone = [one.subject_id for one in undone.effects if (one.what, one.outcome) == ("completion", "reversed")]
     met = [one.subject_id for one in undone.effects if one.what == "referral"]
+    ending.hold_payouts(session, source_ids=gone)
     effects = points.revoke(session, gone, undone.reason, now=now)
     effects += ending.reverse(session, undone, now)
     people = [undone.participant_id] if undone.participant_id is not None else []
@@ -89,6 +93,8 @@ def reverse(session: Session, undone: Undone, now: datetime) -> list[Effect]:
 
 def merge(session: Session, merge: Merge) -> None:
     """Give the older name the points, coupons and badges of the newer one; what rests on acts that went, goes."""
+    mine = col(Coupon.participant_id).in_(merge.ids)
+    ending.hold_payouts(session, source_ids=session.exec(select(Coupon.source_id).where(mine)).all())
     _merge_points(session, merge)
     ending.merge(session, merge)
     _merge_awards(session, merge)

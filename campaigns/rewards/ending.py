@@ -1,16 +1,18 @@
 """How a coupon ends without being used: past its date, or revoked; and what becomes of it when two names are one.
 
 Both let its money go by the exact inverse of its issue. A revoked coupon never counted: its offer may issue another in
-its place. One that expired had its turn.
+its place. One that expired had its turn. A used one stays used when what gave it is found void: the shop took it in good
+faith. What its person had given to a cause is owed to nobody then, unless it was paid.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import or_, update
 from sqlmodel import Session, col, select
 
 from campaigns.events import record_event
@@ -18,9 +20,11 @@ from campaigns.missions.models import CompletionState, StepCompletion
 from campaigns.participants.merging import REASON, Merge
 from campaigns.rewards import books
 from campaigns.rewards.issuing import count_coupons, hold_offer
-from campaigns.rewards.models import GOOD, Coupon, CouponState, Offer
+from campaigns.rewards.models import GOOD, Choice, Coupon, CouponState, Offer, Outcome, Redemption
 from campaigns.scans import Effect, Undone
+from campaigns.sponsorship import gifts, payouts
 from campaigns.sponsorship.ledger import Code
+from campaigns.sponsorship.models import Gift
 from campaigns.storage import changed, hand_over
 
 LATE = timedelta(days=7)  # how long a till that was without network may tell of a use: until then the money is kept
@@ -57,11 +61,23 @@ def reverse(session: Session, undone: Undone, now: datetime) -> list[Effect]:
     return unearn(session, gone, undone.reason, now=now)
 
 
+def hold_payouts(session: Session, *, use_ids: Sequence[UUID] = (), source_ids: Sequence[UUID] = ()) -> None:
+    """Hold the payouts that undoing gifts may cancel, before any coupon: those of these uses, or of what gave them."""
+    if not use_ids and not source_ids:
+        return
+    named = or_(col(Gift.id).in_(use_ids), col(Coupon.source_id).in_(source_ids))
+    query = select(Gift.organisation_id).join(Redemption, col(Redemption.id) == Gift.id)
+    query = query.join(Coupon, col(Coupon.id) == Redemption.coupon_id)
+    owners = session.exec(query.where(named, col(Gift.payout_id).is_not(None)).distinct()).all()
+    for owner in sorted(owners):
+        payouts.hold_unsent(session, owner)
+
+
 def unearn(session: Session, completion_ids: Sequence[UUID], reason: str | None, *, now: datetime) -> list[Effect]:
     """Revoke the unused coupons of completions that are reversed; what was done, once.
 
-    A used one stays, and says from then on that its act was voided: the shop took it in good faith. Each has the reason
-    of its completion when none is given.
+    A used one stays, and says from then on that its act was voided; a gift that was not sent is undone. Each has the
+    reason of its completion when none is given. Whoever calls it holds the payouts (`hold_payouts`).
     """
     if not completion_ids:
         return []
@@ -69,19 +85,40 @@ def unearn(session: Session, completion_ids: Sequence[UUID], reason: str | None,
     held = mine.order_by(col(Coupon.id)).with_for_update(key_share=True).execution_options(populate_existing=True)
     effects = []
     by_reason: dict[str, list[Coupon]] = defaultdict(list)
+    used: list[tuple[Coupon, str]] = []
     for coupon in session.exec(held).all():
         completion = session.get(StepCompletion, coupon.source_id, populate_existing=True)
         if completion is None or completion.state != CompletionState.REVERSED or coupon.source_voided_at is not None:
             continue
+        why = reason or completion.reason or "voided"
         if coupon.state in GOOD:
-            by_reason[reason or completion.reason or "voided"].append(coupon)
+            by_reason[why].append(coupon)
         elif coupon.state == CouponState.REDEEMED:
-            _set(session, [coupon], source_voided_at=now)
-            effects.append(Effect("coupon", coupon.id, "used"))
+            used.append((coupon, why))
+    for offer_id in sorted({one.offer_id for one in (*chain(*by_reason.values()), *(one for one, _ in used))}):
+        hold_offer(session, offer_id)
+    for coupon, why in used:
+        _set(session, [coupon], source_voided_at=now)
+        effects += [Effect("coupon", coupon.id, "used"), *_undo_gift(session, coupon.id, why, now=now)]
     for why, coupons in sorted(by_reason.items()):
         revoke(session, coupons, why, now=now)
         effects += [Effect("coupon", one.id) for one in coupons]
     return effects
+
+
+def _undo_gift(session: Session, coupon_id: UUID, reason: str, *, now: datetime) -> list[Effect]:
+    """Take back what a used coupon gave to a cause, back to its offer's budget; what was paid is noted."""
+    stands = (Redemption.coupon_id == coupon_id, Redemption.outcome == Outcome.ACCEPTED.value)
+    given = (Redemption.choice == Choice.GIVE.value, col(Redemption.rolled_back_at).is_(None))
+    use = session.exec(select(Redemption).where(*stands, *given)).first()
+    if use is None:
+        return []
+    offer = session.get_one(Offer, use.offer_id)
+    if gifts.undo(session, [use.id], reason, now=now):
+        books.take_back(session, offer, [coupon_id], [Code.ISSUE], now=now)
+        return [Effect("gift", use.id)]
+    gifts.note_act_undone(session, use.id, reason, now=now)
+    return [Effect("gift", use.id, "kept")]
 
 
 def merge(session: Session, merge: Merge) -> None:

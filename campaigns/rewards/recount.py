@@ -13,6 +13,8 @@ from campaigns.ids import show
 from campaigns.rewards import points_recount
 from campaigns.rewards.models import GOOD, Choice, Coupon, CouponState, Offer, Outcome, Redemption
 from campaigns.sponsorship import ledger
+from campaigns.sponsorship.models import Gift, Payout
+from campaigns.sponsorship.payouts import PAID
 
 METRICS = ("coupons_issued", "coupons_redeemed", "online_coupons_issued", "online_coupons_redeemed")
 _STANDS = and_(col(Redemption.outcome) == Outcome.ACCEPTED.value, col(Redemption.rolled_back_at).is_(None))
@@ -20,7 +22,7 @@ _STANDS = and_(col(Redemption.outcome) == Outcome.ACCEPTED.value, col(Redemption
 
 def recount(session: Session) -> list[str]:
     """What does not add up, in words; empty when all does."""
-    parts = (_wrong_offers, _wrong_coupons, _wrong_books, _wrong_totals, points_recount.recount)
+    parts = (_wrong_offers, _wrong_coupons, _wrong_gifts, _wrong_books, _wrong_totals, points_recount.recount)
     return [problem for part in parts for problem in part(session)]
 
 
@@ -53,23 +55,45 @@ def _wrong_coupons(session: Session) -> Iterator[str]:
             yield f"{show('cpn', id)} is {state} and has {uses} uses that stand"
 
 
+def _wrong_gifts(session: Session) -> Iterator[str]:
+    """Given coupons without their gift, or with another than they are worth; and gifts of uses that do not stand."""
+    gives = and_(_STANDS, col(Redemption.choice) == Choice.GIVE.value)
+    query = columns(Redemption, Gift).outerjoin(Gift, col(Gift.id) == Redemption.id).where(gives)
+    for use, gift in session.execute(query.order_by(col(Redemption.id))):
+        wanted = (use.offer_id, use.value_minor, use.currency, use.beneficiary_id)
+        if gift is None or (gift.book_id, gift.amount_minor, gift.currency, gift.beneficiary_id) != wanted:
+            yield f"{show('rdm', use.id)} gave its value to a cause, and its gift says otherwise"
+    standing = columns(col(Gift.id)).outerjoin(Redemption, and_(col(Redemption.id) == Gift.id, gives))
+    lost = standing.where(col(Gift.undone_at).is_(None), col(Redemption.id).is_(None))
+    for id in session.execute(lost.order_by(col(Gift.id))).scalars():
+        yield f"{show('gft', id)} stands, and no use of a coupon gave it"
+
+
+def _given(session: Session) -> tuple[Counter[UUID], Counter[UUID]]:
+    """What was given by the coupons of each offer and stands: not sent yet, and sent."""
+    was_sent = col(Payout.state).in_([one.value for one in PAID])
+    query = columns(col(Gift.book_id), was_sent, func.sum(col(Gift.amount_minor)))
+    rows = query.outerjoin(Payout, col(Payout.id) == Gift.payout_id).where(col(Gift.undone_at).is_(None))
+    found: tuple[Counter[UUID], Counter[UUID]] = (Counter(), Counter())
+    for book_id, is_sent, amount in session.execute(rows.group_by(col(Gift.book_id), was_sent)):
+        found[bool(is_sent)][book_id] += int(amount)
+    return found
+
+
 def _wrong_books(session: Session) -> Iterator[str]:
     """Books that hold other than their offer's coupons are worth."""
     out = [one.value for one in GOOD]
-    states = _states(session)
+    states, (given, sent) = _states(session), _given(session)
     for offer in session.exec(select(Offer).where(col(Offer.face_value_minor).is_not(None)).order_by(col(Offer.id))):
         held, face = ledger.balances(session, offer.id), offer.face_value_minor or 0
-        uses = dict(
-            session.execute(
-                columns(col(Redemption.choice), func.sum(col(Redemption.value_minor)))
-                .where(col(Redemption.offer_id) == offer.id, _STANDS)
-                .group_by(col(Redemption.choice))
-            ).all()
-        )
+        held["settled"] = held.get("settled", 0) + held.pop("fees", 0)
+        kept = (col(Redemption.offer_id) == offer.id, col(Redemption.choice) == Choice.KEEP.value, _STANDS)
+        due = session.execute(columns(func.sum(col(Redemption.value_minor))).where(*kept)).scalar_one()
         expected = {
             "liability": face * sum(states[offer.id, state] for state in out),
-            "due": int(uses.get(Choice.KEEP.value) or 0),
-            "given": int(uses.get(Choice.GIVE.value) or 0),
+            "due": int(due or 0),
+            "given": given[offer.id],
+            "settled": sent[offer.id],
         }
         expected["budget"] = -sum(expected.values())
         for kind, amount in expected.items():

@@ -26,10 +26,10 @@ from campaigns.clock import civil_day
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
 from campaigns.places import Place
-from campaigns.planning import Campaign, State
+from campaigns.planning import Campaign, Phase, State
 from campaigns.rewards import books, steps
 from campaigns.rewards.coupons import cause_of
-from campaigns.rewards.ending import LATE, revoke, unearn
+from campaigns.rewards.ending import LATE, hold_payouts, revoke, unearn
 from campaigns.rewards.issuing import count_coupons, hold_offer
 from campaigns.rewards.models import (
     GOOD,
@@ -42,6 +42,9 @@ from campaigns.rewards.models import (
     Redemption,
     Refusal,
 )
+from campaigns.sponsorship import gifts
+from campaigns.sponsorship.ledger import Code
+from campaigns.sponsorship.models import Gift
 from campaigns.storage import changed, columns_of, find_own, hold, insert_once, is_shared, newest
 from campaigns.tokens import codes
 
@@ -186,7 +189,8 @@ def roll_back(
 ) -> Redemption:
     """Take a mistaken use back: the coupon is good again. Once a coupon, the same civil day of the place.
 
-    NotFound for one of another place, Conflict (`not_accepted`, `not_today`, `rolled_back_before`). `by` names the key
+    NotFound for one of another place, Conflict (`not_accepted`, `not_today`, `rolled_back_before`; `paid` for a gift that
+    was sent to its cause already). A gift in a payout that is not sent cancels that payout. `by` names the key
     or the phone. The caller has made sure that a manager asks; their `reason` goes into the audit log. A coupon whose
     act was voided meanwhile is revoked.
     """
@@ -196,10 +200,11 @@ def roll_back(
     if not found.is_today(place.time_zone, now):
         raise Conflict("Only what was used today is taken back.", code="not_today")
     undoing = steps.done_by(session, found.id)
+    hold_payouts(session, use_ids=[found.id], source_ids=[one.id for one in undoing])
     coupon = _hold(session, found.coupon_id)
     offer = hold_offer(session, found.offer_id)
     _untake(session, coupon, found, by=by, now=now)
-    books.take_back(session, offer, [coupon.id], books.USES, now=now)
+    _take_back(session, offer, coupon, found, now=now)
     count_coupons(session, offer, coupon, "redeemed", -1)
     gone = steps.undo(session, undoing, reason="rolled_back")
     unearn(session, gone, "rolled_back", now=now)
@@ -404,8 +409,10 @@ def _write(
     if found is None or values["outcome"] != Outcome.ACCEPTED:
         return _answer(session, done, found.offer if found else None, is_replay=False)
     coupon, offer = found.coupon, found.offer
-    if done.value_minor is not None and done.choice is not None:
-        books.use(session, offer.id, coupon.id, done.value_minor, Choice(done.choice), now=now)
+    if done.choice == Choice.GIVE:
+        _give(session, done, coupon, offer, now=now)
+    elif done.value_minor is not None:
+        books.use(session, offer.id, coupon.id, done.value_minor, now=now)
     count_coupons(session, offer, coupon, "redeemed")
     if doing is not None:
         steps.complete(session, doing, place, done.id, at=done.occurred_at, now=now)
@@ -413,6 +420,31 @@ def _write(
     about = {"coupon_id": coupon.id, "offer_id": offer.id, "redemption_id": done.id, "phase": coupon.phase}
     record_event(session, "coupon.redeemed", now=now, **named, **about)
     return _answer(session, done, offer, is_replay=False)
+
+
+def _give(session: Session, done: Redemption, coupon: Coupon, offer: Offer, *, now: datetime) -> None:
+    """Owe the value to the cause; in the mission's public ledger if the coupon is not of a pilot (I21)."""
+    gift = Gift(
+        id=done.id,
+        organisation_id=offer.organisation_id,
+        mission_id=offer.mission_id if coupon.phase == Phase.LIVE else None,
+        book_id=offer.id,
+        beneficiary_id=done.beneficiary_id,
+        amount_minor=done.value_minor,
+        currency=done.currency,
+        given_at=now,
+    )
+    gifts.give(session, gift, now=now)
+
+
+def _take_back(session: Session, offer: Offer, coupon: Coupon, found: Redemption, *, now: datetime) -> None:
+    """Let the value be liability again: what was owed to the shop, or to the cause."""
+    if found.choice != Choice.GIVE:
+        books.take_back(session, offer, [coupon.id], [Code.REDEMPTION], now=now)
+        return
+    gift = session.get_one(Gift, found.id, populate_existing=True)
+    if gift.undone_at is None and not gifts.undo(session, [gift.id], gifts.ROLLED_BACK, now=now):
+        raise Conflict("Its value was sent to the cause already: what was paid stays.", code="paid")
 
 
 def _untake(session: Session, coupon: Coupon, done: Redemption, *, by: str, now: datetime) -> None:

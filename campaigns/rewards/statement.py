@@ -1,7 +1,8 @@
 """What a place is owed for the coupons it took: by civil day and offer, from the redemptions that stand.
 
 Kept coupons are owed to the shop, which took their value off the basket. Given ones are owed to the cause: the shopper
-paid in full. The sums are those of the ledger.
+paid in full; a gift that was undone, because what gave the coupon was found void, is owed to nobody. The sums are those
+of the ledger.
 """
 
 from collections.abc import Sequence
@@ -20,8 +21,10 @@ from campaigns.missions.models import LocalText
 from campaigns.places import Place
 from campaigns.rewards.models import Choice, Offer, Outcome, Redemption
 from campaigns.sponsorship import money
+from campaigns.sponsorship.models import Gift
 
 MOST_DAYS = 400
+_STANDING_GIFT = case((col(Gift.undone_at).is_(None), col(Gift.amount_minor)), else_=0)
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def lines_of(session: Session, place: Place, *, since: date, until: date) -> lis
         raise Invalid(f"`until` is not before `since`, and at most {MOST_DAYS} days after it.", pointer="/until")
     key = (col(Redemption.civil_day), col(Redemption.offer_id), col(Redemption.currency))
     query = (
-        columns(*key, func.count(), *(one for choice in Choice for one in _sums(choice)))
+        columns(*key, func.count(), *_sums(Choice.KEEP, col(Redemption.value_minor)), *_sums(Choice.GIVE, _STANDING_GIFT))
+        .outerjoin(Gift, col(Gift.id) == Redemption.id)
         .where(
             col(Redemption.place_id) == place.id,
             col(Redemption.civil_day).between(since, until),
@@ -79,10 +83,10 @@ def units(amount_minor: int, currency: str, comma: str = ".") -> str:
     return f"{Decimal(amount_minor).scaleb(-digits):.{digits}f}".replace(".", comma)
 
 
-def _sums(choice: Choice) -> tuple[Any, Any]:
+def _sums(choice: Choice, value: Any) -> tuple[Any, Any]:
     """How many made a choice, and the value of theirs."""
     chose = col(Redemption.choice) == choice.value
-    return func.sum(case((chose, 1), else_=0)), func.sum(case((chose, col(Redemption.value_minor)), else_=0))
+    return func.sum(case((chose, 1), else_=0)), func.sum(case((chose, value), else_=0))
 
 
 def _titles(session: Session, offer_ids: Sequence[UUID]) -> dict[UUID, LocalText]:

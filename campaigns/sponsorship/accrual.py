@@ -24,7 +24,7 @@ from campaigns.participants.merging import REASON as MERGED
 from campaigns.planning import Campaign
 from campaigns.scans import Effect
 from campaigns.sponsorship import ledger
-from campaigns.sponsorship.acts import acts_of
+from campaigns.sponsorship.acts import acts_of, missions_of
 from campaigns.sponsorship.drawing import accrue
 from campaigns.sponsorship.ledger import AccountKind
 from campaigns.sponsorship.models import Accrual, Pledge, PledgeAct, PledgeKind, PledgeState, WaitingAct
@@ -87,13 +87,19 @@ def reckon(
 ) -> list[Effect]:
     """Bring the accruals of these completions in line; what was undone, or stays paid all the same (`kept`).
 
-    `undo_only` leaves what would accrue to the worker: for whoever holds memberships already.
+    `undo_only` leaves what would accrue to the worker: for whoever holds memberships already. The pledges of all
+    these acts are held before the first is reckoned: hundreds of acts of several missions hold them in one order too.
     """
     wanted_ids = sorted(set(completion_ids))
+    rounds = [wanted_ids[start : start + ACTS_AT_ONCE] for start in range(0, len(wanted_ids), ACTS_AT_ONCE)]
+    held: tuple[dict[UUID, Pledge], set[UUID]] | None = None
     effects: list[Effect] = []
-    for start in range(0, len(wanted_ids), ACTS_AT_ONCE):
-        acts = acts_of(session, wanted_ids[start : start + ACTS_AT_ONCE], hold=not undo_only)
-        ground = _ground(session, acts, undo_only=undo_only, voiding=voiding, now=now)
+    for ids in rounds:
+        acts = acts_of(session, ids, hold=not undo_only)
+        if held is None:
+            wanted_missions = {act.mission_id for act in acts} | missions_of(session, rounds[1:])
+            held = hold(session, wanted_missions, now=now) if wanted_missions else ({}, set())
+        ground = _ground(session, acts, held, undo_only=undo_only, voiding=voiding, now=now)
         # What is matched goes first: what it gives is what the others match.
         for pledge in sorted(ground.pledges.values(), key=lambda one: (one.matches_id is not None, one.id)):
             effects += _reckon_on(session, ground, pledge, acts)
@@ -151,9 +157,16 @@ def _is_signed() -> Any:
 
 
 def _ground(
-    session: Session, acts: Sequence[Act], *, undo_only: bool, voiding: Voiding | None, now: datetime
+    session: Session,
+    acts: Sequence[Act],
+    held: tuple[dict[UUID, Pledge], set[UUID]],
+    *,
+    undo_only: bool,
+    voiding: Voiding | None,
+    now: datetime,
 ) -> Ground:
-    pledges, moving = hold(session, {act.mission_id for act in acts}, now=now) if acts else ({}, set())
+    theirs, (pledges, moving) = {act.mission_id for act in acts}, held
+    pledges = {id: one for id, one in pledges.items() if one.mission_id in theirs}
     ground = Ground(now, pledges, moving, undo_only=undo_only, voiding=voiding)
     if not pledges:
         return ground

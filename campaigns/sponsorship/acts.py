@@ -60,6 +60,7 @@ _RESTING = union(
     .join(_ACTS.id.table, _ACTS.id == _NAMED.check_in_id)
     .where(_ACTS.scan_id.in_(_IDS)),
 )
+_MISSIONS_OF = columns(_DONE.mission_id).where(_DONE.id.in_(_IDS)).distinct()
 _DONE_BY = columns(_DONE.participant_id).where(_DONE.id.in_(_IDS)).distinct()
 
 
@@ -90,6 +91,11 @@ def completions_since(session: Session, pledge_id: UUID) -> list[UUID]:
         return []
     done = (StepCompletion.mission_id == pledge.mission_id, StepCompletion.completed_at >= pledge.active_at)
     return list(session.exec(select(StepCompletion.id).where(*done)).all())
+
+
+def missions_of(session: Session, rounds: Iterable[Sequence[UUID]]) -> set[UUID]:
+    """The missions of these completions, read a round of them at a time."""
+    return {id for ids in rounds for id in session.execute(_MISSIONS_OF, {"ids": ids}).scalars()}
 
 
 def acts_of(session: Session, completion_ids: Sequence[UUID], *, hold: bool = True) -> list[Act]:

@@ -21,11 +21,12 @@ from sqlalchemy import bindparam, delete, func, or_, select, text
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
+from campaigns.identity import Organisation
 from campaigns.ids import show
 from campaigns.missions import Mission
 from campaigns.sponsorship.ledger import PUBLIC, Account, Transfer, Unchained
 from campaigns.sponsorship.lines import COLUMNS, GENESIS, Head, Line, hash_of, plain
-from campaigns.sponsorship.models import Accrual, Beneficiary, LedgerHead, LedgerLine, Payout, Pledge, Sponsor
+from campaigns.sponsorship.models import Accrual, Beneficiary, Gift, LedgerHead, LedgerLine, Payout, Pledge, Sponsor
 from campaigns.sponsorship.money import exponent
 from campaigns.storage import Database, insert_once, is_shared, store_all
 
@@ -241,7 +242,8 @@ def _wrong_heads(session: Session) -> Iterator[str]:
 def _facts() -> Any:
     """What the line of a transfer says. `reversed_line`: the number of the line it takes back, where it has one."""
     debit, credit, original = aliased(Account), aliased(Account), aliased(LedgerLine)
-    cause = func.coalesce(col(Accrual.beneficiary_id), col(Payout.beneficiary_id))
+    cause = func.coalesce(col(Accrual.beneficiary_id), col(Payout.beneficiary_id), col(Gift.beneficiary_id))
+    brand = func.coalesce(func.nullif(col(Organisation.legal_name), ""), col(Organisation.name))
     said: list[Any] = [
         col(Transfer.id),
         col(Transfer.mission_id),
@@ -253,7 +255,7 @@ def _facts() -> Any:
         col(debit.kind).label("from_account"),
         col(credit.kind).label("to_account"),
         col(Pledge.id).label("pledge_id"),
-        col(Sponsor.name).label("sponsor"),
+        func.coalesce(col(Sponsor.name), brand).label("sponsor"),  # of a gift: the brand whose coupon it was
         col(Beneficiary.name).label("beneficiary"),
         col(original.number).label("reversed_line"),
     ]
@@ -261,10 +263,12 @@ def _facts() -> Any:
         select(*said)
         .join(debit, col(debit.id) == Transfer.debit_id)
         .join(credit, col(credit.id) == Transfer.credit_id)
+        .join(Organisation, col(Organisation.id) == Transfer.organisation_id)
         .outerjoin(Pledge, col(Pledge.id) == Transfer.book_id)
         .outerjoin(Sponsor, col(Sponsor.id) == Pledge.sponsor_id)
         .outerjoin(Accrual, col(Accrual.id) == Transfer.subject_id)
         .outerjoin(Payout, col(Payout.id) == Transfer.subject_id)
+        .outerjoin(Gift, col(Gift.id) == Transfer.subject_id)
         .outerjoin(Beneficiary, col(Beneficiary.id) == cause)
         .outerjoin(original, col(original.transfer_id) == Transfer.reverses)
     )

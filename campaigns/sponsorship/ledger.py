@@ -31,7 +31,8 @@ class AccountKind(StrEnum):
     """Whose money it is. A pledge has the first five.
 
     An offer has `budget` (what its coupons may cost in all), `liability` (what those that are out may still cost),
-    `due` (what is owed to shops that took one) and `given` (what is owed to the cause people gave theirs to).
+    `due` (what is owed to shops that took one), `given` (what is owed to the causes people gave theirs to), and
+    `settled` and `fees` (what was paid to those, and what it cost to pay).
     """
 
     COMMITMENT = "commitment"
@@ -49,8 +50,8 @@ class Code(StrEnum):
 
     ACCRUAL = "accrual"  # commitment to pending
     POSTING = "posting"  # pending to due
-    PAYOUT = "payout"  # due to settled
-    FEE = "fee"  # due to fees
+    PAYOUT = "payout"  # due, or given, to settled
+    FEE = "fee"  # due, or given, to fees
     ISSUE = "issue"  # budget to liability
     REDEMPTION = "redemption"  # liability to due
     GIFT = "gift"  # liability to given
@@ -97,7 +98,7 @@ class Transfer(Row, table=True):
     )
 
     organisation_id: UUID = Field(foreign_key="organisations.id")
-    mission_id: UUID | None = Field(default=None, description="of a pledge's: in whose public ledger it stands")
+    mission_id: UUID | None = Field(default=None, description="in whose public ledger it stands, if in any")
     book_id: UUID
     debit_id: UUID
     credit_id: UUID
@@ -105,7 +106,7 @@ class Transfer(Row, table=True):
     amount_minor: int = Field(sa_type=BigInteger)
     code: str
     group_id: UUID = Field(index=True, description="transfers of one act of the ledger: all of them or none")
-    subject_id: UUID = Field(index=True, description="the accrual, payout or coupon it is for")
+    subject_id: UUID = Field(index=True, description="the accrual, payout, coupon or gift it is for")
     reverses: UUID | None = Field(default=None, foreign_key="transfers.id")
     recorded_at: datetime
 

@@ -57,7 +57,8 @@ class Checked:
     hash: str = GENESIS
     broken: str = ""
     unlocked_minor: Counter[str] = field(default_factory=Counter)  # by currency: posted, less what was taken back
-    paid_minor: Counter[str] = field(default_factory=Counter)
+    given_minor: Counter[str] = field(default_factory=Counter)  # by coupons, less what was taken back
+    paid_minor: Counter[str] = field(default_factory=Counter)  # of both; fees are none of it
 
 
 class Head(NamedTuple):
@@ -131,6 +132,8 @@ def _add_up(line: Line, found: Checked) -> None:
     sign = -1 if line.reverses else 1
     if line.code == "posting":
         found.unlocked_minor[line.currency] += sign * int(line.amount_minor)
+    elif line.code == "gift":
+        found.given_minor[line.currency] += sign * int(line.amount_minor)
     elif line.code == "payout":
         found.paid_minor[line.currency] += sign * int(line.amount_minor)
 

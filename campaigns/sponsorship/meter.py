@@ -1,23 +1,28 @@
 """The public meter of a mission: what its pledges unlocked, what is under review, what was paid or taken back.
 
-Read from the balances of the ledger, so it is never something else than the ledger says. Only pledges that were active
+And what people gave to its causes by their coupons. `paid` is what was sent to causes, without fees, as everywhere.
+Read from the ledger, so it is never something else than the ledger says. Only pledges that were active
 once are shown: before that a beneficiary may not have accepted that its name is used (DOMAIN §7).
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from campaigns.participants.merging import REASON as MERGED
-from campaigns.sponsorship.ledger import Account, AccountKind
+from campaigns.sponsorship.gifts import ROLLED_BACK
+from campaigns.sponsorship.ledger import Account, AccountKind, Code, Transfer
 from campaigns.sponsorship.models import (
     Accrual,
     AccrualState,
     Beneficiary,
+    Gift,
+    Payout,
     PayoutItem,
     Pledge,
     PledgeBeneficiary,
@@ -84,6 +89,65 @@ def meters_of(session: Session, mission_id: UUID) -> list[Meter]:
         )
         for pledge, sponsor in pledges
     ]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What coupons gave to a cause, in minor units of one currency: `given` is what stands, paid or not.
+
+    Corrections: `undone` was taken back from so many gifts whose act was void; `kept` was paid before.
+    """
+
+    beneficiary: str
+    currency: str
+    gifts: int = 0
+    given_minor: int = 0
+    paid_minor: int = 0
+    fees_minor: int = 0
+    undone_minor: int = 0
+    undone_gifts: int = 0
+    kept_minor: int = 0
+    kept_gifts: int = 0
+
+    @property
+    def due_minor(self) -> int:
+        """What is still to be paid."""
+        return self.given_minor - self.paid_minor - self.fees_minor
+
+
+def given_in(session: Session, mission_id: UUID) -> list[Given]:
+    """What coupons gave in a mission, by cause and currency, in the order of the causes' names."""
+    amount, one = func.coalesce(func.sum(col(Gift.amount_minor)), 0), (col(Gift.beneficiary_id), col(Gift.currency))
+    mine = select(*one, amount, func.count()).where(col(Gift.mission_id) == mission_id).group_by(*one)
+    told = func.coalesce(col(Gift.reason), "").not_in((MERGED, ROLLED_BACK))
+    stands = col(Gift.undone_at).is_(None)
+    parts = {
+        ("given_minor", "gifts"): mine.where(stands),
+        ("undone_minor", "undone_gifts"): mine.where(~stands, told),
+        ("kept_minor", "kept_gifts"): mine.where(stands, col(Gift.act_undone_at).is_not(None)),
+    }
+    found: defaultdict[tuple[UUID, str], dict[str, int]] = defaultdict(dict)
+    for names, query in parts.items():
+        for cause, currency, *numbers in session.execute(query):
+            found[cause, currency] |= dict(zip(names, map(int, numbers), strict=True))
+    for cause, currency, code, sent in session.execute(_sent_for_gifts(mission_id)) if found else ():
+        found[cause, currency]["paid_minor" if code == Code.PAYOUT else "fees_minor"] = int(sent)
+    query = select(col(Beneficiary.id), col(Beneficiary.name)).where(col(Beneficiary.id).in_({id for id, _ in found}))
+    names_of = dict(session.execute(query).all()) if found else {}
+    shown = [Given(names_of[cause], currency, **numbers) for (cause, currency), numbers in found.items()]
+    return sorted(shown, key=lambda given: (given.beneficiary, given.currency))
+
+
+def _sent_for_gifts(mission_id: UUID) -> Any:
+    """What payouts and their fees took from what coupons gave in a mission, by cause and currency."""
+    by = (col(Payout.beneficiary_id), col(Transfer.currency), col(Transfer.code))
+    return (
+        select(*by, func.sum(col(Transfer.amount_minor)))
+        .join(Account, col(Account.id) == Transfer.debit_id)
+        .join(Payout, col(Payout.id) == Transfer.subject_id)
+        .where(col(Transfer.mission_id) == mission_id, col(Account.kind) == AccountKind.GIVEN.value)
+        .group_by(*by)
+    )
 
 
 def labels_of(session: Session, mission_id: UUID) -> dict[UUID, dict[str, str]]:

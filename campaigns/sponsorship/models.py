@@ -349,6 +349,34 @@ class PayoutItem(SQLModel, table=True):
     payout_id: UUID = Field(foreign_key="payouts.id", index=True)
 
 
+class Gift(Row, table=True):
+    """The value of a used coupon that its person gave to a cause. Its id is that of the use; it names nobody.
+
+    Its transfers name it as their subject, in the book of its offer. `mission_id`: in whose public ledger it stands;
+    None of a pilot's, and of an offer without a mission: such a one is paid all the same. In one payout at most (I6):
+    let go when that is cancelled. What was sent stays paid when the act behind is undone: `act_undone_at` says so.
+    """
+
+    __tablename__ = "gifts"
+    __table_args__ = (
+        CheckConstraint("amount_minor > 0", name="amount"),
+        CheckConstraint("(reason IS NOT NULL) = (undone_at IS NOT NULL OR act_undone_at IS NOT NULL)", name="reason"),
+        CheckConstraint("undone_at IS NULL OR payout_id IS NULL", name="undone"),
+    )
+
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    mission_id: UUID | None = Field(default=None, foreign_key="missions.id", index=True)
+    book_id: UUID = Field(index=True)
+    beneficiary_id: UUID = Field(foreign_key="beneficiaries.id", index=True)
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str
+    given_at: datetime
+    payout_id: UUID | None = Field(default=None, foreign_key="payouts.id", index=True)
+    undone_at: datetime | None = None
+    act_undone_at: datetime | None = None
+    reason: str | None = Field(default=None, description="of an undone one, or one whose act was: why")
+
+
 class LedgerLine(SQLModel, table=True):
     """A posted transfer's place in its mission's public ledger: gapless numbers, each hash over the one before.
 

@@ -1,7 +1,8 @@
 """Payouts: what is due to a beneficiary, proposed by one person, approved by another, sent elsewhere and recorded here.
 
-Passerelle holds no money. Whoever proposes or sends holds the pledges first, in order, then the payout, then accounts:
-the order in which acts are undone. A state moves by one statement that asks for the state before it.
+What is due are posted accruals of pledges, and gifts of coupons. Passerelle holds no money. Whoever proposes or sends
+holds the pledges first, in order, then the payout, then gifts, then accounts: the order in which acts are undone. A
+state moves by one statement that asks for the state before it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from campaigns.audit import note
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.events import record_event
 from campaigns.identity import Member
+from campaigns.missions import Mission
 from campaigns.ids import uuid7_at
 from campaigns.sponsorship import ledger
 from campaigns.sponsorship.ledger import MOST_MINOR, AccountKind, Code, Move
@@ -27,6 +29,7 @@ from campaigns.sponsorship.models import (
     Accrual,
     AccrualState,
     Beneficiary,
+    Gift,
     Payout,
     PayoutItem,
     PayoutState,
@@ -36,15 +39,21 @@ from campaigns.sponsorship.money import IN_KIND, require_currency
 from campaigns.storage import changed, columns_of, find_own, insert_into, newest
 
 UNSENT = (PayoutState.PROPOSED, PayoutState.APPROVED)
+PAID = (PayoutState.SENT, PayoutState.CONFIRMED)
 REASON_LENGTH = 500
-_ROWS, _ITEMS = columns_of(Accrual), columns_of(PayoutItem)
+_ROWS, _ITEMS, _GIFTS = columns_of(Accrual), columns_of(PayoutItem), columns_of(Gift)
 
 
 @dataclass(frozen=True)
 class Share:
-    """What a payout takes from one pledge: so much, for so many acts."""
+    """What a payout takes from one book for a mission: so much, for so many acts, or coupons that were given.
 
-    pledge_id: UUID
+    `book_id` is that of a pledge whose `account` is due, of an offer where it is given. No mission: in no public ledger.
+    """
+
+    book_id: UUID
+    mission_id: UUID | None
+    account: AccountKind
     amount_minor: int
     acts: int
 
@@ -58,7 +67,7 @@ def propose(
     by: UUID,
     now: datetime,
 ) -> Payout:
-    """Gather everything that is due to a beneficiary in a currency and in no payout, of these pledges or of all.
+    """Gather everything that is due to a beneficiary in a currency and in no payout: of these pledges alone, or all.
 
     `by` is the member, or the key behind which there is none. Conflict (`nothing_due`) when nothing is. Invalid for a
     pledge that is not of this organisation and currency; things are paid out pledge by pledge.
@@ -77,7 +86,9 @@ def propose(
     amount, number = session.execute(
         columns(func.coalesce(func.sum(_ROWS.amount_minor), 0), func.count()).where(*due)
     ).one()
-    if not number:
+    gifts = [] if pledge_ids else _gifts_due(session, beneficiary, currency)
+    amount = int(amount) + sum(one.amount_minor for one in gifts)
+    if not number and not gifts:
         raise Conflict("Nothing is due that is not in a payout already.", code="nothing_due")
     if amount > MOST_MINOR:
         raise Conflict("This is more than one payout can hold: name fewer pledges.", code="overdrawn")
@@ -86,7 +97,7 @@ def propose(
         organisation_id=beneficiary.organisation_id,
         beneficiary_id=beneficiary.id,
         currency=currency,
-        amount_minor=int(amount),
+        amount_minor=amount,
         state=PayoutState.PROPOSED.value,
         proposed_by=by,
         proposed_at=now,
@@ -94,6 +105,10 @@ def propose(
     session.add(payout)
     session.flush()
     _take(session, payout.id, due, number)
+    for gift in gifts:
+        gift.payout_id = payout.id
+        session.add(gift)
+    session.flush()
     record_event(session, "payout.proposed", now=now, payout_id=payout.id)
     return payout
 
@@ -119,7 +134,7 @@ def send(
 ) -> Payout:
     """Record that the money was sent, with the bank's reference: what was due is settled, less the fee.
 
-    Each pledge bears the fee by its share. Invalid for an instant to come or of a day before the approval, and for a
+    Each pledge and offer bears the fee by its share. Invalid for an instant to come or of a day before the approval, and for a
     fee that leaves nothing. Conflict when it is not approved, or was cancelled meanwhile.
     """
     at = sent_at or now
@@ -129,7 +144,7 @@ def send(
         raise Invalid("It was sent on the day of its approval or later, and not in the future.", pointer="/sent_at")
     if not 0 <= fee_minor < payout.amount_minor:
         raise Invalid("A fee is less than what is paid out.", pointer="/fee_minor")
-    pledges = {one.id: one for one in held(session, [one.pledge_id for one in shares_of(session, payout.id)])}
+    held(session, [one.book_id for one in shares_of(session, payout.id) if one.account is AccountKind.DUE])
     _enter(
         session,
         payout,
@@ -141,14 +156,14 @@ def send(
         fee_minor=fee_minor,
     )
     shares = shares_of(session, payout.id)
-    fees = fee_by_share(fee_minor, {one.pledge_id: one.amount_minor for one in shares})
+    fees = fee_by_share(fee_minor, [one.amount_minor for one in shares])
     group = uuid7_at(now)
-    for share in shares:
-        pledge, fee = pledges[share.pledge_id], fees[share.pledge_id]
+    for share, fee in zip(shares, fees, strict=True):
         parts = ((AccountKind.SETTLED, share.amount_minor - fee, Code.PAYOUT), (AccountKind.FEES, fee, Code.FEE))
-        moves = [Move(AccountKind.DUE, to, part, code, payout.id, group_id=group) for to, part, code in parts if part]
-        ledger.post(session, ledger.book_of(session, pledge.id, mission_id=pledge.mission_id), moves, now=now)
-        announce(session, "campaign", pledge.campaign_id)
+        moves = [Move(share.account, to, part, code, payout.id, group_id=group) for to, part, code in parts if part]
+        ledger.post(session, ledger.book_of(session, share.book_id, mission_id=share.mission_id), moves, now=now)
+        if share.mission_id is not None:
+            announce(session, "campaign", session.get_one(Mission, share.mission_id).campaign_id)
     return payout
 
 
@@ -171,7 +186,18 @@ def let_go(session: Session, payout: Payout, *, reason: str, now: datetime) -> P
     _enter(session, payout, PayoutState.CANCELLED, UNSENT, now=now, state_reason=reason)
     gone = delete(PayoutItem).where(col(PayoutItem.payout_id) == payout.id)
     session.execute(gone.execution_options(synchronize_session=False))
+    free = update(Gift).where(col(Gift.payout_id) == payout.id).values(payout_id=None)
+    session.execute(free.execution_options(synchronize_session=False))
     return payout
+
+
+def hold_unsent(session: Session, organisation_id: UUID) -> None:
+    """Hold the payouts of an organisation that were not sent, in order: all of them, however many one undoes.
+
+    Whoever held one after the other as its acts fall would wait for who met them in another order.
+    """
+    unsent = (col(Payout.organisation_id) == organisation_id, col(Payout.state).in_([one.value for one in UNSENT]))
+    session.exec(select(Payout.id).where(*unsent).order_by(col(Payout.id)).with_for_update(key_share=True)).all()
 
 
 def payout_by_id(session: Session, organisation_id: UUID, payout_id: UUID) -> Payout:
@@ -201,26 +227,47 @@ def list_payouts(
 
 
 def shares_of(session: Session, payout_id: UUID) -> list[Share]:
-    """What a payout takes from each pledge, in the order of their ids; nothing once it is cancelled."""
-    query = (
-        columns(_ROWS.pledge_id, func.sum(_ROWS.amount_minor), func.count())
+    """What a payout takes from each book, in the order of their ids; nothing once it is cancelled."""
+    of_pledges = (
+        columns(_ROWS.pledge_id, col(Pledge.mission_id), func.sum(_ROWS.amount_minor), func.count())
         .join(_ITEMS.accrual_id.table, _ITEMS.accrual_id == _ROWS.id)
+        .join(Pledge, col(Pledge.id) == _ROWS.pledge_id)
         .where(_ITEMS.payout_id == payout_id)
-        .group_by(_ROWS.pledge_id)
+        .group_by(_ROWS.pledge_id, col(Pledge.mission_id))
     )
-    return sorted(
-        (Share(id, int(amount), number) for id, amount, number in session.execute(query)), key=lambda one: one.pledge_id
+    of_offers = (
+        columns(_GIFTS.book_id, _GIFTS.mission_id, func.sum(_GIFTS.amount_minor), func.count())
+        .where(_GIFTS.payout_id == payout_id)
+        .group_by(_GIFTS.book_id, _GIFTS.mission_id)
     )
+    shares = [
+        Share(book_id, mission_id, account, int(amount), number)
+        for query, account in ((of_pledges, AccountKind.DUE), (of_offers, AccountKind.GIVEN))
+        for book_id, mission_id, amount, number in session.execute(query)
+    ]
+    return sorted(shares, key=lambda one: (one.book_id, one.mission_id or one.book_id))
 
 
-def fee_by_share(fee: int, shares: Mapping[UUID, int]) -> dict[UUID, int]:
+def fee_by_share(fee: int, shares: Sequence[int]) -> list[int]:
     """A fee split by shares to the last minor unit: what rounding leaves goes to the largest remainders first."""
-    total = sum(shares.values())
-    split = {id: fee * share // total for id, share in shares.items()}
-    rest = fee - sum(split.values())
-    for id in sorted(shares, key=lambda one: (-(fee * shares[one] % total), one))[:rest]:
-        split[id] += 1
+    total = sum(shares)
+    split = [fee * share // total for share in shares]
+    rest = fee - sum(split)
+    for place in sorted(range(len(shares)), key=lambda one: (-(fee * shares[one] % total), one))[:rest]:
+        split[place] += 1
     return split
+
+
+def _gifts_due(session: Session, beneficiary: Beneficiary, currency: str) -> Sequence[Gift]:
+    """What was given to a beneficiary and is in no payout, held in order: what another took meanwhile is not in it."""
+    due = (
+        Gift.beneficiary_id == beneficiary.id,
+        Gift.currency == currency,
+        col(Gift.payout_id).is_(None),
+        col(Gift.undone_at).is_(None),
+    )
+    query = select(Gift).where(*due).order_by(col(Gift.id)).with_for_update()
+    return session.exec(query.execution_options(populate_existing=True)).all()
 
 
 def _require_pledges(session: Session, organisation_id: UUID, currency: str, pledge_ids: Sequence[UUID]) -> None:

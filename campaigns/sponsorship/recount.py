@@ -10,12 +10,15 @@ from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns.clock import utc_now
+from campaigns.events import Event
 from campaigns.ids import show
+from campaigns.missions.models import CompletionState, StepCompletion
 from campaigns.sponsorship import ledger
 from campaigns.sponsorship.ledger import Code, Transfer
 from campaigns.sponsorship.models import (
     Accrual,
     AccrualState,
+    Gift,
     Payout,
     PayoutItem,
     PayoutState,
@@ -50,7 +53,8 @@ def recount(session: Session) -> list[str]:
             *_wrong_state(session, pledge, pledges.get(pledge.matches_id) if pledge.matches_id else None),
         ]
         found += [f"{show('pld', pledge.id)} {one}" for one in told]
-    return [*found, *_wrong_draws(session, pledges), *_wrong_transfers(session), *_wrong_payouts(session)]
+    found += [*_wrong_draws(session, pledges), *_unfounded(session)]
+    return [*found, *_wrong_transfers(session), *_wrong_gifts(session), *_wrong_payouts(session)]
 
 
 def _accrued(session: Session) -> tuple[defaultdict[UUID, Counter[str]], defaultdict[UUID, Counter[str]]]:
@@ -115,6 +119,25 @@ def _wrong_draws(session: Session, pledges: dict[UUID, Pledge]) -> Iterator[str]
                 yield f"{who} drew {is_} from {show('pld', pledge_id)}, and the accruals say {should}"
 
 
+def _unfounded(session: Session) -> Iterator[str]:
+    """Accruals that stand though their act was reversed, unless an event of that still waits, or they were paid.
+
+    A threshold's stand for a number of acts, which is counted apart.
+    """
+    waiting = session.exec(select(Event).where(Event.name == "step.reversed")).all()
+    told = {UUID(one.facts["completion_id"]) for one in waiting}
+    query = (
+        columns(_ROWS.id, _ROWS.completion_id)
+        .join_from(_ROWS.id.table, StepCompletion, col(StepCompletion.id) == _ROWS.completion_id)
+        .join(Pledge, col(Pledge.id) == _ROWS.pledge_id)
+        .where(_STANDS, _ROWS.act_undone_at.is_(None), col(Pledge.kind) != PledgeKind.THRESHOLD.value)
+        .where(col(StepCompletion.state) == CompletionState.REVERSED.value)
+    )
+    for id, completion_id in session.execute(query.order_by(_ROWS.id)):
+        if completion_id not in told:
+            yield f"{show('acr', id)} stands, and its act was reversed"
+
+
 def _wrong_transfers(session: Session) -> Iterator[str]:
     """Accruals whose transfers do not come to what they are worth: pending and due, reversals taken off."""
     rows = columns_of(Transfer)
@@ -129,8 +152,22 @@ def _wrong_transfers(session: Session) -> Iterator[str]:
             yield f"{show('acr', id)} is not what its transfers of {code.value} come to"
 
 
+def _wrong_gifts(session: Session) -> Iterator[str]:
+    """Gifts whose transfers do not come to what they are worth, reversals taken off; and transfers for no gift."""
+    rows = columns_of(Transfer)
+    signed = case((rows.reverses.is_(None), rows.amount_minor), else_=-rows.amount_minor)
+    mine = columns(rows.subject_id, func.sum(signed)).where(rows.code == Code.GIFT.value).group_by(rows.subject_id)
+    moved = {id: int(amount) for id, amount in session.execute(mine)}
+    for gift in session.exec(select(Gift).order_by(col(Gift.id))):
+        if moved.pop(gift.id, 0) != (gift.amount_minor if gift.undone_at is None else 0):
+            yield f"{show('gft', gift.id)} is not what its transfers come to"
+    for id, amount in sorted(moved.items()):
+        if amount:
+            yield f"{id.hex} is no gift, and transfers give for it"
+
+
 def _wrong_payouts(session: Session) -> Iterator[str]:
-    """Payouts against what they hold, and what their transfers took from each pledge: an accrual is paid once (I6)."""
+    """Payouts against what they hold, and what their transfers took from each book: all is paid once (I6)."""
     held, strangers = _held_by_payouts(session)
     moved, fees = _moved_by_payouts(session)
     for payout in session.exec(select(Payout).order_by(col(Payout.id))):
@@ -139,10 +176,10 @@ def _wrong_payouts(session: Session) -> Iterator[str]:
         if sum(shares.values()) != wanted:
             yield f"{name} is over {payout.amount_minor}, and its items come to {sum(shares.values())}"
         if strangers[payout.id]:
-            yield f"{name} holds {strangers[payout.id]} accruals that are not posted, or not its beneficiary's"
+            yield f"{name} holds {strangers[payout.id]} amounts that are not due, or not to its beneficiary"
         was_sent = payout.state in (PayoutState.SENT, PayoutState.CONFIRMED)
         if moved.pop(payout.id, {}) != (shares if was_sent else {}):
-            yield f"{name} moved another amount than its items come to, pledge by pledge"
+            yield f"{name} moved another amount than its items come to, book by book"
         if fees[payout.id] != (payout.fee_minor if was_sent else 0):
             yield f"{name} has a fee of {payout.fee_minor}, and its transfers say {fees[payout.id]}"
     for id in sorted(moved):
@@ -150,7 +187,7 @@ def _wrong_payouts(session: Session) -> Iterator[str]:
 
 
 def _held_by_payouts(session: Session) -> tuple[dict[UUID, dict[UUID, int]], Counter[UUID]]:
-    """What each payout holds of each pledge; and how many accruals that it must not hold."""
+    """What each payout holds of each book; and how many accruals and gifts that it must not hold."""
     items, payouts = columns_of(PayoutItem), columns_of(Payout)
     is_right = and_(
         _ROWS.state == AccrualState.POSTED.value,
@@ -166,20 +203,31 @@ def _held_by_payouts(session: Session) -> tuple[dict[UUID, dict[UUID, int]], Cou
     )
     held: defaultdict[UUID, dict[UUID, int]] = defaultdict(dict)
     strangers: Counter[UUID] = Counter()
-    for payout_id, pledge_id, amount, wrong in session.execute(query):
-        held[payout_id][pledge_id] = int(amount)
+    for payout_id, book_id, amount, wrong in (*session.execute(query), *session.execute(_gifts_in_payouts())):
+        held[payout_id][book_id] = int(amount)
         strangers[payout_id] += int(wrong)
     return held, strangers
 
 
+def _gifts_in_payouts() -> Any:
+    gifts, payouts = columns_of(Gift), columns_of(Payout)
+    is_right = and_(gifts.beneficiary_id == payouts.beneficiary_id, gifts.currency == payouts.currency)
+    by = (gifts.payout_id, gifts.book_id)
+    return (
+        columns(*by, func.sum(gifts.amount_minor), func.sum(case((is_right, 0), else_=1)))
+        .join_from(gifts.id.table, payouts.id.table, payouts.id == gifts.payout_id)
+        .group_by(*by)
+    )
+
+
 def _moved_by_payouts(session: Session) -> tuple[dict[UUID, dict[UUID, int]], Counter[UUID]]:
-    """What transfers took from each pledge for each payout, fees included; and the fees."""
+    """What transfers took from each book for each payout, fees included; and the fees."""
     rows = columns_of(Transfer)
     by = (rows.subject_id, rows.book_id, rows.code)
     mine = columns(*by, func.sum(rows.amount_minor)).where(rows.code.in_((Code.PAYOUT.value, Code.FEE.value)))
     moved: defaultdict[UUID, dict[UUID, int]] = defaultdict(dict)
     fees: Counter[UUID] = Counter()
-    for payout_id, pledge_id, code, amount in session.execute(mine.group_by(*by)):
-        moved[payout_id][pledge_id] = moved[payout_id].get(pledge_id, 0) + int(amount)
+    for payout_id, book_id, code, amount in session.execute(mine.group_by(*by)):
+        moved[payout_id][book_id] = moved[payout_id].get(book_id, 0) + int(amount)
         fees[payout_id] += int(amount) * (code == Code.FEE)
     return moved, fees

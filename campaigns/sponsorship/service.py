@@ -40,15 +40,19 @@ PROMISED = (PledgeState.ACTIVE, PledgeState.EXHAUSTED, PledgeState.ENDED, Pledge
 
 @dataclass(frozen=True)
 class Holds:
-    """What a pledge's book holds, in minor units: unlocked is all that acts accrued and nothing took back."""
+    """What a pledge's book holds, in minor units: unlocked is all that acts accrued and nothing took back.
+
+    `paid` is what was sent to causes; what it cost to send it is fees, here as in the meter and the statement.
+    """
 
     pending_minor: int = 0
     due_minor: int = 0
     paid_minor: int = 0
+    fees_minor: int = 0
 
     @property
     def unlocked_minor(self) -> int:
-        return self.pending_minor + self.due_minor + self.paid_minor
+        return self.pending_minor + self.due_minor + self.paid_minor + self.fees_minor
 
 
 def promise(session: Session, mission: Mission, plan: PledgePlan, *, now: datetime) -> Pledge:
@@ -224,7 +228,8 @@ def holds(session: Session, pledge_ids: Iterable[UUID]) -> dict[UUID, Holds]:
         id: Holds(
             pending_minor=one[AccountKind.PENDING],
             due_minor=one[AccountKind.DUE],
-            paid_minor=one[AccountKind.SETTLED] + one[AccountKind.FEES],
+            paid_minor=one[AccountKind.SETTLED],
+            fees_minor=one[AccountKind.FEES],
         )
         for id, one in found.items()
     }

@@ -104,7 +104,7 @@ def undo(session: Session, pledge: Pledge, going: Sequence[tuple[Standing, Why]]
     """Undo accruals of a pledge that is held: voided while pending, reversed once posted, kept once paid."""
     if not going:
         return []
-    paid = _let_go(session, {one.id: why.reason for one, why in going}, now=now)
+    paid = _let_go(session, pledge, {one.id: why.reason for one, why in going}, now=now)
     told = [(one, why) for one, why in going if one.id in paid and not one.is_told]
     if told:
         rows = [{"accrual": one.id, "act_undone_at": now, "reason": why.reason} for one, why in told]
@@ -156,15 +156,21 @@ def _give_back(session: Session, less: Any, pledge_id: UUID, drawn: Sequence[tup
     session.execute(less, [{"pledge": pledge_id, "key": key, "less": amount} for key, amount in sorted(sums.items())])
 
 
-def _let_go(session: Session, reasons: dict[UUID, str], *, now: datetime) -> set[UUID]:
-    """Cancel the payouts of these accruals that were not sent; those that were sent: they stay paid."""
+def _let_go(session: Session, pledge: Pledge, reasons: dict[UUID, str], *, now: datetime) -> set[UUID]:
+    """Cancel the payouts of these accruals that were not sent; those that were sent: they stay paid.
+
+    The pledge is held, so none of these enters a payout meanwhile; and what was sent is never unsent.
+    """
     query = (
         select(PayoutItem.accrual_id, Payout)
         .join(Payout, col(Payout.id) == PayoutItem.payout_id)
         .where(col(PayoutItem.accrual_id).in_(reasons))
         .order_by(col(Payout.id), col(PayoutItem.accrual_id))
-    )
-    rows = session.exec(query.with_for_update(of=Payout).execution_options(populate_existing=True)).all()
+    ).execution_options(populate_existing=True)
+    rows = session.exec(query).all()
+    if any(payout.state in payouts.UNSENT for _, payout in rows):
+        payouts.hold_unsent(session, pledge.organisation_id)
+        rows = session.exec(query).all()
     for accrual_id, payout in rows:
         if payout.state in payouts.UNSENT:
             payouts.let_go(session, payout, reason=reasons[accrual_id], now=now)

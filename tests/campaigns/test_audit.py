@@ -34,6 +34,7 @@ NOT_AUDITED = {
     "payout_items": "written with their payout",
     "coupons": "earned and used by shoppers; what staff take back is noted apart",
     "redemptions": "messages of tills",
+    "gifts": "written with their redemption; their transfers tell",
     "points_lots": "earned by acts of shoppers",
     "points_spends": "an act of a shopper",
     "points_spend_lines": "written with their spend",
