@@ -12,7 +12,7 @@ from api.pages.phone import onward
 from campaigns import ids, missions, rewards
 from campaigns.missions import Mission
 from campaigns.participants import Participant
-from campaigns.planning import Campaign
+from campaigns.planning import Campaign, State
 from campaigns.rewards import LotState, Told
 
 
@@ -36,8 +36,14 @@ def of_person(
     }
 
 
-def of_mission(session: DbSession, mission: Mission, *, now: datetime) -> dict[str, Any]:
-    """What may be earned in a mission: the points of its steps, what they buy, its badges and what each asks for."""
+def of_mission(
+    request: Request, session: DbSession, mission: Mission, person: Participant | None, *, now: datetime
+) -> dict[str, Any]:
+    """What may be earned in a mission: the points of its steps, what they buy, its badges and what each asks for.
+
+    `points` are what this person has; None for nobody. `is_open`: whether the campaign takes anything now.
+    """
+    campaign = session.get_one(Campaign, mission.campaign_id)
     worth = [
         {"title": step.title, "kind": step.kind, "points": step.points}
         for step in missions.steps_of(session, mission.id)
@@ -47,25 +53,42 @@ def of_mission(session: DbSession, mission: Mission, *, now: datetime) -> dict[s
         {"name": one.name, "description": one.description, "kind": one.kind, "at_least": one.at_least}
         for one in rewards.badges_for(session, mission)
     ]
-    offers = [
-        {"title": one.title, "points": one.points} for one in rewards.for_points(session, mission.campaign_id, now=now)
-    ]
-    return {"worth": worth, "badges": badges, "offers": offers, "days": mission.points_expire_days}
+    points = None
+    if person is not None:
+        phase = missions.phase_shown(campaign, person)
+        points = rewards.balance(session, campaign.id, person.id, phase, now=now)
+    return {
+        "worth": worth,
+        "badges": badges,
+        "days": mission.points_expire_days,
+        "points": points,
+        "offers": _offers(session, campaign, person, points or 0, now),
+        "is_open": missions.state_shown(campaign, person, now=now) in (State.LIVE, State.PILOT),
+        "take_url": onward(request, "/me/coupons"),
+    }
 
 
 def _purse(session: DbSession, campaign: Campaign, person: Participant, phase: str, now: datetime) -> dict[str, Any]:
     held = rewards.balance(session, campaign.id, person.id, phase, now=now)
-    offers = [
+    offers = _offers(session, campaign, person, held, now)
+    return {"campaign": campaign.name, "points": held, "lots": [], "offers": offers}
+
+
+def _offers(
+    session: DbSession, campaign: Campaign, person: Participant | None, held: int, now: datetime
+) -> list[dict[str, Any]]:
+    """What points buy in a campaign, and whether those of a person are enough for it."""
+    return [
         {
             "id": ids.show("off", one.id),
             "title": one.title,
             "points": one.points,
             "missing": max(0, (one.points or 0) - held),
+            "is_theirs": person is not None and rewards.has_theirs(session, one, person),
             "client_id": str(uuid4()),
         }
         for one in rewards.for_points(session, campaign.id, now=now)
     ]
-    return {"campaign": campaign.name, "points": held, "lots": [], "offers": offers}
 
 
 def _lot(one: Told, language: str, now: datetime) -> dict[str, Any]:

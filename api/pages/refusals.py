@@ -511,6 +511,11 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Your role does not allow this.",
         "Ask an owner of the organisation.",
     ),
+    "nothing_due": (
+        "Nothing is due here",
+        "Nothing is due to this cause that is not in a payout already.",
+        "Look at the payouts below: somebody may have proposed it just now.",
+    ),
     "own_proposal": (
         "Somebody else decides this",
         "You proposed it, or issued the key that did.",

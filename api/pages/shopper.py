@@ -287,7 +287,7 @@ def _mission_page(
         causes_url=acting(request, f"/m/{mission.slug}/causes"),
         person=view,
         keep=place_to_keep(request, session, person) if just else None,
-        earnable=point_views.of_mission(session, mission, now=now),
+        earnable=point_views.of_mission(request, session, mission, person, now=now),
         coupons=coupon_views.good_of(session, core, mission, person, language=language, now=now),
         just=just,
         acts=acts.shown,

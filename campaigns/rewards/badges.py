@@ -38,7 +38,7 @@ from campaigns.storage import changed, find_own, insert_once, newest
 BADGES_MOST = 50  # of a campaign: all of them are counted after each act
 PHASES = (Phase.PILOT.value, Phase.LIVE.value)
 LOST = "criteria_lost"  # the reason of a badge that went with nobody saying why
-_CHOSEN = (IdeaState.SELECTED.value, IdeaState.FUNDED.value, IdeaState.DELIVERED.value)
+CHOSEN = (IdeaState.SELECTED.value, IdeaState.FUNDED.value, IdeaState.DELIVERED.value)
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def _referrals(session: Session, badge: Badge, participant_id: UUID, phase: str)
 
 
 def _ideas(session: Session, badge: Badge, participant_id: UUID, phase: str) -> int:
-    mine = (Idea.participant_id == participant_id, Idea.phase == phase, col(Idea.state).in_(_CHOSEN))
+    mine = (Idea.participant_id == participant_id, Idea.phase == phase, col(Idea.state).in_(CHOSEN))
     return _number(session, Idea, badge, mine)
 
 

@@ -154,11 +154,16 @@ def hand_out(session: Session, place: Place, offer_id: UUID, typed: str, *, hand
     raise why_none(session, offer, person)
 
 
-def why_none(session: Session, offer: Offer, person: Participant) -> Conflict:
-    """Why an offer gave a person nothing: they have theirs, or none is left."""
+def has_theirs(session: Session, offer: Offer, person: Participant) -> bool:
+    """Whether a person has the one coupon that an offer gives each; False of an offer that gives one for each act."""
     theirs = (Coupon.offer_id == offer.id, Coupon.participant_id == person.id)
     stands = select(Coupon.id).where(*theirs, Coupon.state != CouponState.REVOKED.value)
-    if offer.once_per == OncePer.PERSON and session.exec(stands).first() is not None:
+    return offer.once_per == OncePer.PERSON and session.exec(stands).first() is not None
+
+
+def why_none(session: Session, offer: Offer, person: Participant) -> Conflict:
+    """Why an offer gave a person nothing: they have theirs, or none is left."""
+    if has_theirs(session, offer, person):
         return Conflict("This person has their coupon of this offer already.", code="has_coupon")
     return Conflict("No coupon of this offer is left.", code="no_coupon_left")
 

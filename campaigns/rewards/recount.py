@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from campaigns import missions
 from campaigns.ids import show
-from campaigns.rewards import points_recount
+from campaigns.rewards import badges_recount, points_recount
 from campaigns.rewards.models import GOOD, Choice, Coupon, CouponState, Offer, Outcome, Redemption
 from campaigns.sponsorship import ledger
 from campaigns.sponsorship.models import Gift, Payout
@@ -22,7 +22,8 @@ _STANDS = and_(col(Redemption.outcome) == Outcome.ACCEPTED.value, col(Redemption
 
 def recount(session: Session) -> list[str]:
     """What does not add up, in words; empty when all does."""
-    parts = (_wrong_offers, _wrong_coupons, _wrong_gifts, _wrong_books, _wrong_totals, points_recount.recount)
+    books = (_wrong_offers, _wrong_coupons, _wrong_gifts, _wrong_books, _wrong_totals)
+    parts = (*books, points_recount.recount, badges_recount.recount)
     return [problem for part in parts for problem in part(session)]
 
 

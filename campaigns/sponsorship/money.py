@@ -1,5 +1,6 @@
 """Amounts of money: whole minor units of an ISO 4217 currency, and how a person reads them."""
 
+import re
 from decimal import Decimal
 from functools import cache
 
@@ -19,6 +20,8 @@ _EXPONENTS = {
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
 }
 
+_TYPED = re.compile(r"(?P<whole>[0-9]{1,16})(?:[.,](?P<decimals>[0-9]+))?")
+
 
 def exponent(currency: str) -> int:
     """How many decimals a currency has: 2 for most, 0 for JPY, 3 for KWD."""
@@ -36,6 +39,20 @@ def require_amount(amount_minor: object, *, pointer: str) -> None:
     is_whole = isinstance(amount_minor, int) and not isinstance(amount_minor, bool)
     if not is_whole or not 1 <= amount_minor <= MOST_MINOR:  # type: ignore[operator]  # it is whole
         raise Invalid("An amount is a whole number of minor units, 1 to 2^53 - 1.", pointer=pointer)
+
+
+def typed(text: str, currency: str, *, pointer: str) -> int:
+    """An amount as a person types it, in minor units: `1.50`, `1,50`, `1 234,5`; nothing typed is zero.
+
+    Invalid for a sign, an exponent, and more decimals than the currency has.
+    """
+    bare, digits = "".join(text.split()), exponent(currency)
+    if not bare:
+        return 0
+    found = _TYPED.fullmatch(bare)
+    if found is None or len(found["decimals"] or "") > digits:
+        raise Invalid(f"An amount in {currency} is written like {1234 / 10**digits}.", pointer=pointer)
+    return int(found["whole"] + (found["decimals"] or "").ljust(digits, "0"))
 
 
 def shown(amount_minor: int, currency: str, language: str) -> str:

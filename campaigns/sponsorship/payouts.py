@@ -23,7 +23,7 @@ from campaigns.identity import Member
 from campaigns.missions import Mission
 from campaigns.ids import uuid7_at
 from campaigns.sponsorship import ledger
-from campaigns.sponsorship.ledger import MOST_MINOR, AccountKind, Code, Move
+from campaigns.sponsorship.ledger import MOST_MINOR, Account, AccountKind, Code, Move
 from campaigns.sponsorship.lifecycle import held
 from campaigns.sponsorship.models import (
     Accrual,
@@ -56,6 +56,41 @@ class Share:
     account: AccountKind
     amount_minor: int
     acts: int
+
+
+@dataclass(frozen=True)
+class Due:
+    """What is due to a cause in a currency and in no payout, from which pledges; of things, from one."""
+
+    beneficiary: Beneficiary
+    currency: str
+    shares: list[Share]
+
+    @property
+    def amount_minor(self) -> int:
+        return sum(one.amount_minor for one in self.shares)
+
+    @property
+    def acts(self) -> int:
+        return sum(one.acts for one in self.shares)
+
+
+def list_due(session: Session, organisation_id: UUID) -> list[Due]:
+    """All that could be proposed now, by the name of the cause. It reads the acts of pledges that owe something."""
+    owing = columns(col(Account.book_id)).where(
+        col(Account.organisation_id) == organisation_id,
+        col(Account.kind) == AccountKind.DUE.value,
+        col(Account.balance_minor) > 0,
+    )
+    by = (_ROWS.beneficiary_id, _ROWS.currency, _ROWS.pledge_id)
+    free = (_ROWS.state == AccrualState.POSTED.value, _ROWS.id.not_in(columns(_ITEMS.accrual_id)))
+    query = columns(*by, func.sum(_ROWS.amount_minor), func.count()).where(_ROWS.pledge_id.in_(owing), *free)
+    found: dict[Any, list[Share]] = {}
+    for beneficiary_id, currency, pledge_id, amount, number in session.execute(query.group_by(*by).order_by(*by)):
+        key = (beneficiary_id, currency, pledge_id if currency == IN_KIND else None)
+        found.setdefault(key, []).append(Share(pledge_id, int(amount), number))
+    dues = [Due(session.get_one(Beneficiary, id), currency, shares) for (id, currency, _), shares in found.items()]
+    return sorted(dues, key=lambda one: (one.beneficiary.name.casefold(), one.currency))
 
 
 def propose(

@@ -147,7 +147,11 @@ FORMS = {
     "/console/organisation": "organisation.write",
     "/console/reports/rpt_{id}/handling": "care.write",
     "/console/scans/void": "scans.void",
+    "/console/payouts": "payouts.write",
     "/console/payouts/pay_{id}/approval": "payouts.approve",
+    "/console/payouts/pay_{id}/sent": "payouts.write",
+    "/console/payouts/pay_{id}/confirmation": "payouts.write",
+    "/console/payouts/pay_{id}/cancellation": "payouts.write",
 }
 PAGES = {
     "/console/reports": "care.read",

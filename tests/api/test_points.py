@@ -54,6 +54,9 @@ def test_points_are_told_with_why_and_buy_one_coupon_a_request(orchard: tuple[Sh
         assert "Bright spark" in public
         assert "For 1 step done" in public
         assert "Points are good for 30 days." in public
+        assert "“Two euros of apples” for 30 points" in public
+        assert "First take part: what you do here gives you the points." in public
+        assert "/me/coupons" not in public, "nobody has points yet"
         problem(phone.post("/me/coupons", json={"offer_id": offer}), 404)
         earn(shop, phone)
         (lot,) = held(phone, "points")
@@ -71,7 +74,7 @@ def test_points_are_told_with_why_and_buy_one_coupon_a_request(orchard: tuple[Sh
         problem(phone.post("/me/coupons", json=asked | {"client_id": "tap-2"}), 409, "points_short")
         page = phone.get("/me?lang=en").text
         assert "30 points spent on “Two euros of apples”" in page
-        assert "still 10 points to go" in page
+        assert "“Two euros of apples” for 30 points: still 10 points to go" in page
 
 
 def test_a_form_takes_the_coupon_as_json_does(orchard: tuple[Shop, str]) -> None:
@@ -90,6 +93,31 @@ def test_a_form_takes_the_coupon_as_json_does(orchard: tuple[Shop, str]) -> None
         refused = phone.post("/me/coupons?lang=en", data={"offer_id": offer, "client_id": "other"}, headers=PAGE)
         assert refused.status_code == 409
         assert "Not enough points yet" in refused.text
+
+
+def test_the_missions_page_has_a_button_for_what_points_get_or_says_why_not(orchard: tuple[Shop, str]) -> None:
+    shop, offer = orchard
+    mine: dict[str, Any] = OFFER["unlock"] | {"points": 20, "once_per": "person"}
+    with shop.server.api() as api, shop.server.phone() as phone:
+        plan = OFFER | {"title": {"fr": "Un sac", "en": "A bag"}, "unlock": mine}
+        bag = made(api.post(f"/v1/campaigns/{shop.campaign}/offers", json=plan))["id"]
+        earn(shop, phone)
+        page = phone.get(f"/m/{shop.slug}?lang=en").text
+        assert "You have 50 points" in page
+        assert "Take “A bag” for 20 points" in page
+        form = page.partition(f'action="/me/coupons?lang=en"><input type="hidden" name="offer_id" value="{bag}">')[2]
+        client_id = form.partition('name="client_id" value="')[2].partition('"')[0]
+        sent = phone.post("/me/coupons?lang=en", data={"offer_id": bag, "client_id": client_id}, headers=PAGE)
+        assert sent.status_code == 303
+        page = phone.get(f"/m/{shop.slug}?lang=en").text
+        assert "“A bag”: you have this coupon already." in page
+        assert "Take “Two euros of apples” for 30 points" in page
+        made(phone.post("/me/coupons", json={"offer_id": offer, "client_id": "tap-1"}))
+        page = phone.get(f"/m/{shop.slug}?lang=en").text
+        assert "“Two euros of apples” for 30 points: still 30 points to go" in page
+        assert "/me/coupons?" not in page
+        assert api.post(f"/v1/campaigns/{shop.campaign}/pause").status_code == 200
+        assert "Nothing can be taken just now" in phone.get(f"/m/{shop.slug}?lang=en").text
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,6 @@ NOT_ON_PAGES = {
     "too_many_webhooks",
     "secret_rotating",
     "webhook_off",
-    "nothing_due",
     "campaign_paused",
     "paid",
     "maker_unknown",
