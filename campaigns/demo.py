@@ -104,7 +104,7 @@ def example_file() -> dict[str, Any]:
 
 
 def found_town(database: Database, *, now: datetime) -> Town:
-    """The brand, its shops, campaign, mission, pledge and tokens, launched thirty days before `now`; offers came later."""
+    """The brand, its shops, campaign, mission, pledge and tokens, launched thirty days before `now`; offers later."""
     began_at = clock.start_of_day(now - timedelta(days=DAYS), "Europe/Paris")
     plan = Blueprint.model_validate(example_file())
     with database.transaction(author=audit.OPERATOR) as session:

@@ -93,6 +93,7 @@ from campaigns.rewards.redemptions import (
     roll_back,
     use_of,
 )
+from campaigns.rewards.returns import RETURN_FORMULA, return_rate
 from campaigns.rewards.told import Told, told
 
 __all__ = [
@@ -101,6 +102,7 @@ __all__ = [
     "LATE",
     "PERSON_COLUMNS",
     "PLACES_MOST",
+    "RETURN_FORMULA",
     "Answer",
     "Badge",
     "BadgeAward",
@@ -174,6 +176,7 @@ __all__ = [
     "redeem",
     "redemption_by_id",
     "resume_offer",
+    "return_rate",
     "reverse",
     "roll_back",
     "show_coupon",
