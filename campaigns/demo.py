@@ -104,7 +104,7 @@ def example_file() -> dict[str, Any]:
 
 
 def found_town(database: Database, *, now: datetime) -> Town:
-    """The brand, its shops, campaign, mission, pledge and tokens, launched thirty days before `now`; offers later."""
+    """The brand, its shops, campaign, mission, pledge and tokens, launched thirty days before `now`; no offers."""
     began_at = clock.start_of_day(now - timedelta(days=DAYS), "Europe/Paris")
     plan = Blueprint.model_validate(example_file())
     with database.transaction(author=audit.OPERATOR) as session:
@@ -119,9 +119,6 @@ def found_town(database: Database, *, now: datetime) -> Town:
         mission = missions.list_missions(session, campaign.id)[0]
         demo_stories.plan_vote(session, mission, began_at=began_at, now=now)
         purse = demo_money.sign_pledge(session, mission, began_at)
-        lately = clock.start_of_day(now - demo_money.OFFERS_SINCE, "Europe/Paris")
-        blueprint.apply(session, organisation.id, plan, geocode=None, now=lately)
-        demo_money.make_badge(session, campaign, mission, lately)
     with database.transaction(author=audit.OPERATOR) as session:
         shops = {place.external_id: place.model_dump(exclude_none=True) for place in plan.places}
         stories = demo_stories.tell_stories(session, organisation.id, shops, now)
@@ -193,12 +190,22 @@ class History:
         day = 0
         while (start := self.town.began_at + timedelta(days=day)) < until:
             end = min(start + timedelta(days=1), until)
+            if day == demo_money.OFFERS_ON:
+                self._add_offers(start)
             self._write_day(start, end)
             if day == demo_money.PAID_ON:
                 demo_money.pay_out(self.database, self.town.purse, end)
             day += 1
             yield min(1.0, day / total)
         self._tell_fates(until)
+
+    def _add_offers(self, now: datetime) -> None:
+        """The file is applied again, now with its offers; and there is a badge."""
+        with self.database.transaction(author=audit.OPERATOR) as session:
+            plan = Blueprint.model_validate(example_file())
+            blueprint.apply(session, self.town.organisation_id, plan, geocode=None, now=now)
+            mission = missions.mission_by_name(session, self.town.mission_slug)
+            demo_money.make_badge(session, session.get_one(Campaign, self.town.campaign_id), mission, now)
 
     def reward(self, recovery_key: bytes) -> Rewarded:
         """What money and coupons have come to by the end of the history: fraud, a payout that waits, coupons used."""

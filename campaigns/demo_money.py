@@ -28,7 +28,7 @@ from campaigns.worker import post_accruals
 PAID_ON = 19  # the day of the history on whose evening what is due is paid out
 GUESTS = 3  # whose coupons the demo shows: one keeps it for later, one uses it, one gives it
 COME_ON = (28, 29)  # the days on which they visit; at the second visit they give an idea, which earns the coupon
-OFFERS_SINCE = timedelta(days=3)
+OFFERS_ON = 27  # since when there are offers
 _FRAUD = "Un même téléphone, photographié deux fois à la caisse."
 _FEE_MINOR = 40  # what the bank took
 
