@@ -18,7 +18,7 @@ from rich.table import Table
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from api import cli_access, cli_backup, cli_files, cli_ledger
+from api import cli_access, cli_backup, cli_files, cli_ledger, cli_webhooks
 from api.terminal import EXIT_DIFFERENT, EXIT_REFUSED, AsJson, read_settings, refuse, say
 from campaigns import audit, clock, identity, ids, migrations, privacy
 from campaigns import verify as verification
@@ -55,6 +55,7 @@ for name, commands in (
     ("places", cli_files.places_app),
     ("keys", cli_access.keys_app),
     ("members", cli_access.members_app),
+    ("webhooks", cli_webhooks.webhooks_app),
 ):
     app.add_typer(commands, name=name)
 scans_app = typer.Typer(help="The scan log.", no_args_is_help=True)

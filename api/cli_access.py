@@ -4,11 +4,9 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from api.remote import ServerKey, ServerUrl, ask
-from api.terminal import AsJson, refuse, say
+from api.remote import ServerKey, ServerUrl, all_rows, ask, post
+from api.terminal import AsJson, refuse, say, show_rows
 
 HERE = "http://127.0.0.1:8000"
 keys_app = typer.Typer(help="API keys, through the HTTP API.", no_args_is_help=True)
@@ -32,27 +30,27 @@ def issue_key(
 ) -> None:
     """Issue a key and print it: once, keep it. /docs/rights on the server says what each role may do."""
     asked = {"name": name, "role": role, "scopes": scope, "place_ids": place, "expires_at": expires_at, "is_test": test}
-    made = _post(server, "/v1/api-keys", key, {what: value for what, value in asked.items() if value is not None})
+    made = post(server, "/v1/api-keys", key, {what: value for what, value in asked.items() if value is not None})
     _say_key(made, as_json)
 
 
 @keys_app.command("list")
 def list_keys(server: ServerUrl = HERE, key: ServerKey = "", as_json: AsJson = False) -> None:
     """The organisation's keys, newest first; never the keys themselves."""
-    rows = _all(server, "/v1/api-keys", key)
-    _show(rows, ("id", "name", "prefix", "role", "expires_at", "last_used_at", "revoked_at"), as_json)
+    rows = all_rows(server, "/v1/api-keys", key)
+    show_rows(rows, ("id", "name", "prefix", "role", "expires_at", "last_used_at", "revoked_at"), as_json)
 
 
 @keys_app.command("rotate")
 def rotate_key(key_id: KeyId, server: ServerUrl = HERE, key: ServerKey = "", as_json: AsJson = False) -> None:
     """Make a key's successor. Both live: put the new one in place, then revoke the old one."""
-    _say_key(_post(server, f"/v1/api-keys/{key_id}/rotation", key), as_json)
+    _say_key(post(server, f"/v1/api-keys/{key_id}/rotation", key), as_json)
 
 
 @keys_app.command("revoke")
 def revoke_key(key_id: KeyId, server: ServerUrl = HERE, key: ServerKey = "", as_json: AsJson = False) -> None:
     """End a key, from the next request on."""
-    ended = _post(server, f"/v1/api-keys/{key_id}/revocation", key)
+    ended = post(server, f"/v1/api-keys/{key_id}/revocation", key)
     say(json.dumps(ended) if as_json else f"{ended['name']} ({ended['prefix']}...) ended at {ended['revoked_at']}.")
 
 
@@ -67,21 +65,21 @@ def invite_member(
 ) -> None:
     """Invite somebody to the console. Prints the one-time link, unless the server sends mail itself."""
     asked = {"email": email, "name": name or email.partition("@")[0], "role": role}
-    made = _post(server, "/v1/members", key, asked)
+    made = post(server, "/v1/members", key, asked)
     say(json.dumps(made) if as_json else _link_words(made["sign_in_link"]))
 
 
 @members_app.command("link")
 def make_link(email: Email, server: ServerUrl = HERE, key: ServerKey = "", as_json: AsJson = False) -> None:
     """A new one-time sign-in link for a member, good for half an hour."""
-    link = _post(server, f"/v1/members/{_member(server, key, email)}/sign-in-links", key)
+    link = post(server, f"/v1/members/{_member(server, key, email)}/sign-in-links", key)
     say(json.dumps(link) if as_json else _link_words(link))
 
 
 @members_app.command("list")
 def list_members(server: ServerUrl = HERE, key: ServerKey = "", as_json: AsJson = False) -> None:
     """The organisation's members, newest first."""
-    _show(_all(server, "/v1/members", key), ("id", "email", "name", "role", "joined_at"), as_json)
+    show_rows(all_rows(server, "/v1/members", key), ("id", "email", "name", "role", "joined_at"), as_json)
 
 
 @members_app.command("role")
@@ -105,22 +103,9 @@ def remove_member(email: Email, server: ServerUrl = HERE, key: ServerKey = "") -
     say(f"{email} is a member no more.")
 
 
-def _post(server: str, path: str, key: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    return ask("POST", server, path, key, content=json.dumps(body).encode() if body is not None else None)
-
-
-def _all(server: str, path: str, key: str) -> list[Any]:
-    rows: list[Any] = []
-    page = ask("GET", server, path, key, limit="200")
-    while page["next_cursor"] is not None:
-        rows += page["data"]
-        page = ask("GET", server, path, key, limit="200", cursor=page["next_cursor"])
-    return [*rows, *page["data"]]
-
-
 def _member(server: str, key: str, email: str) -> str:
     wanted = email.strip().casefold()
-    found = [one["id"] for one in _all(server, "/v1/members", key) if (one["email"] or "").casefold() == wanted]
+    found = [one["id"] for one in all_rows(server, "/v1/members", key) if (one["email"] or "").casefold() == wanted]
     if not found:
         refuse(f"Nobody with the address {email} is a member.")
     return str(found[0])
@@ -134,13 +119,3 @@ def _link_words(link: dict[str, Any]) -> str:
     if link["url"] is None:
         return f"The link was sent to {link['sent_to']}."
     return f"Good once, until {link['expires_at']}: {link['url']}"
-
-
-def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
-    if as_json:
-        say(json.dumps(rows))
-        return
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
-    Console().print(table)

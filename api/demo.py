@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from api import deadlines
-from api.app import make_services, prepare, wire
+from api.app import make_services, prepare, sender_of, wire
 from api.dependencies import Services
 from api.scan import seal_position
 from campaigns import audit, clock, demo, identity, places
-from campaigns.demo import History, Town
+from campaigns.demo import History, Rewarded, Town
 from campaigns.identity import RIGHTS, Role
+from campaigns.ids import show as shown
 from campaigns.scans.writers import open_writer
 from campaigns.settings import Settings
 from campaigns.storage import sole_process
@@ -45,7 +46,13 @@ def show(*, seed: int, speed: float, host: str, port: int, seconds: float, keep:
         port = _usable(host, port, console)
         base_url = f"http://{host if host != '0.0.0.0' else _own_address()}:{port}"  # noqa: S104  # the demo's default, said on screen
         settings = Settings(
-            database_url=f"sqlite:///{path}", base_url=base_url, host=host, port=port, worker=False, secret_key=None
+            database_url=f"sqlite:///{path}",
+            base_url=base_url,
+            host=host,
+            port=port,
+            worker=False,
+            secret_key=None,
+            webhooks_local=True,  # a trial: who has the key sits at this machine
         )
         services = make_services(settings, clock.utc_now)
         number, _ = prepare(services)
@@ -55,7 +62,7 @@ def show(*, seed: int, speed: float, host: str, port: int, seconds: float, keep:
         _tell(console, services, town)
         stopping = threading.Event()
         try:
-            _fill(console, services, town, seed, number)
+            _tell_money(console, services, town, _fill(console, services, town, seed, number))
             stack.enter_context(_live(services, town, seed, speed, stopping))
             say = f"for {seconds:g} s" if seconds else "until you press Ctrl-C"
             console.print(f"Shoppers are arriving now, {say}. Watch the staff page.", style="bold")
@@ -93,8 +100,8 @@ def _served(services: Services) -> Iterator[None]:
         thread.join(timeout=15)
 
 
-def _fill(console: Console, services: Services, town: Town, seed: int, number: int) -> None:
-    """Thirty days of history, behind a progress bar."""
+def _fill(console: Console, services: Services, town: Town, seed: int, number: int) -> Rewarded:
+    """Thirty days of history, behind a progress bar; and what money and rewards have come to."""
     writer = open_writer(services.database, number, services.clock)
     history = History(
         services.database,
@@ -110,12 +117,13 @@ def _fill(console: Console, services: Services, town: Town, seed: int, number: i
         for share in history.days(services.clock()):
             progress.update(bar, completed=share)
     writer.close()
+    return history.reward(services.keyring.recovery_key())
 
 
 @contextlib.contextmanager
 def _live(services: Services, town: Town, seed: int, speed: float, stopping: threading.Event) -> Iterator[None]:
     """The worker, and shoppers through the public HTTP API."""
-    worker = Worker(services.database, services.clock)
+    worker = Worker(services.database, services.clock, sender=sender_of(services.settings, services.clock))
     worker.start()
     url = f"http://127.0.0.1:{services.settings.port}"
 
@@ -168,6 +176,43 @@ def _tell(console: Console, services: Services, town: Town) -> None:
     sys.stdout.write(qr.terminal(f"{base}/t/{entry.code}".upper()) + "\n")
     sys.stdout.flush()
     console.print(_INSECURE, style="dim")
+
+
+def _tell_money(console: Console, services: Services, town: Town, rewarded: Rewarded) -> None:
+    """Where to look at the money and the rewards."""
+    base, key = services.settings.base_url, f"-H 'Authorization: Bearer {town.api_key}'"
+    pledge, place = shown("pld", town.purse.pledge_id), shown("plc", rewarded.place_id)
+    links = (
+        ("Meter", f"{base}/m/{town.mission_slug}"),
+        ("Ledger", f"{base}/m/{town.mission_slug}/ledger"),
+        ("Statement", f"{base}/console/pledges/{pledge}/statement"),
+        ("Payouts", f"{base}/console/payouts"),
+        ("A phone", f"{base}/me/recovery#{rewarded.recovery_code}"),
+        ("Its coupon", f"{base}/me/coupons/{shown('cpn', rewarded.coupon_id)}"),
+        ("Till", f"{base}/staff/coupons"),
+    )
+    commands = (
+        ("Check the ledger", f"curl -s {base}/m/{town.mission_slug}/ledger.csv | {_command()} ledger-check -"),
+        ("For the sponsor", f"curl -s {key} {base}/v1/pledges/{pledge}/statement.csv"),
+        ("For the shop", f"curl -s {key} {base}/v1/places/{place}/coupon-statement.csv"),
+        ("Recount it all", f"PASSERELLE_DATABASE_URL={services.settings.database_url} {_command()} verify"),
+    )
+    console.print("\nA sponsor's money, coupons, points and a badge\n", style="bold")
+    for name, link in links:
+        console.print(f"  {name:<13} {link}", soft_wrap=True, highlight=False, markup=False)
+    console.print("\nStatement and payouts are for who opened the console, the till for who opened the staff page.")
+    console.print("The phone's link works once: press its button, then look at its coupon, points and badge on /me.\n")
+    for name, command in commands:
+        console.print(f"  {name:<16} {command}", soft_wrap=True, highlight=False, markup=False)
+    console.print()
+
+
+def _command() -> str:
+    """How the command of this installation is called from here."""
+    path = Path(sys.executable).with_name("passerelle")
+    if not path.exists():
+        return "passerelle"
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _usable(host: str, port: int, console: Console) -> int:

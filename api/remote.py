@@ -1,5 +1,6 @@
 """Asking a server for the command line, with a key; refusals are the server's own words."""
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -42,3 +43,18 @@ def ask(
         faults = "".join(f"\n  {one['pointer']}: {one['detail']}" for one in body.get("errors", []))
         refuse(f"{body.get('detail', answer.text)}{faults}")
     return body
+
+
+def post(server: str, path: str, key: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """POST a JSON body, or none."""
+    return ask("POST", server, path, key, content=json.dumps(body).encode() if body is not None else None)
+
+
+def all_rows(server: str, path: str, key: str, **query: str) -> list[Any]:
+    """All of a list, page by page, newest first."""
+    rows: list[Any] = []
+    page = ask("GET", server, path, key, limit="200", **query)
+    while page["next_cursor"] is not None:
+        rows += page["data"]
+        page = ask("GET", server, path, key, limit="200", cursor=page["next_cursor"], **query)
+    return [*rows, *page["data"]]

@@ -14,7 +14,7 @@ from api import schemas
 from api.dependencies import Core, Now, ReadSession, Session
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
-from campaigns import clock, ids, missions, planning, reversals, scans, tokens
+from campaigns import clock, ids, missions, planning, reversals, rewards, scans, tokens
 from campaigns.community import Idea
 from campaigns.errors import Invalid
 from campaigns.identity import Right
@@ -80,6 +80,8 @@ class StatsRead(BaseModel):
     """The headline figures: raw beside human beside verified, always. What a pilot did is in none of them.
 
     `staff_recorded` acts were recorded by the staff of places, for people without a phone.
+    `return_rate` is coupons redeemed in a shop / coupons issued, to people who had acted online; null while there is
+    none of these. `formulas` names the formula of each figure that is reckoned.
     `insider_share` is employee acts / acts; null without one, and where a group of under five people would show.
     `verified` is null, "not measured", where every code leads elsewhere and nothing could confirm its scans.
     """
@@ -89,10 +91,21 @@ class StatsRead(BaseModel):
     participants: int
     check_ins: int
     bridge_rate: float | None
+    return_rate: float | None
     insider_share: float | None
     staff_recorded: int
     inflation: float | None
+    formulas: dict[str, str]
     complete_up_to: datetime
+
+
+# Versioned: a figure that is reckoned otherwise has another id.
+_FORMULAS = {
+    "bridge_rate": "bridge_rate/1",
+    "return_rate": rewards.RETURN_FORMULA,
+    "insider_share": "insider_share/1",
+    "inflation": "inflation/1",
+}
 
 
 @router.get("/scans", dependencies=[may(Right.SCANS_READ, placed=True)])
@@ -221,9 +234,11 @@ def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -
         participants=totals.get("participants", 0),
         check_ins=acts[0],
         bridge_rate=_bridge_rate(session, campaign.id, acts[1]),
+        return_rate=rewards.return_rate(session, campaign.id),
         staff_recorded=sum(sum(one.acts.values()) for one in missions.recorded_by_place(session, campaign.id)),
         insider_share=missions.insider_share(session, campaign.id),
         inflation=figures.inflation,
+        formulas=_FORMULAS,
         complete_up_to=now,
     )
 

@@ -1,11 +1,13 @@
 """What every command of `passerelle` says, refuses and reads in the same way."""
 
+import json
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.table import Table
 
 from campaigns.settings import Settings
 
@@ -33,3 +35,18 @@ def refuse(reason: str) -> NoReturn:
     """Say why on standard error and exit 1."""
     Console(stderr=True).print(reason, style="red", markup=False, highlight=False)
     raise typer.Exit(EXIT_REFUSED)
+
+
+def show_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
+    """A list as a table of these columns, or whole as JSON."""
+    if as_json:
+        say(json.dumps(rows))
+        return
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(_cell(row[name]) for name in columns))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else ", ".join(value) if isinstance(value, list) else str(value)

@@ -23,6 +23,7 @@ from campaigns import (
     blueprint,
     clock,
     community,
+    demo_money,
     demo_stories,
     identity,
     ids,
@@ -34,6 +35,7 @@ from campaigns import (
 )
 from campaigns.blueprint import Blueprint
 from campaigns.community import By, IdeaState
+from campaigns.demo_money import Purse
 from campaigns.demo_stories import Stories
 from campaigns.demo_words import PEOPLE, ROBOTS, idea_text
 from campaigns.errors import CampaignError
@@ -47,6 +49,7 @@ from campaigns.scans import Judgement, Position, ReceiptBook, SealedFix, Verdict
 from campaigns.scans.agents import AgentKind, classify
 from campaigns.scans.log import Confirmation, PositionFix, ScanRow, Writer
 from campaigns.scans.visitor import VisitorKeys
+from campaigns.sponsorship.chain import Chainer
 from campaigns.storage import Database
 from campaigns.tokens import Token
 from campaigns.tokens.directory import Directory, Entry
@@ -77,6 +80,16 @@ class Town:
     entries: list[Entry]  # two a shop, QR then NFC, in the file's order
     began_at: datetime
     stories: Stories
+    purse: Purse
+
+
+@dataclass(frozen=True)
+class Rewarded:
+    """Somebody whose coupon waits on a phone, with the code that opens their pages; and the shop that took others."""
+
+    coupon_id: UUID
+    recovery_code: str
+    place_id: UUID
 
 
 class Seal(Protocol):
@@ -91,19 +104,21 @@ def example_file() -> dict[str, Any]:
 
 
 def found_town(database: Database, *, now: datetime) -> Town:
-    """The brand, its shops, campaign, mission and tokens, launched thirty days before `now`."""
+    """The brand, its shops, campaign, mission, pledge and tokens, launched thirty days before `now`; no offers."""
     began_at = clock.start_of_day(now - timedelta(days=DAYS), "Europe/Paris")
     plan = Blueprint.model_validate(example_file())
     with database.transaction(author=audit.OPERATOR) as session:
         organisation = identity.found_organisation(session, BRAND, now=began_at)
         _, key = identity.issue_key(session, organisation.id, role=Role.OWNER, name="Demo", now=began_at)
-        done = blueprint.apply(session, organisation.id, plan, geocode=None, now=began_at)
+        first = plan.model_copy(update={"offers": []})
+        done = blueprint.apply(session, organisation.id, first, geocode=None, now=began_at)
         assert done.campaign_id is not None  # noqa: S101  # apply sets it
         campaign = planning.campaign_by_id(session, organisation.id, done.campaign_id)
         facts = tokens.launch_facts(session, campaign.id, missions=1)
         planning.launch(session, campaign, facts, now=began_at)
         mission = missions.list_missions(session, campaign.id)[0]
         demo_stories.plan_vote(session, mission, began_at=began_at, now=now)
+        purse = demo_money.sign_pledge(session, mission, began_at)
     with database.transaction(author=audit.OPERATOR) as session:
         shops = {place.external_id: place.model_dump(exclude_none=True) for place in plan.places}
         stories = demo_stories.tell_stories(session, organisation.id, shops, now)
@@ -112,7 +127,7 @@ def found_town(database: Database, *, now: datetime) -> Town:
         names = [f"counter-{place.external_id}-{medium}" for place in plan.places for medium in ("qr", "nfc")]
         issued = {t.external_id: t.code for t in session.exec(select(Token).where(Token.campaign_id == campaign.id))}
         entries = [entry for name in names if (entry := directory.load(session, issued[name]))]
-    return Town(organisation.id, campaign.id, mission.slug, key, entries, began_at, stories)
+    return Town(organisation.id, campaign.id, mission.slug, key, entries, began_at, stories, purse)
 
 
 @dataclass
@@ -161,6 +176,8 @@ class History:
         self._until = self.town.began_at
         self._keys = VisitorKeys(lambda day: day.to_bytes(32, "big"))  # nobody real stands behind these keys
         self._book = ReceiptBook(b"the history of the demo".ljust(32, b"."), 0)
+        self._chainer = Chainer(self.database)
+        self._guests = [Shopper(one, "fr", f"10.9.7.{at}") for at, one in enumerate(PEOPLE[: demo_money.GUESTS])]
         self._team = [
             Shopper(PEOPLE[number % len(PEOPLE)], "fr", f"10.9.8.{number}", cookie)
             for number, cookie in enumerate(self.town.stories.cookies)
@@ -172,10 +189,37 @@ class History:
         total = (until - self.town.began_at) / timedelta(days=1)
         day = 0
         while (start := self.town.began_at + timedelta(days=day)) < until:
-            self._write_day(start, min(start + timedelta(days=1), until))
+            end = min(start + timedelta(days=1), until)
+            if day == demo_money.OFFERS_ON:
+                self._add_offers(start)
+            self._write_day(start, end)
+            if day == demo_money.PAID_ON:
+                demo_money.pay_out(self.database, self.town.purse, end)
             day += 1
             yield min(1.0, day / total)
         self._tell_fates(until)
+
+    def _add_offers(self, now: datetime) -> None:
+        """The file is applied again, now with its offers; and there is a badge."""
+        with self.database.transaction(author=audit.OPERATOR) as session:
+            plan = Blueprint.model_validate(example_file())
+            blueprint.apply(session, self.town.organisation_id, plan, geocode=None, now=now)
+            mission = missions.mission_by_name(session, self.town.mission_slug)
+            demo_money.make_badge(session, session.get_one(Campaign, self.town.campaign_id), mission, now)
+
+    def reward(self, recovery_key: bytes) -> Rewarded:
+        """What money and coupons have come to by the end of the history: fraud, a payout that waits, coupons used."""
+        now, purse = self._until, self.town.purse
+        demo_money.void_fraud(self.database, purse, lambda _: self.ballot_secret, now)
+        demo_money.propose(self.database, purse, now)
+        place = self.town.entries[0].place
+        assert place is not None  # noqa: S101  # the demo's codes all stand in a place
+        with self.database.transaction(author=audit.OPERATOR) as session:
+            cookies = [one.cookie or "" for one in self._guests]
+            waiting = demo_money.use_coupons(session, cookies, session.get_one(Place, place.id), now)
+            code = demo_money.keep_place(session, cookies[0], recovery_key, now)
+        self._catch_up(now)
+        return Rewarded(waiting.id, code, place.id)
 
     def _write_day(self, start: datetime, end: datetime) -> None:
         seen = sorted(self._sightings(start, end), key=lambda one: one.at)
@@ -185,8 +229,13 @@ class History:
         acting = [one for one in seen if one.checks_in]
         for chunk in _chunks(acting, 50):
             self._act(chunk)
-        while drain(self.database, now=end).is_full:
+        self._catch_up(end)
+
+    def _catch_up(self, now: datetime) -> None:
+        """What the worker would have done by then."""
+        while drain(self.database, now=now).done:
             pass
+        demo_money.close_day(self.database, self._chainer, now)
 
     def _tell_fates(self, until: datetime) -> None:
         """What became of the oldest ideas, a day ago."""
@@ -210,6 +259,21 @@ class History:
                 if at < end - timedelta(minutes=5) and not is_silent:
                     yield from self._visit(entry, at)
         yield from self._walks(start, end)
+        yield from self._guests_come(start, end)
+
+    def _guests_come(self, start: datetime, end: datetime) -> Iterator[Sighting]:
+        """Three people, each in two shops on two days, with an idea the second time."""
+        day = round((start - self.town.began_at) / timedelta(days=1))
+        if day not in demo_money.COME_ON:
+            return
+        turn = demo_money.COME_ON.index(day)
+        for number, one in enumerate(self._guests):
+            entry = self.town.entries[2 * (number + turn * len(self._guests))]
+            seen = self._sight(entry, start + timedelta(hours=11, minutes=20 * number), one, prefetch=False)
+            if entry.place is not None and entry.place.lat is not None and entry.place.lon is not None:
+                seen.position = _near(self._random, entry.place.lat, entry.place.lon, 20)
+            seen.checks_in, seen.gives_idea = True, turn > 0
+            yield seen
 
     def _walks(self, start: datetime, end: datetime) -> Iterator[Sighting]:
         """Friends on the trail and the team in its shops, since these began."""

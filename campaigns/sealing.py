@@ -46,6 +46,10 @@ class Keyring:
         """The key of one campaign's secret ballots: no other campaign's votes can be joined to them."""
         return self._ballots(f"ballots {campaign_id.hex}")
 
+    def recovery_key(self) -> bytes:
+        """The key of the hashes of recovery codes."""
+        return self.derive("recovery-code")
+
     def fingerprint(self) -> str:
         """What the database keeps of the key: enough to notice another one, useless to forge with."""
         return self.derive("fingerprint", 16).hex()

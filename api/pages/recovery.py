@@ -258,4 +258,4 @@ def _form(
 
 
 def _key(core: Services) -> bytes:
-    return core.keyring.derive("recovery-code")
+    return core.keyring.recovery_key()

@@ -95,6 +95,7 @@ from campaigns.rewards.redemptions import (
     roll_back,
     use_of,
 )
+from campaigns.rewards.returns import RETURN_FORMULA, return_rate
 from campaigns.rewards.told import Told, told
 
 __all__ = [
@@ -103,6 +104,7 @@ __all__ = [
     "LATE",
     "PERSON_COLUMNS",
     "PLACES_MOST",
+    "RETURN_FORMULA",
     "Answer",
     "Badge",
     "BadgeAward",
@@ -179,6 +181,7 @@ __all__ = [
     "redeem",
     "redemption_by_id",
     "resume_offer",
+    "return_rate",
     "reverse",
     "roll_back",
     "show_coupon",

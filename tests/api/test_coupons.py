@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.api.helpers import PLACE, Shop, made, make_shop, problem
+from tests.api.helpers import PLACE, Shop, inside, made, make_shop, problem
 from tests.conftest import Server, client, wait_until
 
 OFFER: dict[str, Any] = {
@@ -32,18 +32,50 @@ def earn(shop: Shop) -> str:
     with shop.server.phone(Accept="application/json") as phone:
         said = {"text": "Plant pear trees", "age": "15_or_older"}
         assert phone.post(f"/m/{shop.slug}/ideas", json=said).status_code == 201
+        wait_until(lambda: bool(codes_of(phone)))
+        return codes_of(phone)[0]
 
-        def coupons() -> list[dict[str, Any]]:
-            (person,) = phone.get("/me/export").json()["people"]
-            return list(person["coupons"])
 
-        wait_until(lambda: bool(coupons()))
-        return str(coupons()[0]["code"])
+def codes_of(phone: httpx2.Client) -> list[str]:
+    """The codes of the coupons that a phone's person holds."""
+    (person,) = phone.get("/me/export").json()["people"]
+    return [str(one["code"]) for one in person["coupons"]]
 
 
 def use(api: httpx2.Client, shop: Shop, code: str, **fields: Any) -> httpx2.Response:
     body = {"code": code, "place_id": shop.place, "device": "till-1", "nonce": code, **fields}
     return api.post("/v1/redemptions", json=body)
+
+
+def test_the_return_rate_counts_the_coupons_of_people_who_act_online(stand: tuple[Shop, dict[str, Any]]) -> None:
+    shop, _ = stand
+
+    def told() -> Any:
+        stats = api.get(f"/v1/campaigns/{shop.campaign}/stats").json()
+        assert stats["formulas"]["return_rate"] == "return_rate/1"
+        return stats["return_rate"]
+
+    with shop.server.api() as api:
+        assert told() is None
+        # A coupon for a visit alone: nobody acted online, so it is no part of the figure, used or not.
+        steps = api.get(f"/v1/missions/{shop.mission}").json()["steps"]
+        unlock = {"by": "step", "step_id": steps[0]["id"]}
+        made(api.post(f"/v1/campaigns/{shop.campaign}/offers", json=OFFER | {"unlock": unlock}))
+        with shop.server.phone(Accept="application/json") as phone:
+            receipt = phone.get(f"/t/{shop.code}").json()["receipt"]
+            visit = phone.post(f"/t/{shop.code}/check-in", json={"receipt": receipt, **inside()})
+            assert visit.status_code == 200
+            wait_until(lambda: bool(codes_of(phone)))
+            assert use(api, shop, codes_of(phone)[0]).status_code == 201
+        assert told() is None
+        code = earn(shop)
+        assert told() == 0
+        for _ in range(2):
+            earn(shop)
+        used = use(api, shop, code).json()
+        assert told() == 0.3333
+        assert api.post(f"/v1/redemptions/{used['id']}/rollback").status_code == 200
+        assert told() == 0
 
 
 def test_from_an_idea_on_a_phone_to_what_the_shop_is_owed(stand: tuple[Shop, dict[str, Any]]) -> None:

@@ -5,13 +5,19 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
 
+from campaigns import ids
+from campaigns.places import till as tills
+from campaigns.sealing import Keyring
 from tests.api.conftest import House
 from tests.api.desk import text_of
 from tests.api.helpers import CAMPAIGN, PLACE, Shop, made, problem, signed_in
+from tests.api.test_pledges import active
+from tests.conftest import SECRET, wait_until
 from tests.racing import race
 
 MISSION: dict[str, Any] = {
@@ -143,6 +149,50 @@ def test_what_was_recorded_by_mistake_is_taken_back_once_with_all_that_rests_on_
         ]
         assert record(till, codes[0], "check_in").json()["outcome"] == "verified"
         assert totals()["check_ins"] == 1
+    assert set(shop.server.passerelle("verify").stdout.splitlines()) <= known | {"Everything adds up."}
+
+
+def test_an_act_on_a_card_accrues_and_is_voided_as_a_phones_is(bench: tuple[Shop, list[str], httpx2.Client]) -> None:
+    """A sponsor pays for a witnessed visit and a confirmed step as for a visit with the till code, and no longer."""
+    shop, codes, till = bench
+    known = set(shop.server.passerelle("verify").stdout.splitlines())
+    pledge = active(shop, min_presence=2, starts_at=None, ends_at=None)["id"]
+
+    def holds(pending: int) -> None:
+        wanted = {"pending_minor": pending, "unlocked_minor": pending}
+        wait_until(lambda: wanted.items() <= api.get(f"/v1/pledges/{pledge}").json()["balances"].items(), seconds=30)
+
+    def void(path: str) -> list[str]:
+        answer = api.post(f"/v1/{path}/void", json={"reason": "It was somebody else"})
+        assert answer.status_code == 200, answer.text
+        return [one["what"] for one in answer.json()["effects"]]
+
+    with shop.server.api() as api, shop.server.phone(Accept="application/json") as phone:
+        scan = phone.get(f"/t/{shop.code}").json()
+        window = tills.window_of(ids.instant_of(UUID(scan["scan_id"][4:])))
+        digits = tills.till_code(Keyring(SECRET).derive("till-code"), ids.parse("plc", shop.place), window)
+        sent = {"receipt": scan["receipt"], "till_code": digits}
+        assert phone.post(f"/t/{shop.code}/check-in", json=sent).json()["presence"] == 2
+        holds(10)
+        here = record(till, codes[0], "check_in").json()
+        holds(20)
+        steps = api.get(f"/v1/missions/{shop.mission}").json()["steps"]
+        step = next(one["id"] for one in steps if one["kind"] == "staff_validated")
+        helped = record(till, codes[0], "step", step=step).json()
+        holds(30)
+        record(till, codes[0], "check_in")  # once more the same day: one visit
+        record(till, codes[1], "idea", text="Pear trees", age="15_or_older")  # an idea is no offline act
+        record(till, codes[1], "check_in")
+        holds(40)
+        assert "accrual" in void(f"scans/{scan['scan_id']}")
+        assert "accrual" in void(f"staff-records/{here['id']}")
+        holds(20)
+        assert "accrual" in void(f"staff-records/{helped['id']}")
+        holds(10)
+        told = api.get(f"/v1/pledges/{pledge}/statement").json()["moved"]
+        assert (told["unlocked_minor"], told["voided_minor"]) == (40, 30)
+        record(till, codes[0], "check_in")  # the right card this time
+        holds(20)
     assert set(shop.server.passerelle("verify").stdout.splitlines()) <= known | {"Everything adds up."}
 
 

@@ -12,7 +12,9 @@ import httpx2
 import pytest
 from sqlmodel import select
 from standardwebhooks import Webhook as Verifier
+from typer.testing import CliRunner, Result
 
+from api.cli import app
 from campaigns.storage import Database
 from campaigns.webhooks import KINDS, Webhook
 from tests.api.helpers import Shop, made, make_shop, problem
@@ -182,3 +184,74 @@ def test_the_readme_and_the_description_name_every_event(api_of_one: httpx2.Clie
     assert [name for name in KINDS if f"`{name}`" not in section] == []
     described = api_of_one.get("/openapi.json").json()["components"]["schemas"]["WebhookCreate"]
     assert described["properties"]["events"]["items"]["enum"] == list(KINDS)
+
+
+def said(server: Server, *arguments: str) -> Result:
+    """`passerelle webhooks`, in this process: starting one would take a second each."""
+    options = ["--server", server.url, "--key", server.key]
+    return CliRunner().invoke(app, ["webhooks", *arguments, *options], env={"COLUMNS": "250"})
+
+
+def run(server: Server, *arguments: str) -> Any:
+    done = said(server, *arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_the_command_line_adds_tries_resends_rotates_and_removes(trial: Server, there: Receiver) -> None:
+    made = run(trial, "add", there.url, "--event", "scan.checked_in", "--event", "coupon.redeemed")
+    assert made["events"] == ["scan.checked_in", "coupon.redeemed"]
+    id = made["id"]
+
+    tested = run(trial, "test", id)
+    wait_until(lambda: bool(run(trial, "deliveries", id, "--state", "delivered")))
+    (listed,) = run(trial, "deliveries", id)
+    assert (listed["id"], listed["event"]) == (tested["id"], "webhook.tested")
+    assert run(trial, "deliveries", id, "--state", "failed") == []
+    again = run(trial, "resend", id, tested["id"])
+    assert (again["message_id"], again["attempts"]) == (tested["message_id"], 0)
+    wait_until(lambda: len(there.arrived) == 2)
+    for one in there.arrived:
+        assert one.headers["webhook-id"] == tested["message_id"]
+        assert Verifier(made["secret"]).verify(one.body, one.headers)["type"] == "webhook.tested"
+
+    rotated = run(trial, "rotate", id)
+    assert rotated["secret"] != made["secret"]
+    off = said(trial, "off", id)
+    assert (off.exit_code, off.stdout) == (0, f"{there.url} is off now.\n")
+    refused = said(trial, "test", id)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "switched off" in refused.stderr
+    assert run(trial, "on", id)["active"]
+    assert said(trial, "remove", id).stdout == f"{id} is removed.\n"
+    assert id not in {one["id"] for one in run(trial, "list")}
+
+
+def test_the_command_lines_tables_say_how_sending_went_and_no_secret(trial: Server, there: Receiver) -> None:
+    there.always = Answer(410)
+    made = said(trial, "add", there.url, "--event", "case.opened").stdout
+    id, secret = re.search(r"whk_\w+", made), re.search(r"whsec_\S+", made)
+    assert id
+    assert secret
+    assert id.group() in said(trial, "test", id.group()).stdout
+    wait_until(lambda: bool(run(trial, "deliveries", id.group(), "--state", "failed")))
+    table = said(trial, "deliveries", id.group()).stdout
+    for word in ("webhook.tested", "failed", "410"):
+        assert word in table
+    listed = said(trial, "list").stdout
+    for word in (id.group(), there.url, "case.opened", "gone"):
+        assert word in listed
+    assert secret.group() not in listed + json.dumps(run(trial, "list"))
+
+
+def test_what_the_server_refuses_of_a_webhook_is_said_in_its_own_words(trial: Server) -> None:
+    for url, event, words in (
+        ("http://shop.example/", "scan.checked_in", "/url"),
+        ("https://shop.example/", "scan.made", "/events"),
+    ):
+        refused = said(trial, "add", url, "--event", event)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert words in refused.stderr
+    unknown = said(trial, "test", NOBODYS)
+    assert unknown.exit_code == 1
+    assert "no such webhook" in unknown.stderr
