@@ -122,7 +122,15 @@ def open_migrated(url: str) -> Database:
 @pytest.fixture
 def postgres_database(migrated_postgres: str) -> Iterator[Database]:
     """A migrated, empty PostgreSQL database, for what only it does."""
-    with psycopg.connect(migrated_postgres.replace("+psycopg", ""), autocommit=True) as connection:
+    empty_postgres(migrated_postgres)
+    database = open_migrated(migrated_postgres)
+    yield database
+    database.close()
+
+
+def empty_postgres(url: str) -> None:
+    """Delete every row of a database and end its connections."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -130,9 +138,6 @@ def postgres_database(migrated_postgres: str) -> Iterator[Database]:
         with connection.transaction():  # a tenth of what TRUNCATE of a hundred tables takes
             connection.execute("SET LOCAL session_replication_role = replica")  # no trigger, no foreign key
             connection.execute("; ".join(f"DELETE FROM {name}" for name in SQLModel.metadata.tables))
-    database = open_migrated(migrated_postgres)
-    yield database
-    database.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -145,6 +150,34 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     database = open_migrated(f"sqlite:///{tmp_path}/passerelle.db")
     yield database
     database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def anew(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Database]]:
+    """Makes a migrated, empty database of each kind, again and again: what the one before held is gone.
+
+    For state machines: in one database for all their examples a recount would take the longer the more there were.
+    """
+    kind = request.param
+    made = request.getfixturevalue("migrated_sqlite" if kind == "sqlite" else "migrated_postgres")
+    opened: list[Database] = []
+
+    def make() -> Database:
+        for one in opened:
+            one.close()
+        if kind == "postgres":
+            empty_postgres(made)
+            opened[:] = [open_migrated(made)]
+        else:
+            for old in tmp_path.glob("passerelle.db*"):
+                old.unlink()
+            shutil.copy(made, tmp_path / "passerelle.db")
+            opened[:] = [open_migrated(f"sqlite:///{tmp_path}/passerelle.db")]
+        return opened[0]
+
+    yield make
+    for one in opened:
+        one.close()
 
 
 @pytest.fixture

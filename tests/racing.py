@@ -8,7 +8,7 @@ Result = TypeVar("Result")
 PATIENCE_S = 60.0
 
 
-def race(number: int, act: Callable[[int], Result]) -> list[Result | Exception]:
+def race(number: int, act: Callable[[int], Result], *, patience_s: float = PATIENCE_S) -> list[Result | Exception]:
     """Run `act(0)` to `act(number - 1)` at once; what each returned or raised, in that order."""
     barrier = threading.Barrier(number)
     outcomes: dict[int, Result | Exception] = {}
@@ -24,6 +24,6 @@ def race(number: int, act: Callable[[int], Result]) -> list[Result | Exception]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=PATIENCE_S)
+        thread.join(timeout=patience_s)
     assert not any(thread.is_alive() for thread in threads), "a racing client hangs"
     return [outcomes[index] for index in range(number)]

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, func, update
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns import audit, places
@@ -231,6 +232,14 @@ def merge(session: Session, merge: Merge) -> None:
         free = update(Pilot).where(col(Pilot.id) == pilot_id).values(people=col(Pilot.people) - 1)
         session.execute(free.execution_options(synchronize_session=False))
     hand_over(session, PERSON_COLUMNS, newer, older)
+
+
+def recount(session: Session) -> list[str]:
+    """The people that pilots count against those who took part, in words."""
+    took_part = columns(func.count()).where(col(PilotPerson.pilot_id) == Pilot.id).scalar_subquery()
+    wrong = columns(col(Pilot.id), col(Pilot.people), took_part).where(col(Pilot.people) != took_part)
+    rows = session.execute(wrong.order_by(col(Pilot.id)))
+    return [f"people of the pilot {id}: {stored} stored, {counted} counted" for id, stored, counted in rows]
 
 
 def _number(value: float | None) -> str:

@@ -304,17 +304,22 @@ def _judge_check_in(
 
 
 def _is_visit(session: Session, person: Participant, entry: Entry, check_in_id: UUID, at: datetime, phase: str) -> bool:
-    """Whether a check-in is the first of this person, token, civil day of the place and phase: the UNIQUE says so."""
+    """Whether a check-in is the first of this person, token, civil day of the place and phase: the UNIQUE says so.
+
+    The first one's visit is held: who voids it waits, and then finds this check-in to give it to.
+    """
     zone = entry.place.time_zone if entry.place else entry.campaign.time_zone
-    return insert_once(
-        session,
-        Visit,
-        participant_id=person.id,
-        token_id=entry.token_id,
-        civil_day=clock.civil_day(at, zone).isoformat(),
-        phase=phase,
-        check_in_id=check_in_id,
-    )
+    key: dict[str, Any] = {
+        "participant_id": person.id,
+        "token_id": entry.token_id,
+        "civil_day": clock.civil_day(at, zone).isoformat(),
+        "phase": phase,
+    }
+    while not insert_once(session, Visit, **key, check_in_id=check_in_id):
+        first = select(Visit.check_in_id).filter_by(**key).with_for_update(read=True)
+        if session.exec(first).first() is not None:
+            return False
+    return True
 
 
 def may_be_here(session: Session, person: Participant, place: Place, at: datetime) -> bool:

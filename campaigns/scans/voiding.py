@@ -177,8 +177,9 @@ def _held_check_in(session: Session, scan_id: UUID) -> CheckIn | None:
 
 def _move_visit(session: Session, act: CheckIn, *, least_presence: int) -> CheckIn | None:
     """Give the visit of the day to another check-in of it that may have it, or take it away."""
-    other = _stand_in(session, act, least_presence)
     mine = col(Visit.check_in_id) == act.id
+    session.exec(select(Visit.check_in_id).where(mine).with_for_update()).all()  # a check-in that found it comes first
+    other = _stand_in(session, act, least_presence)
     if other is None:
         session.execute(delete(Visit).where(mine).execution_options(synchronize_session=False))
         return None

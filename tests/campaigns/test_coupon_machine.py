@@ -3,14 +3,13 @@
 The ledger adds up to zero throughout. Small by default; `PASSERELLE_SOAK=1` (`make soak`) runs it longer.
 """
 
-import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, invariant, rule, run_state_machine_as_test
 
 from campaigns import privacy, rewards, worker
 from campaigns.errors import Conflict, NotFound
@@ -21,8 +20,8 @@ from tests.campaigns.counter import Counter, set_counter
 from tests.campaigns.test_merging import merge
 from tests.campaigns.test_reversal import void
 from tests.factories import NOON
+from tests.machines import Recounted, sized
 
-SOAK = bool(os.environ.get("PASSERELLE_SOAK"))
 DAYS, VALUE, MOST, USES = 3, 200, 6, 4
 GOOD = ("issued", "locked", "rolled_back")
 
@@ -68,7 +67,7 @@ class Person:
         return self.into.now_is if self.into else self
 
 
-class Coupons(RuleBasedStateMachine):
+class Coupons(Recounted):
     people = Bundle("people")
 
     def __init__(self, database: Database) -> None:
@@ -254,16 +253,13 @@ class Coupons(RuleBasedStateMachine):
         assert held.get("given", 0) == VALUE * sum(one.gives for one in used)
         assert held.get("liability", 0) == VALUE * sum(one.state in GOOD for one in self.all)
         assert sum(held.values()) == 0
-        assert self.counter.scene.problems() == []
+
+    def problems(self) -> list[str]:
+        return self.counter.scene.problems()
 
 
-def test_any_order_of_acts_on_coupons_adds_up(database: Database) -> None:
+def test_any_order_of_acts_on_coupons_adds_up(anew: Callable[[], Database]) -> None:
     run_state_machine_as_test(  # any callable will do, its annotation is narrower
-        lambda: Coupons(database),  # type: ignore[arg-type]
-        settings=settings(
-            max_examples=150 if SOAK else 5,
-            stateful_step_count=50 if SOAK else 20,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        lambda: Coupons(anew()),  # type: ignore[arg-type]
+        settings=sized(examples=5, soak=150, steps=20, soak_steps=50),
     )

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections import Counter as Tally
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -121,6 +122,26 @@ def test_staff_who_hand_out_while_tills_use_and_coupons_expire_wait_for_nobody_f
 
     outcomes = race(12, act)
     assert [one for one in outcomes if isinstance(one, Exception)] == []
+    assert counter.scene.problems() == []
+
+
+def test_a_use_takes_no_coupon_that_another_statement_turned_just_before(database: Database) -> None:
+    """Whatever it said when it was held: the statement that uses it asks once more, and nothing of the use is kept."""
+    counter = set_counter(database)
+    coupon = counter.coupon()
+
+    def turn(_: object, cursor: Any, statement: str, *__: object) -> None:
+        if statement.startswith("UPDATE coupons"):
+            cursor.connection.cursor().execute(f"UPDATE coupons SET state = 'expired', ended_at = '{NOON}'")
+
+    event.listen(database.engine, "before_cursor_execute", turn)
+    try:
+        with pytest.raises(Conflict) as refused:
+            counter.redeem(coupon.code)
+    finally:
+        event.remove(database.engine, "before_cursor_execute", turn)
+    assert refused.value.code == "coupon_over"
+    assert (counter.read(coupon).state, counter.offer().redeemed) == (CouponState.ISSUED, 0)
     assert counter.scene.problems() == []
 
 

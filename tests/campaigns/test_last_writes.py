@@ -1,5 +1,6 @@
 """What a transaction writes last, on both databases."""
 
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from campaigns.last_writes import add_up_last, savepoint
 from campaigns.missions.models import MissionCounter
 from campaigns.storage import Database
 from tests.factories import NOON
-from tests.racing import race
+from tests.racing import PATIENCE_S, race
 from tests.scene import set_scene
 
 
@@ -120,3 +121,27 @@ def test_folding_beside_acts_loses_none(database: Database) -> None:
 
     assert race(16, act) == [None] * 16
     assert totals(database, scene.mission.id) == {"flags": 12}
+
+
+def test_folding_waits_for_an_act_and_never_in_a_ring_with_it(database: Database) -> None:
+    """It holds counters in the order of acts, in whatever order they came to stand in the table."""
+    scene = set_scene(database)
+    for metric in ("votes", "flags"):
+        with database.transaction() as session:
+            count(session, scene.mission.id, metric, 1, writer=7)
+
+    def fold() -> None:
+        with database.transaction() as session:
+            missions.fold_counters(session)
+
+    folding = Thread(target=fold, daemon=True)
+    with database.transaction() as session:
+        with savepoint(session):
+            count(session, scene.mission.id, "flags", 1, writer=7)
+        folding.start()
+        folding.join(timeout=0.5)
+        count(session, scene.mission.id, "votes", 1, writer=7)
+    folding.join(timeout=PATIENCE_S)
+    assert totals(database, scene.mission.id) == {"flags": 2, "votes": 2}
+    with database.snapshot() as session:
+        assert set(session.exec(select(MissionCounter.writer))) == {0}

@@ -5,13 +5,11 @@ The acts are light ones: a scan, its confirmation and its check-in are written a
 100,000 and 3,000.
 """
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -43,11 +41,11 @@ from campaigns.storage import Database, columns_of, store
 from tests.booth import SECRET
 from tests.campaigns.test_reversal import void
 from tests.factories import NOON
+from tests.machines import sized
 from tests.money_model import Act, Model, Money, Paid, Person, Promise
 from tests.scene import set_scene
 from tests.sponsors import make_cause, make_pledge, turn_campaign
 
-SOAK = bool(os.environ.get("PASSERELLE_SOAK"))
 ZONE = "Europe/Paris"
 VERDICTS = ("valid", "valid", "provisional", "held", "invalid")
 _IDS: Any = bindparam("ids", expanding=True)
@@ -374,14 +372,14 @@ class MoneyMachine(RuleBasedStateMachine):
         self.recount()
 
 
-def test_any_order_of_what_happens_to_money_adds_up(database: Database) -> None:
-    examples = (10 if database.is_sqlite else 2) * (50 if SOAK and database.is_sqlite else 15 if SOAK else 1)
+def test_any_order_of_what_happens_to_money_adds_up(anew: Callable[[], Database]) -> None:
+    is_sqlite = anew().is_sqlite
     run_state_machine_as_test(  # any callable will do, its annotation is narrower
-        lambda: MoneyMachine(database),  # type: ignore[arg-type]
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=120 if database.is_sqlite else 60,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
+        lambda: MoneyMachine(anew()),  # type: ignore[arg-type]
+        settings=sized(
+            examples=10 if is_sqlite else 2,
+            soak=500 if is_sqlite else 30,
+            steps=120 if is_sqlite else 60,
+            soak_steps=120 if is_sqlite else 60,
         ),
     )

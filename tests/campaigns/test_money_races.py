@@ -5,12 +5,13 @@ Small by default; `PASSERELLE_SOAK=1` (`make soak`) takes 5,000 acts.
 
 import os
 from collections.abc import Callable
+from threading import Thread
 from uuid import UUID, uuid4
 
 import pytest
 from sqlmodel import col, select
 
-from campaigns import missions, sponsorship, worker
+from campaigns import missions, planning, sponsorship, worker
 from campaigns.errors import Conflict
 from campaigns.identity import Organisation
 from campaigns.missions import Repeat, StepKind, StepPlan
@@ -20,9 +21,10 @@ from campaigns.storage import Database
 from tests.factories import NOON, make_participant
 from tests.racing import race
 from tests.scene import Scene, set_scene
-from tests.sponsors import accruals, book, pledged, standing
+from tests.sponsors import accruals, book, pledged, standing, turn_campaign
 
 ACTS = 5000 if os.environ.get("PASSERELLE_SOAK") else 60
+PATIENCE_S = 60 + ACTS * 0.3  # on a machine that has other things to do as well
 CLIENTS = 12
 WITNESSED = [StepPlan(StepKind.STAFF_VALIDATED, 0, Repeat.DAILY)]
 
@@ -70,7 +72,7 @@ def test_acts_in_a_race_end_exactly_at_the_declared_last_slice(database: Databas
             else:
                 act(scene)
 
-    assert race(CLIENTS, run) == [None] * CLIENTS
+    assert race(CLIENTS, run, patience_s=PATIENCE_S) == [None] * CLIENTS
     scene.drain()
     amount, number = spent(pledge)
     assert book(database, pledge) == {"commitment": -amount, "pending": amount}
@@ -117,6 +119,22 @@ def test_one_act_reckoned_by_many_at_once_accrues_once(database: Database) -> No
     assert book(database, pledge) == {"commitment": -10, "pending": 10}
 
 
+def test_who_pauses_a_campaign_waits_for_what_accrues(database: Database) -> None:
+    """So nothing accrues in a campaign that is paused already."""
+    scene = set_scene(database, steps=WITNESSED)
+    pledged(database, scene.mission)
+    done = act(scene)
+    pausing = Thread(target=lambda: turn_campaign(database, scene.campaign, planning.pause, now=NOON), daemon=True)
+    with database.transaction() as session:
+        sponsorship.reckon(session, [done], now=NOON)
+        pausing.start()
+        pausing.join(timeout=0.5)
+        assert pausing.is_alive()
+    pausing.join(timeout=PATIENCE_S)
+    assert not pausing.is_alive()
+    assert scene.problems() == []
+
+
 def test_voids_beside_accruals_beside_posting_leave_the_books_whole(database: Database) -> None:
     scene = set_scene(database, steps=WITNESSED)
     pledge = pledged(database, scene.mission, unit_minor=30, cap_minor=30 * (ACTS // 3) + 7, review_h=0)
@@ -147,7 +165,8 @@ def test_voids_beside_accruals_beside_posting_leave_the_books_whole(database: Da
         for number in range(ACTS // CLIENTS):
             turns[index % len(turns)](index + number)
 
-    failed = [one for one in race(CLIENTS, run) if one is not None and not isinstance(one, Conflict)]
+    outcomes = race(CLIENTS, run, patience_s=PATIENCE_S)
+    failed = [one for one in outcomes if one is not None and not isinstance(one, Conflict)]
     assert failed == []
     scene.drain()
     worker.post_accruals(database, now=NOON)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from campaigns import planning
@@ -14,11 +15,12 @@ from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import Event
 from campaigns.ids import show
 from campaigns.last_writes import write_last
-from campaigns.planning import KPIS, Campaign, LaunchFacts, Objective, State
+from campaigns.planning import KPIS, Campaign, LaunchFacts, Objective, Pilot, State
 from campaigns.planning.models import ALL_KPIS
 from campaigns.storage import Database
 from tests.factories import NOON, make_campaign, make_organisation
 from tests.racing import race
+from tests.scene import colleague, open_pilot, set_scene
 
 READY = LaunchFacts(tokens=1, tokens_without_place=0, places=1, missions=1)
 MOVES: dict[str, Callable[[Session, Campaign], object]] = {
@@ -230,3 +232,14 @@ def test_a_campaign_belongs_to_its_organisation(session: Session) -> None:
             planning.campaign_by_name(session, theirs.id, name)
     with pytest.raises(Conflict):
         make_campaign(session, ours, external_id="verger")
+
+
+def test_verify_finds_a_pilot_that_counts_other_people_than_took_part(database: Database) -> None:
+    scene = set_scene(database, live=False)
+    open_pilot(scene)
+    colleague(scene)
+    assert scene.problems() == []
+    with database.transaction() as session:
+        pilot = planning.require_declared(session, scene.campaign.id)
+        session.execute(update(Pilot).where(col(Pilot.id) == pilot.id).values(people=3))
+    assert scene.problems() == [f"people of the pilot {pilot.id}: 3 stored, 1 counted"]

@@ -1,6 +1,7 @@
 """Word of mouth: who came by whose link, when it counts, once, and what undoes it. On both databases."""
 
 from datetime import timedelta
+from threading import Thread
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,7 +12,7 @@ from campaigns import missions, participants, privacy
 from campaigns.errors import Conflict, Forbidden
 from campaigns.missions import Link, Mission, Phone, Referral, Repeat, StepKind, StepPlan, merged_referrals
 from campaigns.missions.acts import hold_membership
-from campaigns.missions.models import StepCompletion
+from campaigns.missions.models import Membership, StepCompletion
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
 from campaigns.scans import Position
@@ -19,7 +20,7 @@ from campaigns.storage import Database, store
 from tests.campaigns.test_reversal import void
 from tests.campaigns.test_steps import show, witness
 from tests.factories import NOON, make_mission
-from tests.racing import race
+from tests.racing import PATIENCE_S, race
 from tests.scene import FAR, INSIDE, Scene, minutes, set_scene
 
 STEPS = [StepPlan(StepKind.SCAN, 1, Repeat.DAILY), StepPlan(StepKind.REFERRAL, 1, 2, points=5)]
@@ -281,6 +282,25 @@ def test_of_racing_judges_one_qualifies_a_referral(database: Database) -> None:
     assert race(8, qualify) == [None] * 8
     assert scene.counters()["referrals"] == 1
     assert points(scene, her) == 5
+
+
+def test_who_brought_somebody_and_acts_at_that_moment_completes_the_mission(database: Database) -> None:
+    """Each act closes one of two steps: the second to come must see what the first did."""
+    scene = set_scene(database, steps=[StepPlan(StepKind.SCAN, 1), StepPlan(StepKind.REFERRAL, 1)])
+    (her, hers), (him, his) = newcomer(scene), newcomer(scene)
+    referral = come(scene, him, invite(scene, her))
+    assert referral is not None
+    scene.check_in(scene.scan(visitor_key=7), cookie=his, position=INSIDE)
+    row = scene.scan(visitor_key=8)
+    acting = Thread(target=lambda: scene.check_in(row, cookie=hers, position=INSIDE), daemon=True)
+    with database.transaction() as session:
+        missions.referrals.qualify(session, referral.id, now=NOON)
+        acting.start()
+        acting.join(timeout=0.5)  # it waits for hers
+    acting.join(timeout=PATIENCE_S)
+    with database.snapshot() as session:
+        assert session.get_one(Membership, (scene.mission.id, her.id, "live")).completed_at == NOON
+    assert scene.problems() == []
 
 
 def test_erasing_either_changes_no_total_and_a_late_visit_counts_for_nobody(database: Database) -> None:

@@ -1,12 +1,12 @@
 """Voiding a scan: exactly what rested on it goes, once, with the reason; on both databases."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DatabaseError
 from sqlmodel import select
 
@@ -21,8 +21,8 @@ from campaigns.storage import Database
 from tests.booth import SECRET
 from tests.campaigns.test_steps import FRIENDS, name_friend, outcomes, set_tour, show, visit
 from tests.factories import NOON, make_scan, write
-from tests.racing import race
-from tests.scene import FAR, INSIDE, Scene, minutes, set_scene
+from tests.racing import PATIENCE_S, race
+from tests.scene import FAR, INSIDE, Scene, another_token, minutes, set_scene
 
 DAILY = [StepPlan(StepKind.SCAN, 0, Repeat.DAILY)]
 Told = tuple[str, str]
@@ -121,6 +121,49 @@ def test_voids_that_race_check_ins_and_the_judge_leave_the_books_in_order(databa
     assert scene.counters().get("check_ins", 0) == scene.counters().get("completions", 0) == 0
     all_well(scene, now=minutes(8))
     assert [scene.verdict(row) for row in rows] == ["invalid"] * 6
+
+
+@pytest.mark.parametrize("is_same_code", [True, False])
+@pytest.mark.parametrize("is_void_first", [True, False])
+def test_a_void_and_another_check_in_of_its_day_wait_for_one_another(
+    database: Database, is_same_code: bool, is_void_first: bool
+) -> None:
+    """Whoever is first: the other check-in is the visit of the day, and the step rests on it."""
+    scene = set_scene(database, steps=DAILY)
+    row = scene.scan()
+    cookie = scene.check_in(row, position=INSIDE).secret
+    entry = scene.entry if is_same_code else another_token(scene)
+    later = scene.scan(entry=entry, at=minutes(70))
+    acts: list[Callable[[], object]] = [
+        lambda: void(scene, row.id, now=minutes(71)),
+        lambda: scene.check_in(later, entry=entry, cookie=cookie, position=INSIDE, now=minutes(71)),
+    ]
+    side_by_side(database, *(acts if is_void_first else reversed(acts)))
+    assert scene.counters() == {"participants": 1, "check_ins": 1, "completions": 1}
+    with database.snapshot() as session:
+        (stands,) = session.exec(select(CheckIn).where(CheckIn.verdict == "valid")).all()
+        (completion,) = session.exec(select(StepCompletion)).all()
+        (counted,) = session.exec(select(Visit)).all()
+    assert stands.counted
+    assert (completion.state, completion.source_id, counted.check_in_id) == ("verified", stands.id, stands.id)
+    all_well(scene, now=minutes(72))
+
+
+def side_by_side(database: Database, act: Callable[[], object], other: Callable[[], object]) -> None:
+    """Do one act, and begin the other half a second before its commit."""
+    second, first = threading.Thread(target=other, daemon=True), threading.current_thread()
+
+    def begin(_: object) -> None:
+        if threading.current_thread() is first and second.ident is None:
+            second.start()
+            second.join(timeout=0.5)
+
+    event.listen(database.engine, "commit", begin)
+    try:
+        act()
+    finally:
+        event.remove(database.engine, "commit", begin)
+    second.join(timeout=PATIENCE_S)
 
 
 def test_no_round_of_the_judge_overlaps_a_void(database: Database) -> None:

@@ -3,15 +3,14 @@
 Small by default; `PASSERELLE_SOAK=1` (`make soak`) runs it longer.
 """
 
-import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, invariant, rule, run_state_machine_as_test
 from sqlmodel import col, select
 
 from campaigns import ids, missions, privacy, verify
@@ -26,9 +25,9 @@ from tests.campaigns.test_merging import merge
 from tests.campaigns.test_reversal import void
 from tests.campaigns.test_steps import show, witness
 from tests.factories import NOON, make_scan
+from tests.machines import Recounted, sized
 from tests.scene import INSIDE, another_place, set_scene
 
-SOAK = bool(os.environ.get("PASSERELLE_SOAK"))
 STOPS = 3
 TIMES = 2  # a step of so many visits
 
@@ -80,7 +79,7 @@ class Person:
         return trail + places + min(self.visits(), TIMES) + witnessed
 
 
-class Acts(RuleBasedStateMachine):
+class Acts(Recounted):
     people = Bundle("people")
 
     def __init__(self, database: Database) -> None:
@@ -218,23 +217,17 @@ class Acts(RuleBasedStateMachine):
             ).all()
         assert len(done) == sum(all(one.steps()) for one in people)
 
-    @invariant()
-    def the_books_add_up(self) -> None:
-        assert self.scene.problems() == []
+    def problems(self) -> list[str]:
+        return self.scene.problems()
 
     def teardown(self) -> None:
         self.judge()
-        self.the_books_add_up()
+        super().teardown()
         assert verify.rejudge(self.scene.database) == []
 
 
-def test_any_order_of_acts_voids_and_erasures_adds_up(database: Database) -> None:
+def test_any_order_of_acts_voids_and_erasures_adds_up(anew: Callable[[], Database]) -> None:
     run_state_machine_as_test(  # any callable will do, its annotation is narrower
-        lambda: Acts(database),  # type: ignore[arg-type]
-        settings=settings(
-            max_examples=150 if SOAK else 5,
-            stateful_step_count=40 if SOAK else 15,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        lambda: Acts(anew()),  # type: ignore[arg-type]
+        settings=sized(examples=5, soak=150, steps=15, soak_steps=40),
     )

@@ -3,13 +3,12 @@
 Small by default; `PASSERELLE_SOAK=1` (`make soak`) runs it longer.
 """
 
-import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -31,9 +30,9 @@ from tests.booth import HOUR, Booth, open_booth
 from tests.campaigns.test_merging import merge
 from tests.campaigns.test_reversal import void
 from tests.factories import NOON
+from tests.machines import sized
 from tests.scene import INSIDE
 
-SOAK = bool(os.environ.get("PASSERELLE_SOAK"))
 IDEAS, PEOPLE = 4, 3
 ideas, people = st.integers(0, IDEAS - 1), st.integers(0, PEOPLE - 1)
 client_ids = st.sampled_from(["a", "b", "c", None])
@@ -269,13 +268,8 @@ def _age(person: Participant) -> tuple[object, ...]:
     return person.created_at, person.id
 
 
-def test_any_order_of_votes_adds_up(database: Database) -> None:
+def test_any_order_of_votes_adds_up(anew: Callable[[], Database]) -> None:
     run_state_machine_as_test(  # any callable will do, its annotation is narrower
-        lambda: Votes(database),  # type: ignore[arg-type]
-        settings=settings(
-            max_examples=150 if SOAK else 6,
-            stateful_step_count=50 if SOAK else 20,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        lambda: Votes(anew()),  # type: ignore[arg-type]
+        settings=sized(examples=6, soak=150, steps=20, soak_steps=50),
     )
