@@ -1,6 +1,6 @@
 """Sponsor money: pledges, what acts accrue on them, payouts, and the ledger it all stands in."""
 
-from campaigns.sponsorship.accrual import reckon, release_waiting
+from campaigns.sponsorship.accrual import hand_on, reckon, release_waiting
 from campaigns.sponsorship.acts import completions_on, completions_since, is_pledged, pledged_among
 from campaigns.sponsorship.causes import choices_of, choose, chosen_cause, open_causes
 from campaigns.sponsorship.disclosure import Disclosure, PledgeFacts, disclose, facts_of
@@ -99,6 +99,7 @@ __all__ = [
     "find_party",
     "find_pledge",
     "forget",
+    "hand_on",
     "hold_pledge",
     "holds",
     "is_any_due",
