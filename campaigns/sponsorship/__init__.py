@@ -21,7 +21,15 @@ from campaigns.sponsorship.models import (
 )
 from campaigns.sponsorship.parties import change_party, find_party, list_parties, party_by_name, register
 from campaigns.sponsorship.people import PERSON_COLUMNS, accruals_of, forget
-from campaigns.sponsorship.posting import POSTED_AT_ONCE, accrual_of, due_pledges, post_due, release, void
+from campaigns.sponsorship.posting import (
+    POSTED_AT_ONCE,
+    accrual_of,
+    due_pledges,
+    list_accruals,
+    post_due,
+    release,
+    void,
+)
 from campaigns.sponsorship.recount import recount
 from campaigns.sponsorship.reversal import reverse
 from campaigns.sponsorship.service import (
@@ -108,6 +116,7 @@ __all__ = [
     "issue_signature_link",
     "link_by_id",
     "link_by_secret",
+    "list_accruals",
     "list_all_pledges",
     "list_links",
     "list_parties",

@@ -134,6 +134,12 @@ def last_lines(session: Session, mission_id: UUID, *, limit: int) -> list[Line]:
     return found[::-1]
 
 
+def numbers_of(session: Session, transfer_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The number of the line of each of these transfers that has one."""
+    query = select(col(LedgerLine.transfer_id), col(LedgerLine.number))
+    return dict(session.execute(query.where(col(LedgerLine.transfer_id).in_(transfer_ids))).all())
+
+
 def recount(session: Session, *, now: datetime | None = None) -> Iterator[str]:
     """What is wrong with the chains, in words. With `now` also which transfers wait for longer than a minute."""
     yield from _wrong_lines(session)
