@@ -1,16 +1,18 @@
-"""What acts accrued on pledges: released before its review is over, or voided."""
+"""What acts accrued on pledges: listed, released before its review is over, or voided."""
 
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from api import schemas
-from api.dependencies import Now, Session
+from api.dependencies import Now, ReadSession, Session
+from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import ids, sponsorship
 from campaigns.identity import Right
-from campaigns.sponsorship.models import Accrual
+from campaigns.sponsorship.models import Accrual, AccrualState
 
 router = APIRouter(prefix="/v1", tags=["sponsorship"])
 
@@ -39,6 +41,7 @@ class AccrualRead(BaseModel):
 
     id: str
     pledge_id: str
+    beneficiary_id: str
     amount_minor: int
     currency: str
     state: str
@@ -47,6 +50,21 @@ class AccrualRead(BaseModel):
     review_until: datetime
     posted_at: datetime | None
     undone_at: datetime | None
+
+
+@router.get("/pledges/{pledge_id}/accruals", dependencies=[may(Right.PLEDGES_READ)])
+def list_accruals(
+    pledge_id: str,
+    actor: Actor,
+    session: ReadSession,
+    state: Annotated[AccrualState | None, Query(description="only those in this state")] = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Page:
+    """What acts accrued on a pledge, newest first; without whose acts they are."""
+    pledge = sponsorship.pledge_by_id(session, actor.organisation_id, ids.parse("pld", pledge_id))
+    rows = sponsorship.list_accruals(session, pledge.id, state=state, before=before(cursor), limit=limit + 1)
+    return page(rows, limit, _show, lambda one: one.id)
 
 
 @router.post("/pledges/{pledge_id}/release", dependencies=[may(Right.PLEDGES_WRITE)])
@@ -71,5 +89,8 @@ def void_accrual(accrual_id: str, body: AccrualVoid, actor: Actor, session: Sess
 
 
 def _show(accrual: Accrual) -> AccrualRead:
-    kept = accrual.model_dump(include=set(AccrualRead.model_fields))
-    return AccrualRead(**{**kept, "id": ids.show("acr", accrual.id), "pledge_id": ids.show("pld", accrual.pledge_id)})
+    named = {
+        name: ids.show(prefix, getattr(accrual, name))
+        for name, prefix in (("id", "acr"), ("pledge_id", "pld"), ("beneficiary_id", "ben"))
+    }
+    return AccrualRead(**accrual.model_dump(include=set(AccrualRead.model_fields) - named.keys()), **named)

@@ -243,8 +243,9 @@ def roll_back(redemption_id: str, actor: Actor, session: Session, now: Now) -> R
     return show(done, rewards.offers_of(session, [done.offer_id]).get(done.offer_id))  # type: ignore[list-item, arg-type]  # an accepted one has it
 
 
-Since = Annotated[date | None, Query(description="the first day, of the place")]
-Until = Annotated[date | None, Query(description="the last day, included")]
+_DAYS: Any = {"ge": date(2000, 1, 1), "lt": date(2100, 1, 1)}
+Since = Annotated[date | None, Query(**_DAYS, description="the first day, of the place")]
+Until = Annotated[date | None, Query(**_DAYS, description="the last day, included")]
 
 
 @router.get("/places/{place_id}/coupon-statement", dependencies=[may(Right.REWARDS_READ, placed=True)])

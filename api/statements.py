@@ -1,4 +1,4 @@
-"""The statement of a pledge, for its sponsor: as JSON and as CSV. It equals the ledger."""
+"""The ledger of a pledge, and its statement for the sponsor: as JSON and as CSV. They are equal."""
 
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -13,10 +13,12 @@ from sqlmodel import Session as DbSession
 from api import exports, schemas
 from api.dependencies import Acting, ReadSession
 from api.exports import Dialect
+from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import ids, sponsorship
 from campaigns.identity import Right
-from campaigns.sponsorship import Statement
+from campaigns.sponsorship import Statement, chain, ledger
+from campaigns.sponsorship.ledger import Code
 from campaigns.sponsorship.money import exponent
 
 router = APIRouter(prefix="/v1/pledges", tags=["sponsorship"])
@@ -73,6 +75,49 @@ class StatementRead(BaseModel):
     moved: MovedRead
     closing: HoldingRead
     days: list[DayRead]
+
+
+class TransferRead(BaseModel):
+    """A movement: `amount_minor` leaves one account of the pledge's book and enters another.
+
+    It is for an accrual, or for a payout. `reverses`: the transfer that it takes back. `line`: its number in the public
+    ledger of the mission, once it has one; what is under review has none.
+    """
+
+    id: str
+    code: Code
+    from_account: str
+    to_account: str
+    amount_minor: int
+    currency: str
+    accrual_id: str | None
+    payout_id: str | None
+    reverses: str | None
+    line: int | None
+    recorded_at: datetime
+
+
+@router.get("/{pledge_id}/ledger", dependencies=[may(Right.PLEDGES_READ)])
+def read_ledger(pledge_id: str, actor: Actor, session: ReadSession, limit: Limit = 25, cursor: Cursor = None) -> Page:
+    """The transfers of the pledge's book, newest first: what acts accrued, what was posted, paid and taken back."""
+    pledge = sponsorship.pledge_by_id(session, actor.organisation_id, ids.parse("pld", pledge_id))
+    rows = ledger.transfers_of(session, pledge.id, before=before(cursor), limit=limit + 1)
+    accounts, lines = ledger.accounts_of(session, pledge.id), chain.numbers_of(session, [one.id for one in rows])
+
+    def show(one: ledger.Transfer) -> TransferRead:
+        is_of_act = one.code in (Code.ACCRUAL, Code.POSTING)
+        return TransferRead(
+            id=ids.show("trf", one.id),
+            from_account=accounts[one.debit_id],
+            to_account=accounts[one.credit_id],
+            accrual_id=ids.show("acr", one.subject_id) if is_of_act else None,
+            payout_id=None if is_of_act else ids.show("pay", one.subject_id),
+            reverses=ids.show("trf", one.reverses) if one.reverses else None,
+            line=lines.get(one.id),
+            **one.model_dump(include={"code", "amount_minor", "currency", "recorded_at"}),
+        )
+
+    return page(rows, limit, show, lambda one: one.id)
 
 
 @router.get("/{pledge_id}/statement", dependencies=[may(Right.PLEDGES_READ)])

@@ -85,8 +85,6 @@ def reckon(session: Session, events: Sequence[Event], now: datetime) -> Effect:
     active = [UUID(one["pledge_id"]) for one in facts if "pledge_id" in one]
 
     def carry_out(session: Session) -> None:
-        if any(event.name in ("campaign.resumed", "campaign.ended") for event in events):
-            sponsorship.release_waiting(session, now=now)
         since = [id for pledge_id in active for id in sponsorship.completions_since(session, pledge_id)]
         sponsorship.reckon(session, [*done, *sponsorship.completions_on(session, judged), *since], now=now)
 
@@ -94,24 +92,29 @@ def reckon(session: Session, events: Sequence[Event], now: datetime) -> Effect:
 
 
 def earn(session: Session, events: Sequence[Event], now: datetime) -> Effect:
-    """Give the points, coupons and badges that acts beyond doubt have earned; take back those of reversed acts."""
+    """Give the points, coupons and badges that acts beyond doubt have earned; take back those of reversed acts.
+
+    What an offer could not give while it was paused is handed on, a hundred acts an event.
+    """
     facts = [event.facts for event in events]
+    waited = [id for event in events if event.name == "steps.waited" for id in event.facts["completion_ids"]]
+    completed = [*_named(events, "completion_id", of="step.completed"), *waited]
+    missed = rewards.missed(session, [UUID(id) for id in _named(events, "offer_id", of="offer.resumed")])
     undone = [UUID(id) for id in _named(events, "completion_id", of="step.reversed")]
     found = rewards.due_for(
         session,
         scan_ids=[UUID(id) for one in facts for id in one.get("scan_ids", ())],
-        completion_ids=[UUID(id) for id in _named(events, "completion_id", of="step.completed")],
+        completion_ids=[UUID(id) for id in completed],
         undone_ids=undone,
         referral_ids=[UUID(id) for id in _named(events, "referral_id", of="referral.qualified")],
         idea_ids=[UUID(id) for id in _named(events, "idea_id", of="idea.decided")],
-        offer_ids=[UUID(id) for id in _named(events, "offer_id", of="offer.resumed")],
-        campaign_ids=[UUID(id) for id in _named(events, "campaign_id", of="campaign.resumed")],
         now=now,
     )
 
     def carry_out(session: Session) -> None:
         rewards.unearn(session, undone, None, now=now)
         rewards.give(session, found, now=now)
+        sponsorship.hand_on(session, missed, now=now)
 
     return carry_out
 
@@ -125,10 +128,12 @@ def _named(events: Sequence[Event], fact: str, *, of: str) -> list[str]:
 
 
 def settle(session: Session, events: Sequence[Event], now: datetime) -> Effect:
-    """Bring money in line with acts, then coupons: in this order they are held everywhere."""
+    """Bring money in line with acts, then coupons: in this order they are held everywhere. Wake acts that waited."""
     parts = [reckon(session, events, now), earn(session, events, now)]
 
     def carry_out(session: Session) -> None:
+        if any(event.name in ("campaign.resumed", "campaign.ended") for event in events):
+            sponsorship.release_waiting(session, now=now)
         for part in parts:
             part(session)
 

@@ -198,8 +198,6 @@ def escalate(database: Database, *, now: datetime) -> None:
 def post_accruals(database: Database, *, now: datetime) -> None:
     """Post what acts accrued, once its review period is over; a hundred a transaction. And wake acts that waited."""
     with database.snapshot() as session:
-        if not sponsorship.is_pledged(session):
-            return
         due = sponsorship.due_pledges(session, now=now)
     for pledge_id in due:
         posted = sponsorship.POSTED_AT_ONCE

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Annotated, Literal
-from uuid import UUID
 
 from babel.dates import format_date
 from fastapi import APIRouter, Path, Query, Request
@@ -25,7 +24,7 @@ from campaigns import ids
 from campaigns.missions import Mission
 from campaigns.missions.models import text_in
 from campaigns.sponsorship import chain, meter
-from campaigns.sponsorship.lines import COLUMNS, Head, Line
+from campaigns.sponsorship.lines import COLUMNS, Line
 from campaigns.sponsorship.models import LedgerHead
 
 router = APIRouter(prefix="/m", tags=["phones"], dependencies=[PUBLIC])
@@ -161,13 +160,9 @@ def _file(
     headers = {"Cache-Control": FRESH, "ETag": tag, "Content-Disposition": f'attachment; filename="{name}"'}
     if tags.has(tag):
         return Response(status_code=304, headers=headers)
-    return StreamingResponse(write(_pages(core, mission.id, head)), media_type=media_type, headers=headers)
-
-
-def _pages(core: Services, mission_id: UUID, head: Head) -> Iterator[list[Line]]:
-    """The lines up to a head, from a session of its own: this one outlives the request's."""
-    with core.database.snapshot() as session:
-        yield from chain.lines_of(session, mission_id, upto=head.number)
+    return StreamingResponse(
+        write(chain.pages_of(core.database, mission.id, upto=head.number)), media_type=media_type, headers=headers
+    )
 
 
 def _csv(pages: Iterator[list[Line]]) -> Iterator[str]:

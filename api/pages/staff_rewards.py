@@ -8,8 +8,9 @@ from uuid import UUID
 from babel.dates import format_date
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import AfterValidator
 
-from api import problems
+from api import problems, schemas
 from api.dependencies import Core, Now, ReadSession, Services
 from api.forms import require_same_site
 from api.pages import till_views, views
@@ -42,7 +43,7 @@ def hand_out(
     staff: Staff,
     now: Now,
     offer: Annotated[str, Form(max_length=60)],
-    code: Annotated[str, Form(max_length=300)],
+    code: Annotated[str, Form(max_length=300), AfterValidator(schemas.clean)],
     handing_id: Annotated[UUID, Form()],
 ) -> Response:
     """Hand a coupon to the person whose act code, card or public code was read; the same `handing_id` gives one.

@@ -36,7 +36,7 @@ from campaigns.rewards.coupons import (
     show_coupon,
 )
 from campaigns.rewards.ending import LATE
-from campaigns.rewards.issuing import Want, due, issue
+from campaigns.rewards.issuing import Want, due, issue, missed
 from campaigns.rewards.models import (
     GOOD,
     Choice,
@@ -171,6 +171,7 @@ __all__ = [
     "make_badge",
     "make_offer",
     "merge",
+    "missed",
     "named_places",
     "offer_by_id",
     "offers_of",

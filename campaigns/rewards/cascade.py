@@ -13,7 +13,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
+from campaigns.missions import Mission
+from campaigns.missions.models import StepCompletion
+from campaigns.missions.settled import resting_on_scans
 from campaigns.participants.merging import REASON, Merge
+from campaigns.planning import Campaign, State
 from campaigns.rewards import badges, ending, issuing, points
 from campaigns.rewards.badges import Reach
 from campaigns.rewards.issuing import Want
@@ -21,7 +25,8 @@ from campaigns.rewards.models import Coupon
 from campaigns.rewards.point_models import BadgeAward, PointsLot, PointsSpend
 from campaigns.rewards.points import Earning
 from campaigns.scans import Effect, Undone
-from campaigns.storage import hand_over
+from campaigns.sponsorship.models import WaitingAct
+from campaigns.storage import hand_over, insert_many_once
 
 _POINTS = (col(PointsLot.participant_id), col(PointsSpend.participant_id))
 PERSON_COLUMNS = (*ending.PERSON_COLUMNS, *_POINTS, col(BadgeAward.participant_id))
@@ -29,11 +34,15 @@ PERSON_COLUMNS = (*ending.PERSON_COLUMNS, *_POINTS, col(BadgeAward.participant_i
 
 @dataclass(frozen=True)
 class Due:
-    """What is to be given for acts: coupons, lots of points, and whose badges are to be looked at."""
+    """What is to be given for acts: coupons, lots of points, and whose badges are to be looked at.
+
+    `waiting`: acts of a campaign that is paused, with the campaign; they are looked at again when it goes on or ends.
+    """
 
     wants: Sequence[Want]
     earnings: Sequence[Earning]
     reached: Sequence[tuple[UUID, UUID]]
+    waiting: Sequence[tuple[UUID, UUID]] = ()
 
 
 def due(
@@ -42,23 +51,24 @@ def due(
     scan_ids: Sequence[UUID] = (),
     completion_ids: Sequence[UUID] = (),
     undone_ids: Sequence[UUID] = (),
-    offer_ids: Sequence[UUID] = (),
-    campaign_ids: Sequence[UUID] = (),
     referral_ids: Sequence[UUID] = (),
     idea_ids: Sequence[UUID] = (),
     now: datetime,
 ) -> Due:
-    """What is due for scans the judge looked at, completions, referrals, ideas, or all of an offer or campaign."""
-    done = {"scan_ids": scan_ids, "completion_ids": completion_ids, "campaign_ids": campaign_ids}
+    """What is due for scans the judge looked at, completions, referrals and ideas."""
+    done = {"scan_ids": scan_ids, "completion_ids": completion_ids}
     earnings = points.due(session, now=now, **done)
     acts = [*completion_ids, *undone_ids, *(one.done.id for one in earnings)]
     reach = Reach(completion_ids=acts, scan_ids=scan_ids, referral_ids=referral_ids, idea_ids=idea_ids)
-    wants = issuing.due(session, offer_ids=offer_ids, now=now, **done)
-    return Due(wants, earnings, badges.reached(session, reach))
+    wants = issuing.due(session, now=now, **done)
+    return Due(wants, earnings, badges.reached(session, reach), _waiting(session, now=now, **done))
 
 
 def give(session: Session, found: Due, *, now: datetime) -> None:
-    """Give what is due, once each."""
+    """Give what is due, once each; and note what waits for its campaign to go on (I20)."""
+    rows = [{"completion_id": id, "campaign_id": campaign_id} for id, campaign_id in found.waiting]
+    if rows:
+        insert_many_once(session, WaitingAct, rows)
     points.earn(session, found.earnings, now=now)
     issuing.issue(session, found.wants, now=now)
     badges.settle(session, found.reached, None, now=now)
@@ -116,6 +126,20 @@ def has_expired(session: Session, *, now: datetime) -> bool:
 def expire(session: Session, *, now: datetime) -> int:
     """Note lots past their date, and let coupons go; how many, at most 500 of each."""
     return points.expire(session, now=now) + ending.expire(session, now=now)
+
+
+def _waiting(
+    session: Session, *, scan_ids: Sequence[UUID], completion_ids: Sequence[UUID], now: datetime
+) -> list[tuple[UUID, UUID]]:
+    """The acts among these whose campaign is paused now, with it."""
+    stored = session.exec(select(Campaign).where(Campaign.state == State.PAUSED.value)).all()
+    paused = [one.id for one in stored if one.state_at(now) is State.PAUSED]
+    if not paused:
+        return []
+    ids = {*completion_ids, *(one.id for one in resting_on_scans(session, scan_ids))}
+    query = select(StepCompletion.id, Mission.campaign_id).join(Mission, col(Mission.id) == StepCompletion.mission_id)
+    theirs = query.where(col(StepCompletion.id).in_(ids), col(Mission.campaign_id).in_(paused))
+    return sorted(session.exec(theirs).all())
 
 
 def _merge_points(session: Session, merge: Merge) -> None:

@@ -45,11 +45,9 @@ def due(
     *,
     scan_ids: Sequence[UUID] = (),
     completion_ids: Sequence[UUID] = (),
-    offer_ids: Sequence[UUID] = (),
-    campaign_ids: Sequence[UUID] = (),
     now: datetime,
 ) -> list[Want]:
-    """The coupons that are due for scans the judge looked at, completions, or everything of an offer or campaign.
+    """The coupons that are due for scans the judge looked at, and for completions.
 
     Those of completions beyond doubt, made since the offer is there, for which nothing was issued yet. Reads only.
     """
@@ -63,8 +61,6 @@ def due(
     found = {one.id: one for one in resting_on_scans(session, scan_ids) if one.step_id in by_step}
     named = session.exec(select(StepCompletion).where(col(StepCompletion.id).in_(completion_ids))).all()
     found |= {one.id: one for one in named if one.step_id in by_step}
-    anew = [one for one in offers if one.id in offer_ids or one.campaign_id in campaign_ids]
-    found |= {one.id: one for one in _since(session, anew)}
     rows = sorted(settled(session, list(found.values())), key=lambda one: (one.completed_at, one.id))
     wants = [
         Want(offer.id, row.participant_id, row.id, row.phase)
@@ -73,6 +69,21 @@ def due(
         if row.completed_at >= offer.created_at
     ]
     return _without_one(session, wants)
+
+
+def missed(session: Session, offer_ids: Sequence[UUID]) -> list[UUID]:
+    """The completions since these offers are there that gave none of their coupons, oldest first."""
+    found: set[UUID] = set()
+    for offer in _offers(session, set(offer_ids)):
+        given = select(Coupon.id).where(Coupon.offer_id == offer.id, Coupon.source_id == StepCompletion.id)
+        query = select(StepCompletion.id).where(
+            StepCompletion.step_id == offer.step_id,
+            StepCompletion.state == CompletionState.VERIFIED.value,
+            StepCompletion.completed_at >= offer.created_at,
+            ~given.exists(),
+        )
+        found.update(session.exec(query).all())
+    return sorted(found)
 
 
 def earning_among(session: Session, scan_ids: Iterable[UUID]) -> list[UUID]:
@@ -144,19 +155,6 @@ def _giving(session: Session, *, now: datetime) -> Sequence[Offer]:
     query = select(Offer, Campaign).join(Campaign, col(Campaign.id) == Offer.campaign_id).where(*by_step, is_on)
     rows = session.exec(query.order_by(col(Offer.id))).all()
     return [offer for offer, campaign in rows if campaign.state_at(now) in REWARDING]
-
-
-def _since(session: Session, offers: Sequence[Offer]) -> list[StepCompletion]:
-    """What was completed since these offers are there."""
-    found: list[StepCompletion] = []
-    for offer in offers:
-        query = select(StepCompletion).where(
-            StepCompletion.step_id == offer.step_id,
-            StepCompletion.state == CompletionState.VERIFIED.value,
-            StepCompletion.completed_at >= offer.created_at,
-        )
-        found += session.exec(query).all()
-    return found
 
 
 def _without_one(session: Session, wants: Sequence[Want]) -> list[Want]:

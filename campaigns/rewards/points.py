@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, case, exists, or_, update
+from sqlalchemy import bindparam, case, or_, update
 from sqlmodel import Session, col, select
 
 from campaigns.errors import Conflict
@@ -27,10 +27,6 @@ from campaigns.storage import changed, columns_of, insert_once
 
 CHUNK = 500  # lots a transaction
 
-_HAD = (LotState.AVAILABLE.value, LotState.SPENT.value, LotState.EXPIRED.value)
-# Completions that gave no points so far, or points that wait.
-_BARE = ~exists().where(col(PointsLot.completion_id) == col(StepCompletion.id), col(PointsLot.state).in_(_HAD))
-
 
 class Earning(NamedTuple):
     """The points of a completion. `is_sure`: the judge found nothing against the act, or none has to look at it."""
@@ -45,14 +41,12 @@ def due(
     *,
     scan_ids: Sequence[UUID] = (),
     completion_ids: Sequence[UUID] = (),
-    campaign_ids: Sequence[UUID] = (),
     now: datetime,
 ) -> list[Earning]:
-    """The points that are due for scans the judge looked at, completions, or everything of a campaign. Reads only."""
+    """The points that are due for scans the judge looked at, and for completions. Reads only."""
     found = {one.id: one for one in resting_on_scans(session, scan_ids)}
-    query = select(StepCompletion).join(Mission, col(Mission.id) == StepCompletion.mission_id)
-    for where in (col(StepCompletion.id).in_(completion_ids), and_(col(Mission.campaign_id).in_(campaign_ids), _BARE)):
-        found |= {one.id: one for one in session.exec(query.where(where)).all()}
+    named = select(StepCompletion).where(col(StepCompletion.id).in_(completion_ids))
+    found |= {one.id: one for one in session.exec(named).all()}
     worth = [one for one in found.values() if one.points and one.phase != Phase.DRAFT.value]
     verified = [one for one in worth if one.state == CompletionState.VERIFIED.value]
     rewarding = _rewarding(session, {one.mission_id for one in verified}, now=now)

@@ -1,6 +1,6 @@
 """Sponsor money: pledges, what acts accrue on them, payouts, and the ledger it all stands in."""
 
-from campaigns.sponsorship.accrual import reckon, release_waiting
+from campaigns.sponsorship.accrual import hand_on, reckon, release_waiting
 from campaigns.sponsorship.acts import completions_on, completions_since, is_pledged, pledged_among
 from campaigns.sponsorship.causes import choices_of, choose, chosen_cause, open_causes
 from campaigns.sponsorship.disclosure import Disclosure, PledgeFacts, disclose, facts_of
@@ -21,7 +21,15 @@ from campaigns.sponsorship.models import (
 )
 from campaigns.sponsorship.parties import change_party, find_party, list_parties, party_by_name, register
 from campaigns.sponsorship.people import PERSON_COLUMNS, accruals_of, forget
-from campaigns.sponsorship.posting import POSTED_AT_ONCE, accrual_of, due_pledges, post_due, release, void
+from campaigns.sponsorship.posting import (
+    POSTED_AT_ONCE,
+    accrual_of,
+    due_pledges,
+    list_accruals,
+    post_due,
+    release,
+    void,
+)
 from campaigns.sponsorship.recount import recount
 from campaigns.sponsorship.reversal import reverse
 from campaigns.sponsorship.service import (
@@ -99,6 +107,7 @@ __all__ = [
     "find_party",
     "find_pledge",
     "forget",
+    "hand_on",
     "hold_pledge",
     "holds",
     "is_any_due",
@@ -107,6 +116,7 @@ __all__ = [
     "issue_signature_link",
     "link_by_id",
     "link_by_secret",
+    "list_accruals",
     "list_all_pledges",
     "list_links",
     "list_parties",

@@ -27,6 +27,7 @@ from campaigns.sponsorship import ledger
 from campaigns.sponsorship.acts import acts_of, missions_of
 from campaigns.sponsorship.drawing import accrue
 from campaigns.sponsorship.ledger import AccountKind
+from campaigns.sponsorship.lifecycle import WAITED
 from campaigns.sponsorship.models import Accrual, Pledge, PledgeAct, PledgeKind, PledgeState, WaitingAct
 from campaigns.sponsorship.reckoning import (
     DRAWN_ON,
@@ -149,7 +150,7 @@ def hand_on(session: Session, completion_ids: Sequence[UUID], *, now: datetime) 
     """Events that let the worker reckon these completions."""
     for start in range(0, len(completion_ids), ACTS_AT_ONCE):
         chunk = completion_ids[start : start + ACTS_AT_ONCE]
-        record_event(session, "steps.waited", now=now, completion_ids=[id.hex for id in chunk])
+        record_event(session, WAITED, now=now, completion_ids=[id.hex for id in chunk])
 
 
 def _is_signed() -> Any:

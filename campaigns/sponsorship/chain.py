@@ -128,11 +128,29 @@ def lines_of(session: Session, mission_id: UUID, *, upto: int, after: int = 0) -
         yield lines
 
 
+def pages_of(database: Database, mission_id: UUID, *, upto: int) -> Iterator[list[Line]]:
+    """The same from line 1, each page from a session of its own: who reads slowly keeps no connection from others."""
+    after = 0
+    while after < upto:
+        with database.snapshot() as session:
+            page = next(lines_of(session, mission_id, upto=upto, after=after), None)
+        if page is None:
+            return
+        after = int(page[-1].number)
+        yield page
+
+
 def last_lines(session: Session, mission_id: UUID, *, limit: int) -> list[Line]:
     """The last lines of a mission, newest first."""
     upto = head_of(session, mission_id).number
     found = [line for page in lines_of(session, mission_id, upto=upto, after=max(0, upto - limit)) for line in page]
     return found[::-1]
+
+
+def numbers_of(session: Session, transfer_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The number of the line of each of these transfers that has one."""
+    query = select(col(LedgerLine.transfer_id), col(LedgerLine.number))
+    return dict(session.execute(query.where(col(LedgerLine.transfer_id).in_(transfer_ids))).all())
 
 
 def recount(session: Session, *, now: datetime | None = None) -> Iterator[str]:

@@ -22,7 +22,7 @@ from sqlmodel import CheckConstraint, Field, Index, Session, SQLModel, UniqueCon
 from campaigns import prepared
 from campaigns.errors import Conflict
 from campaigns.ids import show, uuid7, uuid7_at
-from campaigns.storage import Row, columns_of, store_all
+from campaigns.storage import Row, columns_of, newest, store_all
 
 MOST_MINOR = 2**53 - 1  # what JSON carries exactly everywhere
 
@@ -203,6 +203,16 @@ def room_of(session: Session, book_id: UUID, kind: AccountKind) -> int:
     """How much may still leave an account, in minor units: down to its floor."""
     query = columns(_ACCOUNTS.balance_minor - _ACCOUNTS.floor_minor)
     return int(session.execute(query.where(_ACCOUNTS.book_id == book_id, _ACCOUNTS.kind == kind.value)).scalar_one())
+
+
+def transfers_of(session: Session, book_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Transfer]:
+    """The transfers of a book, newest first, older than `before`."""
+    return newest(session, select(Transfer).where(Transfer.book_id == book_id), Transfer, before=before, limit=limit)
+
+
+def accounts_of(session: Session, book_id: UUID) -> dict[UUID, str]:
+    """The kind of each account of a book, by its id; none of a book that was not opened."""
+    return dict(session.execute(columns(_ACCOUNTS.id, _ACCOUNTS.kind).where(_ACCOUNTS.book_id == book_id)).all())
 
 
 def post(session: Session, book: Book, moves: Sequence[Move], *, now: datetime) -> list[UUID]:

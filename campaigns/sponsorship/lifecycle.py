@@ -13,14 +13,15 @@ from sqlmodel import Session, col, select
 
 from campaigns.announcements import announce
 from campaigns.errors import Conflict, Invalid
-from campaigns.events import record_event
+from campaigns.events import Event, record_event
 from campaigns.planning import Campaign
 from campaigns.sponsorship import ledger
 from campaigns.sponsorship.ledger import Account, AccountKind
-from campaigns.sponsorship.models import Beneficiary, Pledge, PledgeState
+from campaigns.sponsorship.models import Beneficiary, Pledge, PledgeState, WaitingAct
 
 WINDOW_OVER: Final = "window_over"
 CAMPAIGN_OVER: Final = "campaign_over"
+WAITED: Final = "steps.waited"  # the event that lets acts be reckoned that could not be before
 REASON_LENGTH = 500
 LATE = timedelta(hours=72)  # an act of the last moment may be held for review as long, and count then
 AT_ONCE = 100  # pledges a round of the worker
@@ -110,13 +111,15 @@ def _to_end(now: datetime) -> Any:
 
 
 def _to_settle(now: datetime) -> Any:
-    """Ended, or exhausted for good; the last act's review is over, and nothing is pending or due."""
+    """Ended, or exhausted for good; the last act's review is over, nothing is pending or due, and no act waits."""
     open_kinds = col(Account.kind).in_((AccountKind.PENDING, AccountKind.DUE))
     open_ones = select(Account.id).where(Account.book_id == Pledge.id, open_kinds, Account.balance_minor != 0)
     late = now - LATE
     has_ended = and_(col(Pledge.state) == PledgeState.ENDED, col(Pledge.ended_at) <= late)
     is_full = and_(col(Pledge.state) == PledgeState.EXHAUSTED, col(Pledge.exhausted_at) <= late, _is_over(late))
-    return and_(or_(has_ended, is_full), ~open_ones.exists())
+    waiting = select(WaitingAct.completion_id).where(WaitingAct.campaign_id == Pledge.campaign_id)
+    handed_on = select(Event.id).where(Event.name == WAITED)  # acts that waited, and are reckoned next
+    return and_(or_(has_ended, is_full), ~open_ones.exists(), ~waiting.exists(), ~handed_on.exists())
 
 
 def _is_over(at: datetime) -> Any:

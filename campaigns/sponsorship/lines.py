@@ -7,6 +7,7 @@ hashes behind it. All forms of the file (CSV, CSV for a French spreadsheet, NDJS
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import NamedTuple
 from campaigns.errors import Invalid
 
 GENESIS = "0" * 64  # what stands for the hash before the first line
+_AMOUNT = re.compile(r"[1-9][0-9]{0,15}")  # in minor units: 2^53 - 1 has sixteen figures
 BOM = "\ufeff"  # without it French spreadsheets read a UTF-8 file as another encoding
 _FORMULAS = (
     "=",
@@ -121,6 +123,8 @@ def _fault(line: Line, found: Checked, head: Head | None) -> str:
         return f"Line {due} does not follow the one before it: its previous hash is another."
     if hash_of(line[:-1]) != line.hash:
         return f"Line {due} was altered: its hash is not that of its texts."
+    if not _AMOUNT.fullmatch(line.amount_minor):
+        return f"Line {due} has an amount that is no whole number above zero."
     if line.reverses and not (line.reverses.isdecimal() and 0 < int(line.reverses) < due):
         return f"Line {due} takes back line {line.reverses}, which is not before it."
     if head is not None and due == head.number and line.hash != head.hash:
@@ -139,11 +143,15 @@ def _add_up(line: Line, found: Checked) -> None:
 
 
 def _from_csv(rows: Iterable[str], separator: str) -> Iterator[Line]:
-    for number, row in enumerate(csv.reader(rows, delimiter=separator, strict=True), 1):
-        if len(row) != len(COLUMNS):
-            raise Invalid(f"Row {number} has {len(row)} columns, not {len(COLUMNS)}.")
-        line = Line(*row)
-        yield line._replace(amount=line.amount.replace(",", ".")) if separator == ";" else line
+    number = 0
+    try:
+        for number, row in enumerate(csv.reader(rows, delimiter=separator, strict=True), 1):
+            if len(row) != len(COLUMNS):
+                raise Invalid(f"Row {number} has {len(row)} columns, not {len(COLUMNS)}.")
+            line = Line(*row)
+            yield line._replace(amount=line.amount.replace(",", ".")) if separator == ";" else line
+    except csv.Error as error:
+        raise Invalid(f"Row {number + 1} is no CSV: {error}.") from error
 
 
 def _from_json(rows: Iterable[str]) -> Iterator[Line]:
@@ -151,6 +159,6 @@ def _from_json(rows: Iterable[str]) -> Iterator[Line]:
         try:
             one = json.loads(row)
             texts = ["" if one[name] is None else str(one[name]) for name in COLUMNS]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Invalid(f"Row {number} is no line of a ledger.") from error
         yield Line(*texts)

@@ -279,7 +279,7 @@ class PledgeAct(SQLModel, table=True):
 
 
 class WaitingAct(SQLModel, table=True):
-    """An act that could accrue when its campaign was paused: it is reckoned once the campaign goes on or ends."""
+    """An act that could accrue or earn when its campaign was paused: it is looked at once that goes on or ends."""
 
     __tablename__ = "waiting_acts"
 

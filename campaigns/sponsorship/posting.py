@@ -15,7 +15,7 @@ from campaigns.sponsorship.accrual import Voiding, hold, reckon
 from campaigns.sponsorship.ledger import AccountKind, Code, Move
 from campaigns.sponsorship.models import Accrual, AccrualState, PayoutItem, Pledge
 from campaigns.sponsorship.undoing import STANDING, Why
-from campaigns.storage import changed, columns_of
+from campaigns.storage import changed, columns_of, newest
 
 POSTED_AT_ONCE = 100  # in one transaction
 RELEASED_AT_ONCE = 500  # by one request; the worker posts the rest
@@ -80,6 +80,16 @@ def accrual_of(session: Session, organisation_id: UUID, accrual_id: UUID) -> tup
     if found is None:
         raise NotFound("There is no such accrual.")
     return found
+
+
+def list_accruals(
+    session: Session, pledge_id: UUID, *, state: AccrualState | None = None, before: UUID | None, limit: int
+) -> Sequence[Accrual]:
+    """What acts accrued on a pledge, newest first, older than `before`; in one state if asked."""
+    query = select(Accrual).where(Accrual.pledge_id == pledge_id)
+    if state is not None:
+        query = query.where(Accrual.state == state.value)
+    return newest(session, query, Accrual, before=before, limit=limit)
 
 
 def void(session: Session, accrual: Accrual, pledge: Pledge, *, reason: str, by: UUID, now: datetime) -> None:

@@ -498,6 +498,8 @@ def _give_pledges(session: Session, peer: Peer, now: datetime) -> None:
         ("pledge_id", "pld", draft),
         ("/v1/pledges/{pledge_id}/end pledge_id", "pld", signed),
         ("/v1/pledges/{pledge_id}/release pledge_id", "pld", active),
+        ("/v1/pledges/{pledge_id}/accruals pledge_id", "pld", active),
+        ("/v1/pledges/{pledge_id}/ledger pledge_id", "pld", active),
         ("accrual_id", "acr", accrual),
         ("pledge_link_id", "plk", link),
     ):

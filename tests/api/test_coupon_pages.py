@@ -281,6 +281,8 @@ def test_the_statement_is_a_managers_and_the_staff_hand_coupons_out(till: Till) 
     unknown = staff.post("/staff/coupons/handings", data=fields)
     assert unknown.status_code in (404, 422)
     assert staff.post("/staff/coupons/handings", data=fields | {"handing_id": "x"}).status_code == 422
+    for odd in ("\0", "A\0B", "\u202e", "\U000e0041"):
+        assert staff.post("/staff/coupons/handings", data=fields | {"code": odd}).status_code in (404, 422), odd
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])

@@ -78,6 +78,14 @@ def test_the_return_rate_counts_the_coupons_of_people_who_act_online(stand: tupl
         assert told() == 0
 
 
+def test_a_statement_of_the_first_or_the_last_of_days_is_refused(server: Server) -> None:
+    with server.api() as api:
+        place = made(api.post("/v1/places", json=PLACE))["id"]
+        for suffix in ("", ".csv", ".html"):
+            for days in ("until=0001-01-01", "since=9999-12-31&until=9999-12-31"):
+                problem(api.get(f"/v1/places/{place}/coupon-statement{suffix}?{days}"), 422, "invalid")
+
+
 def test_from_an_idea_on_a_phone_to_what_the_shop_is_owed(stand: tuple[Shop, dict[str, Any]]) -> None:
     shop, offer = stand
     code = earn(shop)

@@ -563,6 +563,25 @@ def test_what_was_done_while_it_was_live_accrues_though_the_campaign_ended(datab
     assert book(database, pledge) == {"commitment": -20, "due": 20}
 
 
+@pytest.mark.parametrize("is_resumed", [True, False])
+def test_a_pledge_does_not_settle_while_acts_of_its_window_wait(database: Database, is_resumed: bool) -> None:
+    scene = set_scene(database, steps=DAILY)
+    pledge = pledged(database, scene.mission, ends_at=NOON + timedelta(hours=1))
+    acts(scene, 2)
+    turn_campaign(database, scene.campaign, planning.pause, now=minutes(1))
+    scene.drain(now=minutes(2))
+    later = NOON + timedelta(hours=1) + 2 * REVIEW
+    for at in (NOON + timedelta(hours=1), later):
+        worker.end_pledges(database, now=at)
+    assert standing(database, pledge).state == "ended"
+    turn_campaign(database, scene.campaign, planning.resume if is_resumed else planning.end, now=later)
+    worker.post_accruals(database, now=later)
+    worker.end_pledges(database, now=later)  # they are handed on, and not reckoned yet
+    scene.drain(now=later)
+    assert book(database, pledge) == {"commitment": -20, "pending": 20}
+    assert scene.problems() == []
+
+
 def test_a_void_does_not_wait_for_a_paused_campaign(database: Database) -> None:
     scene = set_scene(database, steps=DAILY)
     pledge = pledged(database, scene.mission)

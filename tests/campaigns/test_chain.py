@@ -64,6 +64,21 @@ def test_the_money_facts_become_lines_that_anybody_can_check(session: Session) -
     assert (money.unlocked_minor, money.paid_minor) == ({"EUR": 30}, {"EUR": 28})
 
 
+def test_who_reads_a_ledger_slowly_keeps_no_connection(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "LINES_A_PAGE", 2)
+    with database.transaction() as session:
+        purse = fund(session)
+        posted(session, purse, 5)
+        chain.extend(session, now=NOON)
+        expected = lines(session, purse)
+    found: list[Line] = []
+    for page in chain.pages_of(database, purse.mission.id, upto=5):
+        assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
+        found += page
+    assert found == expected
+    assert len(found) == 5
+
+
 def test_a_line_tells_of_no_person_no_act_and_no_instant(session: Session) -> None:
     purse = fund(session, sponsor="=SUM(A1)\tMoulins", cause="-1 arbre")
     first = accrue(session, purse)

@@ -102,6 +102,23 @@ def test_a_line_takes_back_only_what_came_before() -> None:
         assert "takes back" in check(map(Line._make, chained(rows))).broken, wrong
 
 
+@pytest.mark.parametrize("amount", ["", "ten", "1.5", "-10", "0", "\u0661", "1" * 5000])
+def test_an_amount_that_is_no_whole_number_is_a_fault_though_its_hash_is_right(amount: str) -> None:
+    rows = ledger()
+    rows[3][9] = amount
+    assert "Line 4" in check(map(Line._make, chained(rows))).broken
+
+
+@pytest.mark.parametrize(
+    "row", ['"1" x,2', '"never closed', "1," + "x" * 200_000, "[" * 100_000], ids=["quote", "open", "long", "deep"]
+)
+def test_what_cannot_be_read_as_a_row_is_refused_and_no_traceback(row: str) -> None:
+    header = ",".join(COLUMNS)
+    for text in (f"{header}\r\n{row}\r\n", f"{{}}\n{row}\n"):
+        with pytest.raises(Invalid):
+            check(read(io.StringIO(text)))
+
+
 def test_quotes_and_commas_in_names_are_hashed_as_they_read() -> None:
     rows = ledger(3)
     rows[0][4] = 'Moulins, "fils" & Cie'

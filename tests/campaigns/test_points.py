@@ -9,7 +9,7 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlmodel import col, select
 
-from campaigns import planning, privacy, rewards, worker
+from campaigns import missions, planning, privacy, rewards, worker
 from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.missions import Mission, Repeat, StepKind, StepPlan
 from campaigns.participants import Participant
@@ -21,6 +21,7 @@ from campaigns.rewards import (
     BadgePlan,
     Bought,
     LotState,
+    OfferPlan,
     OncePer,
     PointsLot,
     PointsSpendLine,
@@ -216,18 +217,38 @@ def test_points_end_after_the_days_of_their_mission(database: Database) -> None:
     assert (lot.state, lot.ended_at) == ("expired", over)
 
 
-def test_nothing_is_given_while_a_campaign_is_paused_and_all_of_it_after(database: Database) -> None:
-    counter = set_purse(database)
+@pytest.mark.parametrize("how", ["resumed", "ended", "over"])
+def test_nothing_is_given_while_a_campaign_is_paused_and_all_of_it_after(database: Database, how: str) -> None:
+    """The act was done while it was live, and judged while it was paused: it is worth what it was."""
+    over = NOON + DAY
+    counter = set_purse(database, campaign={"ends_at": over})
+    make_badge(counter, BadgeKind.PLACES, 1)
+    with database.transaction() as session:
+        campaign = session.get_one(Campaign, counter.scene.campaign.id)
+        first = missions.steps_of(session, counter.scene.mission.id)[0]
+        plan = OfferPlan({"en": "A gift"}, 10, Unlock.STEP, step_id=first.id)
+        gift = rewards.make_offer(session, campaign, plan, now=NOON)
     row = counter.scene.scan()
     person = counter.scene.check_in(row, position=INSIDE).person
     with database.transaction() as session:
         planning.pause(session, session.get_one(Campaign, counter.scene.campaign.id), now=NOON)
     counter.scene.drain()
-    assert lots_of(counter) == []
-    with database.transaction() as session:
-        planning.resume(session, session.get_one(Campaign, counter.scene.campaign.id), now=NOON)
+    worker.post_accruals(database, now=NOON)
     counter.scene.drain()
+    with database.snapshot() as session:
+        assert (lots_of(counter), rewards.coupons_of(session, [person.id], now=NOON), awards(counter)) == ([], [], [])
+    if how == "over":
+        worker.post_accruals(database, now=over)  # nobody resumes it: its time is over
+    else:
+        act = planning.resume if how == "resumed" else planning.end
+        with database.transaction() as session:
+            act(session, session.get_one(Campaign, counter.scene.campaign.id), now=NOON)
+    counter.scene.drain(now=over if how == "over" else NOON)
     assert balance(counter, person) == 10
+    with database.snapshot() as session:
+        assert [one.offer.id for one in rewards.coupons_of(session, [person.id], now=NOON)] == [gift.id]
+    assert awards(counter) == [("live", None)]
+    assert counter.scene.problems() == []
 
 
 def test_two_names_bring_their_points_and_one_erased_leaves_them_counted(database: Database) -> None:

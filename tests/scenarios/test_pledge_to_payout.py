@@ -113,6 +113,16 @@ class Fund:
         with self.server.phone() as phone:
             return phone.get(f"/m/{self.mission['slug']}{path}")
 
+    def rows(self, of: str, **query: Any) -> list[dict[str, Any]]:
+        """All rows of a list of the pledge, seven a page."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            asked = {"limit": 7, **query} | ({"cursor": cursor} if cursor else {})
+            page = self.api.get(f"/v1/pledges/{self.pledge}/{of}", params=asked).json()
+            found, cursor = found + page["data"], page["next_cursor"]
+        return found
+
     def statement(self, suffix: str = "", **query: Any) -> httpx2.Response:
         answer = self.api.get(f"/v1/pledges/{self.pledge}/statement{suffix}", params=query)
         assert answer.status_code == 200, answer.text
@@ -227,6 +237,21 @@ def agree(fund: Fund, folder: Path) -> None:
     assert digit != rows[5]
     for broken in ([*rows[:5], digit, *rows[6:]], [*rows[:5], *rows[6:]], [*rows[:5], rows[6], rows[5], *rows[7:]]):
         assert fault_of(folder, "".join(broken)) == ""
+
+    # The ledger of the pledge, page by page, and what acts accrued: every public line is one of its transfers.
+    transfers = fund.rows("ledger")
+    assert len(transfers) == len({one["id"] for one in transfers}) == 20 + 2 + 19 + 1 + 2
+    assert {one["line"]: one["amount_minor"] for one in transfers if one["line"]} == {
+        int(row["number"]): int(row["amount_minor"]) for row in csv.DictReader(io.StringIO(public))
+    }
+    entered: Counter[str] = Counter()
+    for one in transfers:
+        entered[one["to_account"]] += one["amount_minor"]
+        entered[one["from_account"]] -= one["amount_minor"]
+    assert entered == {"commitment": -540, "pending": 0, "due": 0, "settled": 535, "fees": 5}
+    assert [fund.api.get(f"/v1/payouts/{one['payout_id']}").json()["state"] for one in transfers if one["payout_id"]]
+    assert {one["accrual_id"] for one in transfers} - {None} == {one["id"] for one in fund.rows("accruals")}
+    assert sum(one["amount_minor"] for one in fund.rows("accruals", state="posted")) == 540
 
     # The meter.
     (total,) = fund.get("/meter").json()["totals"]
