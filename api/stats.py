@@ -144,7 +144,7 @@ def _stats(session: DbSession, campaign: Campaign, asked: Asked, *, is_compared:
         insider_share=missions.insider_share(session, campaign.id) if is_whole else None,
         staff_recorded=_staff_recorded(session, campaign) if is_whole else None,
         inflation=answer.total.figures.inflation,
-        complete_up_to=stats.complete_up_to(session, now=now),
+        complete_up_to=answer.complete_up_to,
         previous=_previous(session, campaign, asked, answer.window, can_measure, now) if is_compared else None,
         groups=[_group(campaign, one, can_measure) for one in answer.lines],
     )

@@ -9,7 +9,6 @@ from campaigns.stats.service import (
     acts_of,
     ask,
     bounds,
-    complete_up_to,
     date_of,
 )
 
@@ -21,7 +20,6 @@ __all__ = [
     "acts_of",
     "ask",
     "bounds",
-    "complete_up_to",
     "date_of",
     "first_day_of",
 ]

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from campaigns.events import Event
 from campaigns.planning import Campaign
 from campaigns.scans.figures import Figures
 from campaigns.scans.models import CheckIn, ScanRollup
-from campaigns.scans.rollups import COUNTED, DIMENSIONS, PAIRS, first_day_of, name_of, week_of
+from campaigns.scans.rollups import COUNTED, DIMENSIONS, PAIRS, Sums, derive, first_day_of, name_of, week_of
 from campaigns.scans.verdict import Verdict
 from campaigns.tokens import Token
 
@@ -29,6 +30,7 @@ GROUPS: Final = (*GRAINS, *DIMENSIONS, "verdict")
 MOST_HOURS: Final = 92 * 24
 MOST_DAYS: Final = 1100  # three years, and a day to spare
 MOST_GROUPS: Final = 10_000
+FRESH: Final = 500  # scans that wait for the worker are read, so many at most
 
 _SUMS = [func.sum(col(getattr(ScanRollup, name))).label(name) for name in (*COUNTED, "verified", "visitors")]
 
@@ -90,12 +92,17 @@ class Line(NamedTuple):
     visitors: int | None
 
 
+class _Row(SimpleNamespace):
+    """A row of rollups that are not written yet."""
+
+
 class Answer(NamedTuple):
-    """All that was asked for. `window` says what the figures cover."""
+    """All that was asked for. `window` says what the figures cover; scans since `complete_up_to` may be missing."""
 
     window: Window
     total: Line
     lines: list[Line]
+    complete_up_to: datetime
 
 
 def ask(session: Session, campaign: Campaign, asked: Asked, *, now: datetime) -> Answer:
@@ -105,21 +112,34 @@ def ask(session: Session, campaign: Campaign, asked: Asked, *, now: datetime) ->
     """
     asked.check()
     window = _window(session, campaign, asked, now=now)
-    total = _total(session, campaign.id, asked, window)
-    if not asked.group_by:
-        return Answer(window, total, [])
-    lines = _lines(asked, _rows(session, campaign.id, asked, window, _labels(asked)))
+    fresh, complete_up_to = _fresh(session, now)
+    total = _total(session, campaign.id, asked, window, fresh)
+    lines = _lines(asked, _rows(session, campaign.id, asked, window, fresh)) if asked.group_by else []
     if asked.grain is not None:
-        return Answer(window, total, _without_gaps(asked, lines, window))
-    _require_few(len(lines))
-    lines.sort(key=lambda one: (-one.figures.verified, -one.figures.raw, str(one.keys)))
-    return Answer(window, total, lines)
+        lines = _without_gaps(asked, lines, window)
+    else:
+        _require_few(len(lines))
+        lines.sort(key=lambda one: (-one.figures.verified, -one.figures.raw, str(one.keys)))
+    return Answer(window, total, lines, complete_up_to)
 
 
-def complete_up_to(session: Session, *, now: datetime) -> datetime:
-    """Until when every scan is in the figures: since the oldest that waits for the worker."""
-    waits = select(func.min(Event.recorded_at)).where(col(Event.name).in_(("scans.recorded", "scans.confirmed")))
-    return session.exec(waits).one() or now
+def _fresh(session: Session, now: datetime) -> tuple[Sums, datetime]:
+    """What the scans add that the worker has not counted yet: a scan is in the figures as soon as it was answered.
+
+    Some hundreds of them; and since when there are more, or a confirmation waits for the judge.
+    """
+    late = session.exec(select(func.min(Event.recorded_at)).where(col(Event.name).in_(_JUDGED))).one()
+    scan_ids: list[str] = []
+    waiting = select(Event).where(Event.name == "scans.recorded").order_by(col(Event.id)).limit(FRESH)
+    for event in session.exec(waiting):
+        if len(scan_ids) + len(event.facts["scan_ids"]) > FRESH:
+            late = min(event.recorded_at, late or event.recorded_at)
+            break
+        scan_ids += event.facts["scan_ids"]
+    return derive(session, map(UUID, scan_ids)).sums, late or now
+
+
+_JUDGED: Final = ("scans.confirmed", "scans.located", "scan.checked_in")
 
 
 # Reading ---------------------------------------------------------------------------------------------------------
@@ -133,7 +153,7 @@ def _window(session: Session, campaign: Campaign, asked: Asked, *, now: datetime
             raise Invalid(f"By hour at most {MOST_HOURS // 24} days are answered.", pointer="/since")
         return Window("hour", first, end)
     end = _day(campaign, (asked.until or now) - timedelta(microseconds=1)) + 1
-    first = _day(campaign, asked.since) if asked.since else min(_first_day(session, campaign.id), end - 1)
+    first = _day(campaign, asked.since) if asked.since else _first_day(session, campaign.id, end)
     if end - first > MOST_DAYS:
         raise Invalid(f"At most {MOST_DAYS} days are answered.", pointer="/since")
     return Window("day", first, end)
@@ -143,10 +163,11 @@ def _day(campaign: Campaign, instant: datetime) -> int:
     return (clock.civil_day(instant, campaign.time_zone) - clock.EPOCH.date()).days
 
 
-def _first_day(session: Session, campaign_id: UUID) -> int:
+def _first_day(session: Session, campaign_id: UUID, end: int) -> int:
+    """The day of the first scan that was counted, as far back as is answered; the last day without one."""
     mine = (col(ScanRollup.campaign_id) == campaign_id, ScanRollup.dimension == "", ScanRollup.span == "day")
     first = session.exec(select(func.min(ScanRollup.period)).where(*mine, ScanRollup.phase == "live")).one()
-    return first if first is not None else 1 << 30
+    return end - 1 if first is None else min(max(first, end - MOST_DAYS), end - 1)
 
 
 def _labels(asked: Asked) -> tuple[str, ...]:
@@ -155,34 +176,47 @@ def _labels(asked: Asked) -> tuple[str, ...]:
     return (*(("period",) if asked.grain else ()), *wanted)
 
 
-def _rows(session: Session, campaign_id: UUID, asked: Asked, window: Window, labels: Sequence[str]) -> Sequence[Any]:
+def _rows(session: Session, campaign_id: UUID, asked: Asked, window: Window, fresh: Sums) -> list[Any]:
     """The sums of a window: of its whole weeks and the days beside them, where no row tells its period."""
+    labels = _labels(asked)
+    parts = list(_parts(window, "period" in labels))
     named = [col(getattr(ScanRollup, one)) for one in labels]
     query = columns(*named, *_SUMS).where(
         col(ScanRollup.campaign_id) == campaign_id,
         col(ScanRollup.dimension) == name_of(asked.dimensions),
         col(ScanRollup.phase) == "live",
-        or_(*(_within(*part) for part in _parts(window, "period" in labels))),
+        or_(*(_within(*part) for part in parts)),
     )
     for column, dimension in zip(("value", "other"), asked.dimensions, strict=False):
         if dimension in asked.where:
             query = query.where(col(getattr(ScanRollup, column)) == asked.where[dimension])
-    return session.execute(query.group_by(*named)).all()
+    return [*session.execute(query.group_by(*named)), *_fresh_rows(campaign_id, asked, parts, fresh)]
+
+
+def _fresh_rows(campaign_id: UUID, asked: Asked, parts: Sequence[Window], fresh: Sums) -> Iterator[_Row]:
+    """The same of the scans that wait, as the rollups would have them."""
+    name, wanted = name_of(asked.dimensions), [asked.where.get(one) for one in asked.dimensions]
+    for (campaign, dimension, span, phase, period, *values), numbers in fresh.items():
+        is_ours = (campaign, dimension, phase) == (campaign_id, name, "live")
+        is_within = any(part.span == span and part.first <= period < part.end for part in parts)
+        if is_ours and is_within and all(one in (None, value) for one, value in zip(wanted, values, strict=False)):
+            counted = {one: numbers[one] for one in (*COUNTED, "verified", "visitors")}
+            yield _Row(period=period, value=values[0], other=values[1], **counted)
 
 
 def _within(span: str, first: int, end: int) -> Any:
     return and_(col(ScanRollup.span) == span, col(ScanRollup.period) >= first, col(ScanRollup.period) < end)
 
 
-def _parts(window: Window, is_told: bool) -> Iterator[tuple[str, int, int]]:
+def _parts(window: Window, is_told: bool) -> Iterator[Window]:
     span, first, end = window
     monday, last = week_of(first + 6), week_of(end)
     if span == "hour" or is_told or last <= monday:
         yield window
         return
-    yield ("week", monday, last)
-    yield ("day", first, first_day_of(monday))
-    yield ("day", first_day_of(last), end)
+    yield Window("week", monday, last)
+    yield Window("day", first, first_day_of(monday))
+    yield Window("day", first_day_of(last), end)
 
 
 # Answering -------------------------------------------------------------------------------------------------------
@@ -193,10 +227,10 @@ def _require_few(number: int) -> None:
         raise Invalid(f"These are {number} lines; at most {MOST_GROUPS} are answered.", pointer="/group_by")
 
 
-def _total(session: Session, campaign_id: UUID, asked: Asked, window: Window) -> Line:
+def _total(session: Session, campaign_id: UUID, asked: Asked, window: Window, fresh: Sums) -> Line:
     alone = replace(asked, group_by=())  # by the filters alone: a day's visitor of two places is one
     found = _Sum()
-    for row in _rows(session, campaign_id, alone, window, ()):
+    for row in _rows(session, campaign_id, alone, window, fresh):
         found.add(row, COUNTED)
     return Line({}, found.figures, found.visitors if window.span == "day" and len(asked.where) < 2 else None)
 
