@@ -177,24 +177,14 @@ def _scans(figures: Figures, can_measure: bool) -> ScansRead:
 
 def _group(campaign: Campaign, line: Line, can_measure: bool) -> GroupRead:
     return GroupRead(
-        keys={name: _key(campaign, name, value) for name, value in line.keys.items()},
+        keys={name: stats.key_of(campaign, name, value) for name, value in line.keys.items()},
         **_headline(line, can_measure),
         inflation=line.figures.inflation,
     )
 
 
-def _key(campaign: Campaign, name: str, value: Any) -> str | None:
-    if name == "hour":
-        return clock.instant_of_hour(value).astimezone(clock.zone(campaign.time_zone)).isoformat()
-    if name == "day":
-        return stats.date_of(value).isoformat()
-    if name == "week":
-        return stats.date_of(stats.first_day_of(value)).isoformat()
-    return value or None
-
-
 def _covered(campaign: Campaign, window: Window) -> dict[str, str]:
-    names = (_key(campaign, window.span, one) or "" for one in (window.first, window.end))
+    names = (stats.key_of(campaign, window.span, one) or "" for one in (window.first, window.end))
     return dict(zip(("since", "until"), names, strict=True))
 
 

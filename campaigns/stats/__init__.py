@@ -1,6 +1,5 @@
 """Figures people can act on: a campaign's scans by time and by where, on what and in which language."""
 
-from campaigns.scans.rollups import first_day_of
 from campaigns.stats.service import (
     GROUPS,
     Asked,
@@ -9,7 +8,7 @@ from campaigns.stats.service import (
     acts_of,
     ask,
     bounds,
-    date_of,
+    key_of,
 )
 
 __all__ = [
@@ -20,6 +19,5 @@ __all__ = [
     "acts_of",
     "ask",
     "bounds",
-    "date_of",
-    "first_day_of",
+    "key_of",
 ]

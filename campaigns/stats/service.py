@@ -364,6 +364,17 @@ def start_of(campaign: Campaign, day: int) -> datetime:
     return local.astimezone(clock.EPOCH.tzinfo)
 
 
+def key_of(campaign: Campaign, name: str, value: Any) -> str | None:
+    """How the key of a line is shown: an hour with its zone, a date, of a week its Monday; None where there is none."""
+    if name == "hour":
+        return clock.instant_of_hour(value).astimezone(clock.zone(campaign.time_zone)).isoformat()
+    if name == "day":
+        return date_of(value).isoformat()
+    if name == "week":
+        return date_of(first_day_of(value)).isoformat()
+    return value or None
+
+
 def date_of(day: int) -> date:
     """The date of a civil day since 1970."""
     return clock.EPOCH.date() + timedelta(days=day)

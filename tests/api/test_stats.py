@@ -1,5 +1,6 @@
 """Figures through HTTP, on both databases: periods, groups, filters, comparison, tags, and what is refused."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -93,3 +94,18 @@ def test_another_organisations_place_code_and_batch_are_not_found(house: House, 
         for params in ({"place_id": theirs.place}, {"token_id": theirs.token}, {"token_id": "tbt_" + "0" * 32}):
             problem(api.get(path, params=params), 404)
         problem(api.get(f"/v1/campaigns/{theirs.campaign}/stats"), 404)
+
+
+def test_the_terminal_draws_the_same(server: Server) -> None:
+    shop = make_shop(server)
+    shop.scan()
+    shop.scan(**{"User-Agent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"})
+    told = json.loads(server.passerelle("stats", shop.campaign, "--by", "device", "--json").stdout)
+    by_name = {one["group"]: (one["raw"], one["human"]) for one in told["groups"]}
+    assert by_name["phone"] == (1, 1)
+    assert by_name["all"] == (2, 1)
+    drawn = server.passerelle("stats", shop.campaign, "--days", "3").stdout
+    assert drawn.count("\n│ 20") == 3
+    assert "█" in drawn or "░" in drawn
+    assert server.passerelle("stats", "cmp_" + "0" * 32).returncode == 1
+    assert server.passerelle("stats", shop.campaign, "--by", "minute").returncode == 1
