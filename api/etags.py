@@ -28,7 +28,10 @@ class Tags:
 
     def read(self, shown: Shown) -> Shown | Response:
         """What a GET answers: the object with its tag, or 304 when the client has it already."""
-        tag = tag_of(shown)
+        return self.named(shown, tag_of(shown))
+
+    def named(self, shown: Shown, tag: str) -> Shown | Response:
+        """The same with a tag of its own: of what is shown but for a time that goes on by itself."""
         if self.has(tag):
             return Response(status_code=304, headers={"ETag": tag})
         self._response.headers["ETag"] = tag

@@ -6,20 +6,17 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlalchemy import func, select
 from sqlmodel import Session as DbSession
-from sqlmodel import col
 
 from api import schemas
 from api.dependencies import Core, Now, ReadSession, Session
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
-from campaigns import clock, ids, missions, planning, reversals, rewards, scans, tokens
-from campaigns.community import Idea
+from campaigns import ids, missions, planning, reversals, scans, tokens
 from campaigns.errors import Invalid
 from campaigns.identity import Right
 from campaigns.missions.models import StaffRecord
-from campaigns.scans import CheckIn, Scan
+from campaigns.scans import Scan
 from campaigns.scans.models import VoidEffect
 
 router = APIRouter(prefix="/v1", tags=["scans"])
@@ -74,38 +71,6 @@ class VoidRead(BaseModel):
     reason: str
     voided_at: datetime
     effects: list[EffectRead]
-
-
-class StatsRead(BaseModel):
-    """The headline figures: raw beside human beside verified, always. What a pilot did is in none of them.
-
-    `staff_recorded` acts were recorded by the staff of places, for people without a phone.
-    `return_rate` is coupons redeemed in a shop / coupons issued, to people who had acted online; null while there is
-    none of these. `formulas` names the formula of each figure that is reckoned.
-    `insider_share` is employee acts / acts; null without one, and where a group of under five people would show.
-    `verified` is null, "not measured", where every code leads elsewhere and nothing could confirm its scans.
-    """
-
-    scans: dict[str, int | None]
-    unique_visitors: int
-    participants: int
-    check_ins: int
-    bridge_rate: float | None
-    return_rate: float | None
-    insider_share: float | None
-    staff_recorded: int
-    inflation: float | None
-    formulas: dict[str, str]
-    complete_up_to: datetime
-
-
-# Versioned: a figure that is reckoned otherwise has another id.
-_FORMULAS = {
-    "bridge_rate": "bridge_rate/1",
-    "return_rate": rewards.RETURN_FORMULA,
-    "insider_share": "insider_share/1",
-    "inflation": "inflation/1",
-}
 
 
 @router.get("/scans", dependencies=[may(Right.SCANS_READ, placed=True)])
@@ -210,42 +175,6 @@ def _effect(one: VoidEffect) -> EffectRead:
     return EffectRead(what=one.what, id=ids.show(_EFFECTS.get(one.what, "id"), one.subject_id), outcome=one.outcome)
 
 
-@router.get("/campaigns/{campaign_id}/stats", dependencies=[may(Right.FIGURES_READ)])
-def read_stats(campaign_id: str, actor: Actor, session: ReadSession, now: Now) -> StatsRead:
-    """The campaign's figures so far, from the counters. Groups and periods come with the figures issue."""
-    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
-    token_ids = tokens.ids_of_campaign(campaign.id)
-    figures = scans.totals(session, token_ids)
-    acts = session.execute(
-        select(func.count(), func.count(func.distinct(col(CheckIn.participant_id)))).where(
-            col(CheckIn.campaign_id) == campaign.id, *_PUBLIC
-        )
-    ).one()
-    mission = missions.mission_of(session, campaign.id)
-    totals = missions.counters(session, mission.id) if mission else {}
-    return StatsRead(
-        scans={
-            "raw": figures.raw,
-            "human": figures.human,
-            "verified": figures.verified if figures.verified or tokens.is_measurable(session, campaign) else None,
-            **{name: figures.by_verdict[name] for name in ("bot", "duplicate", "held", "invalid")},
-        },
-        unique_visitors=scans.unique_visitors(session, token_ids, since_day=0, until_day=clock.day_of(now) + 1),
-        participants=totals.get("participants", 0),
-        check_ins=acts[0],
-        bridge_rate=_bridge_rate(session, campaign.id, acts[1]),
-        return_rate=rewards.return_rate(session, campaign.id),
-        staff_recorded=sum(sum(one.acts.values()) for one in missions.recorded_by_place(session, campaign.id)),
-        insider_share=missions.insider_share(session, campaign.id),
-        inflation=figures.inflation,
-        formulas=_FORMULAS,
-        complete_up_to=now,
-    )
-
-
-_PUBLIC = (col(CheckIn.counted), col(CheckIn.phase) == "live")  # what the pilot did is no public figure (I21)
-
-
 @router.get("/campaigns/{campaign_id}/staff-records", dependencies=[may(Right.FIGURES_READ)])
 def list_staff_records(campaign_id: str, actor: Actor, session: ReadSession) -> Page:
     """What the staff recorded for people without a phone, by place and kind of act: never by who of the staff.
@@ -318,24 +247,6 @@ def void_staff_record(record_id: str, body: VoidCreate, actor: Actor, core: Core
 def _record(one: StaffRecord) -> dict[str, Any]:
     kept = one.model_dump(include={"act", "outcome", "phase", "recorded_at", "voided_at", "void_reason"})
     return {"id": ids.show("rec", one.id), "place_id": ids.show("plc", one.place_id), **kept}
-
-
-def _bridge_rate(session: DbSession, campaign_id: Any, offline: int) -> float | None:
-    """People with a verified offline act who then acted online / people with one (formula bridge_rate/1)."""
-    if not offline:
-        return None
-    first = (
-        select(col(CheckIn.participant_id), func.min(col(CheckIn.checked_in_at)).label("at"))
-        .where(col(CheckIn.campaign_id) == campaign_id, *_PUBLIC)
-        .group_by(col(CheckIn.participant_id))
-        .subquery()
-    )
-    bridged: int = session.execute(
-        select(func.count(func.distinct(col(Idea.participant_id))))
-        .join(first, first.c.participant_id == col(Idea.participant_id))
-        .where(col(Idea.created_at) >= first.c.at, col(Idea.phase) == "live")
-    ).scalar_one()
-    return round(bridged / offline, 4)
 
 
 def _shown(session: DbSession, rows: Sequence[Scan]) -> dict[Any, ScanRead]:

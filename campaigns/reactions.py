@@ -60,6 +60,11 @@ def judge(session: Session, events: Sequence[Event], now: datetime) -> Effect:
     return carry_out
 
 
+def count(session: Session, events: Sequence[Event], now: datetime) -> Effect:
+    """Count new scans under their place, code, channel, medium, device, language and country."""
+    return scans.derive(session, scans_of(events)).write
+
+
 def witness(session: Session, events: Sequence[Event], now: datetime) -> Effect:
     """Look at referrals that wait for an act that a shop witnessed."""
     return _referrals(session, [event.facts["validation_id"] for event in events], now)
@@ -168,6 +173,7 @@ def _write(found: Sequence[tuple[letters.LetterKind, UUID, UUID]], now: datetime
 
 # Events of one reaction that wait together are given to it together; in one round reactions come in this order.
 REACTIONS: dict[str, Reaction] = {
+    "scans.recorded": count,
     "scans.confirmed": judge,
     "scans.located": judge,
     "scan.checked_in": judge,

@@ -7,7 +7,7 @@ a table that is not named.
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, not_, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, not_, select
 from sqlmodel import SQLModel
 
 import campaigns.approvals
@@ -51,6 +51,11 @@ def _aggregates(now: datetime, _: bool) -> datetime:
 
 def _months(now: datetime, _: bool) -> datetime:
     return months_before(now, MONTHS_KEPT)
+
+
+def _rollup_day(c: Any) -> ColumnElement[int]:
+    """The day of a row: a week's is its Monday."""
+    return case((c.span == "hour", c.period // 24), (c.span == "week", c.period * 7 - 3), else_=c.period)
 
 
 def _point_day(now: datetime, _: bool) -> datetime:
@@ -167,6 +172,24 @@ RULES: tuple[Rule, ...] = (
         "scan_visitors",
         Kind.AGGREGATE,
         "keys of a code's visitors of a day, whose salt is gone",
+        "25 months",
+        _of("day"),
+        Unit.DAY,
+        _aggregates,
+    ),
+    Rule(
+        "scan_rollups",
+        Kind.AGGREGATE,
+        "scans of an hour, civil day or week by place, code, channel, medium, device, language and country",
+        "25 months",
+        _rollup_day,
+        Unit.DAY,
+        _aggregates,
+    ),
+    Rule(
+        "rollup_visitors",
+        Kind.AGGREGATE,
+        "keys of the visitors of a civil day, whose salt is gone",
         "25 months",
         _of("day"),
         Unit.DAY,

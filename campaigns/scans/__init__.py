@@ -18,6 +18,7 @@ from campaigns.scans.models import CheckIn, Scan
 from campaigns.scans.positions import Position, SealedFix, accuracy_up, best_fix
 from campaigns.scans.receipt import Receipt, ReceiptBook
 from campaigns.scans.recount import recount
+from campaigns.scans.rollups import derive
 from campaigns.scans.service import (
     confirm,
     confirm_by_key,
@@ -71,6 +72,7 @@ __all__ = [
     "confirm",
     "confirm_by_key",
     "confirmed_among",
+    "derive",
     "effects_of",
     "find_check_in",
     "find_void",

@@ -13,9 +13,8 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from campaigns.scans.log import VISITOR_SAMPLE
 from campaigns.scans.models import ScanCounter, ScanVisitor
+from campaigns.scans.rollups import estimate
 from campaigns.scans.verdict import Verdict
-
-_SAMPLE_SPACE = 1 << 63
 
 TokenIds = Sequence[UUID] | SelectOfScalar[UUID]  # a list of them, or the query of a campaign's 100,000
 
@@ -112,13 +111,6 @@ def unique_visitors(session: Session, token_ids: TokenIds, *, since_day: int, un
     for day, key in session.execute(query.order_by(ranked.c.day, ranked.c.visitor_key)):
         smallest[day].append(key)
     return sum(estimate(keys) for keys in smallest.values())
-
-
-def estimate(smallest: Sequence[int]) -> int:
-    """How many distinct keys there were, from the smallest up to 4,096 of them in rising order."""
-    if len(smallest) < VISITOR_SAMPLE:
-        return len(smallest)
-    return round((len(smallest) - 1) / (smallest[-1] / _SAMPLE_SPACE))
 
 
 def _sums(

@@ -5,7 +5,7 @@ others; each changed verdict becomes an append-only row, with the counters' diff
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from campaigns import ids
 from campaigns.scans.evidence import CHUNK, Evidence
 from campaigns.scans.facts import Known
 from campaigns.scans.models import Scan, ScanConfirmation, ScanCounter, ScanJudgement
+from campaigns.scans.rollups import Change, Rollups, difference
 from campaigns.scans.signals import HOUR_MS, milliseconds_of
 from campaigns.scans.verdict import Judgement, settle
 from campaigns.storage import add_up_all
@@ -34,10 +35,12 @@ class Rulings:
     moves: Moves
     judgements: list[dict[str, Any]]
     fresh: list[UUID]
+    rollups: Rollups
 
     def write(self, session: Session) -> None:
         """All of it; the same transaction forgets the events it answers."""
         count(session, self.moves)
+        self.rollups.write(session)
         if self.judgements:
             session.execute(insert(ScanJudgement), self.judgements)
         for start in range(0, len(self.fresh), CHUNK):
@@ -56,20 +59,19 @@ def judge(session: Session, scan_ids: Iterable[UUID], *, now: datetime) -> Rulin
     touched = evidence.around(wanted)
     # A confirmation nobody has judged yet is a fact already, but its own event is still to come.
     due = sorted(id for id in touched if id in wanted or evidence.confirmed[id].is_judged)
-    moves: Moves = Counter()
+    changes: list[Change] = []
     judgements = []
     for one, judgement in evidence.judged(due):
         newly = not one.confirmation.is_judged
-        key = (one.scan.token_id or ids.NIL, milliseconds_of(one.scan.id) // HOUR_MS, one.scan.phase)
         if judgement.verdict != one.verdict:
-            moves[(*key, one.verdict, "scans")] -= 1
-            moves[(*key, one.verdict, "confirmed")] -= 0 if newly else 1
-            moves[(*key, str(judgement.verdict), "scans")] += 1
-            moves[(*key, str(judgement.verdict), "confirmed")] += 1
+            changes.append(Change(one.scan.id, one.verdict, -1, 0 if newly else -1))
+            changes.append(Change(one.scan.id, judgement.verdict.value, 1, 1))
             judgements.append(_written(one, judgement, now=now))
         elif newly:
-            moves[(*key, one.verdict, "confirmed")] += 1
-    return Rulings(moves, judgements, [id for id in due if not evidence.confirmed[id].is_judged])
+            changes.append(Change(one.scan.id, one.verdict, 0, 1))
+    moves = moved(changes, {id: (known.scan.token_id, known.scan.phase) for id, known in evidence.known.items()})
+    fresh = [id for id in due if not evidence.confirmed[id].is_judged]
+    return Rulings(moves, judgements, fresh, difference(session, changes))
 
 
 def rejudge(session: Session, *, waiting: Collection[UUID] = ()) -> Iterator[str]:
@@ -127,6 +129,17 @@ def id_after(standing: UUID | None, now: datetime) -> UUID:
     """An id for a judgement that stands from now on: the newest stands, within a millisecond too."""
     id = ids.uuid7_at(now)
     return id if standing is None else max(id, UUID(int=standing.int + 1))
+
+
+def moved(changes: Iterable[Change], codes: Mapping[UUID, tuple[UUID | None, str]]) -> Moves:
+    """The same changes for the counters, with the code and the phase of each scan."""
+    moves: Moves = Counter()
+    for one in changes:
+        token_id, phase = codes[one.scan_id]
+        key = (token_id or ids.NIL, milliseconds_of(one.scan_id) // HOUR_MS, phase, one.verdict)
+        moves[*key, "scans"] += one.scans
+        moves[*key, "confirmed"] += one.confirmed
+    return moves
 
 
 def count(session: Session, moves: Moves) -> None:

@@ -76,6 +76,51 @@ class ScanVisitor(SQLModel, table=True):
     visitor_key: int = Field(primary_key=True, sa_type=BigInteger)
 
 
+class ScanRollup(SQLModel, table=True):
+    """Scans of a campaign in one hour, civil day or week, of one value of a dimension, or of two values of a pair.
+
+    Derived from the log by the worker, behind the scans. A count of the last four kinds is of no verdict alone.
+    """
+
+    __tablename__ = "scan_rollups"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    campaign_id: UUID = Field(primary_key=True)
+    dimension: str = Field(primary_key=True, description="empty: all scans; `device`; of a pair `place+device`")
+    span: str = Field(primary_key=True, description="`hour`, `day` or `week`")
+    phase: str = Field(primary_key=True)
+    period: int = Field(
+        primary_key=True,
+        description="hours or days since 1970, or weeks since Monday 29 December 1969; days and weeks as where it was",
+    )
+    value: str = Field(default="", primary_key=True, description="empty: none")
+    other: str = Field(default="", primary_key=True, description="the second value of a pair")
+    valid: int = Field(default=0, sa_type=BigInteger)
+    provisional: int = Field(default=0, sa_type=BigInteger)
+    held: int = Field(default=0, sa_type=BigInteger)
+    invalid: int = Field(default=0, sa_type=BigInteger)
+    duplicate: int = Field(default=0, sa_type=BigInteger)
+    bot: int = Field(default=0, sa_type=BigInteger)
+    confirmed: int = Field(default=0, sa_type=BigInteger, description="of any verdict")
+    verified: int = Field(default=0, sa_type=BigInteger, description="confirmed, and valid")
+    visitors: int = Field(
+        default=0, sa_type=BigInteger, description="of a day; a week has their sum, no pair or hour any"
+    )
+
+
+class RollupVisitor(SQLModel, table=True):
+    """The smallest visitor keys of a civil day of a campaign and a value: exact below 4,096, an estimate above."""
+
+    __tablename__ = "rollup_visitors"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    campaign_id: UUID = Field(primary_key=True)
+    dimension: str = Field(primary_key=True)
+    day: int = Field(primary_key=True)
+    value: str = Field(primary_key=True)
+    visitor_key: int = Field(primary_key=True, sa_type=BigInteger)
+
+
 class ScanConfirmation(SQLModel, table=True):
     """Something only a person's browser does happened on this scan, once."""
 

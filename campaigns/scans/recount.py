@@ -21,6 +21,7 @@ from campaigns.scans.models import (
     ScanVisitor,
     Visit,
 )
+from campaigns.scans.rollup_recount import recount_rollups
 
 _Key = tuple[UUID, int, str, str]  # token, hour, phase, verdict
 _SHOWN = 5  # differences spelled out of each kind
@@ -59,6 +60,7 @@ def recount(session: Session) -> list[str]:
         *_counter_problems(session, scans, proven, since),
         *_visitor_problems(session, keys, since),
         *_act_problems(session, confirmed - known, since),
+        *recount_rollups(session),
     ]
 
 

@@ -3,7 +3,6 @@
 The judge knows of it (`voided` weighs 100), so judging the log again says the same.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +15,10 @@ from campaigns import clock, ids
 from campaigns.participants import Participant
 from campaigns.places import Place
 from campaigns.scans.check_ins import find_check_in, find_void, may_be_here
-from campaigns.scans.judge import Moves, count, id_after
+from campaigns.scans.judge import count, id_after, moved
 from campaigns.scans.models import CheckIn, Scan, ScanConfirmation, ScanJudgement, ScanVoid, Visit, VoidEffect
+from campaigns.scans.rollups import Change, difference
 from campaigns.scans.service import standing_judgements
-from campaigns.scans.signals import HOUR_MS, milliseconds_of
 from campaigns.scans.verdict import EARNING, Reason, Verdict, settle
 from campaigns.storage import hold, insert_once, store
 
@@ -143,13 +142,14 @@ def _judge(session: Session, scan: Scan, *, now: datetime) -> None:
     reasons = [reason for reason in before.reasons.split(",") if reason]
     judgement = settle([*reasons, Reason.VOIDED], is_test=scan.phase == "draft")
     confirmed = session.get(ScanConfirmation, scan.id)
-    moves: Moves = Counter()
-    key = (scan.token_id or ids.NIL, milliseconds_of(scan.id) // HOUR_MS, scan.phase)
     if judgement.verdict != before.verdict:
-        for verdict, number in ((before.verdict, -1), (judgement.verdict.value, 1)):
-            moves[(*key, verdict, "scans")] += number
-            moves[(*key, verdict, "confirmed")] += number if confirmed is not None and confirmed.is_judged else 0
-    count(session, moves)
+        proven = int(confirmed is not None and confirmed.is_judged)
+        changes = [
+            Change(scan.id, verdict, number, number * proven)
+            for verdict, number in ((before.verdict, -1), (judgement.verdict.value, 1))
+        ]
+        count(session, moved(changes, {scan.id: (scan.token_id, scan.phase)}))
+        difference(session, changes).write(session)
     store(
         session,
         ScanJudgement,

@@ -18,6 +18,7 @@ from campaigns.scans import Position, signals
 from campaigns.scans.judge import Rulings
 from campaigns.scans.log import PositionFix, ScanRow
 from campaigns.scans.models import Scan, ScanJudgement, ScanPosition
+from campaigns.scans.rollups import Rollups
 from campaigns.scans.signals import BURST_CODES, BURST_SCANS, SHARED_PEOPLE, SPREAD_VISITORS
 from campaigns.scans.writers import open_writer
 from campaigns.storage import Database
@@ -34,7 +35,7 @@ def test_a_confirmed_scan_is_verified_once(database: Database) -> None:
     assert scene.problems() == []
     scene.drain()
     with database.transaction() as session:
-        assert scans.judge(session, [UUID(row.id)], now=NOON) == Rulings(Counter(), [], [])
+        assert scans.judge(session, [UUID(row.id)], now=NOON) == Rulings(Counter(), [], [], Rollups({}, {}))
     assert (scene.figures().raw, scene.figures().verified) == (1, 1)
     assert scene.problems() == []
 
@@ -152,7 +153,9 @@ def test_judging_again_changes_nothing(database: Database) -> None:
     scene.drain()
     before = dict(scene.figures().by_verdict), scene.figures().verified
     with database.transaction() as session:
-        assert scans.judge(session, [UUID(row.id) for row in rows], now=minutes(130)) == Rulings(Counter(), [], [])
+        assert scans.judge(session, [UUID(row.id) for row in rows], now=minutes(130)) == Rulings(
+            Counter(), [], [], Rollups({}, {})
+        )
     assert (dict(scene.figures().by_verdict), scene.figures().verified) == before
     assert scene.problems() == []
 

@@ -12,7 +12,6 @@ from sqlmodel import Session, select
 
 from campaigns import ids, scans
 from campaigns.events import Event
-from campaigns.scans.figures import estimate
 from campaigns.scans.log import (
     VISITOR_SAMPLE,
     BestFix,
@@ -24,6 +23,7 @@ from campaigns.scans.log import (
 from campaigns.scans.models import Scan, ScanConfirmation, ScanCounter, ScanPosition, ScanVisitor
 from campaigns.scans.postgres_log import PostgresWriter
 from campaigns.scans.recount import recount
+from campaigns.scans.rollups import estimate
 from campaigns.scans.writers import open_writer
 from campaigns.storage import Database
 from tests.factories import NOON, make_scan, write

@@ -1,0 +1,260 @@
+"""Figures of a campaign: over any time, by up to two groups, beside those of the time before."""
+
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel
+from sqlalchemy import func, select
+from sqlmodel import Session as DbSession
+from sqlmodel import col
+
+from api.dependencies import Now, ReadSession
+from api.etags import Tagged, tag_of
+from api.policies import Actor, may
+from api.schemas import in_our_time
+from campaigns import clock, ids, missions, places, planning, rewards, stats, tokens
+from campaigns.community import Idea
+from campaigns.errors import Invalid
+from campaigns.identity import Right
+from campaigns.planning import Campaign
+from campaigns.scans import CheckIn, Figures, Verdict
+from campaigns.stats import Asked, Line, Window
+
+router = APIRouter(prefix="/v1", tags=["figures"])
+
+_When = Annotated[str | None, Query(max_length=40, description="A date, or an instant with its zone.")]
+_Value = Annotated[str | None, Query(max_length=90)]
+_Word = Annotated[str | None, Query(max_length=80)]
+
+
+class ScansRead(BaseModel):
+    """Scans by what the log thinks of them. `verified` is null, "not measured", where nothing could confirm them."""
+
+    raw: int
+    human: int
+    verified: int | None
+    provisional: int
+    bot: int
+    duplicate: int
+    held: int
+    invalid: int
+
+
+class GroupRead(BaseModel):
+    """One group: `keys` as asked for, null where a scan has none. Hours and days are named as the campaign's zone has
+    them, weeks by their Monday. `unique_visitors` is null where none are kept: by hour, verdict or two dimensions.
+    """
+
+    keys: dict[str, str | None]
+    scans: ScansRead
+    unique_visitors: int | None
+    inflation: float | None
+
+
+class PeriodRead(BaseModel):
+    """The same figures of the time of equal length before."""
+
+    since: str
+    until: str
+    scans: ScansRead
+    unique_visitors: int | None
+
+
+class StatsRead(BaseModel):
+    """Raw beside human beside verified, always; of whole civil days, or of hours. What a pilot did is in none of them.
+
+    `since` and `until` are what the figures cover, `until` not included; scans after `complete_up_to` may be missing.
+    `check_ins` and `participants`, the people who made them, are of the same time; null for a filter that says nothing
+    of them. `bridge_rate`, `return_rate`, `insider_share` and `staff_recorded` are of the whole campaign; null with a
+    range or filter. `return_rate` is coupons redeemed in a shop / coupons issued, to people who had acted online.
+    `formulas` names the formula of each figure that is reckoned.
+    """
+
+    since: str
+    until: str
+    scans: ScansRead
+    unique_visitors: int | None
+    participants: int | None
+    check_ins: int | None
+    bridge_rate: float | None
+    return_rate: float | None
+    insider_share: float | None
+    staff_recorded: int | None
+    inflation: float | None
+    formulas: dict[str, str]
+    complete_up_to: datetime
+    previous: PeriodRead | None
+    groups: list[GroupRead]
+
+
+# Versioned: a figure that is reckoned otherwise has another id.
+_FORMULAS = {
+    "bridge_rate": "bridge_rate/1",
+    "return_rate": rewards.RETURN_FORMULA,
+    "insider_share": "insider_share/1",
+    "inflation": "inflation/1",
+}
+
+
+@router.get("/campaigns/{campaign_id}/stats", dependencies=[may(Right.FIGURES_READ)], response_model=StatsRead)
+def read_stats(
+    campaign_id: str,
+    actor: Actor,
+    session: ReadSession,
+    now: Now,
+    tags: Tagged,
+    since: _When = None,
+    until: _When = None,
+    group_by: Annotated[list[str] | None, Query(max_length=2, description=", ".join(stats.GROUPS))] = None,
+    compare: Annotated[str | None, Query(pattern="^previous$")] = None,
+    place_id: _Value = None,
+    token_id: _Value = None,
+    channel: _Word = None,
+    medium: _Word = None,
+    device: _Word = None,
+    language: _Word = None,
+    country: _Word = None,
+) -> StatsRead | Response:
+    """Figures of a campaign, from rollups that follow the scans within two seconds.
+
+    `group_by` takes one or two (`day,place`); with the filters at most two things that are not time. A date begins
+    where the campaign is; an instant widens to its day, or to its hour with `group_by=hour`. `compare=previous` adds
+    the time of equal length before. 422 names what can be asked. Answers 304 to a known `ETag`.
+    """
+    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
+    where = {"channel": channel, "medium": medium, "device": device, "language": language, "country": country}
+    if place_id is not None:
+        where["place"] = ids.show("plc", places.place_by_name(session, actor.organisation_id, place_id).id)
+    if token_id is not None:
+        where["token"] = _code(session, actor.organisation_id, token_id)
+    asked = Asked(
+        since=_instant(campaign, since, "/since"),
+        until=_instant(campaign, until, "/until"),
+        group_by=tuple(one.strip() for part in group_by or () for one in part.split(",")),
+        where={name: value for name, value in where.items() if value is not None},
+    )
+    if asked.since is not None and asked.since > now:
+        raise Invalid("`since` lies in the future.", pointer="/since")
+    shown = _stats(session, campaign, asked, is_compared=compare is not None, now=now)
+    tag = tag_of(shown.model_copy(update={"complete_up_to": clock.EPOCH}))
+    return tags.named(shown, tag)
+
+
+def _stats(session: DbSession, campaign: Campaign, asked: Asked, *, is_compared: bool, now: datetime) -> StatsRead:
+    answer = stats.ask(session, campaign, asked, now=now)
+    can_measure = tokens.is_measurable(session, campaign)
+    acts = stats.acts_of(session, campaign, asked, answer.window)
+    is_whole = asked.since is asked.until is None and not asked.where
+    return StatsRead(
+        **_covered(campaign, answer.window),
+        **_headline(answer.total, can_measure),
+        participants=_people(session, campaign) if is_whole else acts.people,
+        check_ins=acts.check_ins,
+        bridge_rate=_bridge_rate(session, campaign.id, acts.people or 0) if is_whole else None,
+        return_rate=rewards.return_rate(session, campaign.id) if is_whole else None,
+        insider_share=missions.insider_share(session, campaign.id) if is_whole else None,
+        staff_recorded=_staff_recorded(session, campaign) if is_whole else None,
+        inflation=answer.total.figures.inflation,
+        formulas=_FORMULAS,
+        complete_up_to=answer.complete_up_to,
+        previous=_previous(session, campaign, asked, answer.window, can_measure, now) if is_compared else None,
+        groups=[_group(campaign, one, can_measure) for one in answer.lines],
+    )
+
+
+def _previous(
+    session: DbSession, campaign: Campaign, asked: Asked, window: Window, can_measure: bool, now: datetime
+) -> PeriodRead:
+    length = window.end - window.first
+    before = Window(window.span, window.first - length, window.first)
+    since, until = stats.bounds(campaign, before)
+    kept = tuple(one for one in asked.group_by if one == "hour")
+    answer = stats.ask(session, campaign, replace(asked, since=since, until=until, group_by=kept), now=now)
+    return PeriodRead(**_covered(campaign, answer.window), **_headline(answer.total, can_measure))
+
+
+def _headline(line: Line, can_measure: bool) -> dict[str, Any]:
+    return {"scans": _scans(line.figures, can_measure), "unique_visitors": line.visitors}
+
+
+def _scans(figures: Figures, can_measure: bool) -> ScansRead:
+    named = ("provisional", "bot", "duplicate", "held", "invalid")
+    return ScansRead(
+        raw=figures.raw,
+        human=figures.human,
+        verified=figures.verified if figures.verified or can_measure else None,
+        **{name: figures.by_verdict[Verdict(name)] for name in named},
+    )
+
+
+def _group(campaign: Campaign, line: Line, can_measure: bool) -> GroupRead:
+    return GroupRead(
+        keys={name: stats.key_of(campaign, name, value) for name, value in line.keys.items()},
+        **_headline(line, can_measure),
+        inflation=line.figures.inflation,
+    )
+
+
+def _covered(campaign: Campaign, window: Window) -> dict[str, str]:
+    names = (stats.key_of(campaign, window.span, one) or "" for one in (window.first, window.end))
+    return dict(zip(("since", "until"), names, strict=True))
+
+
+def _instant(campaign: Campaign, text: str | None, pointer: str) -> datetime | None:
+    """A date, which begins where the campaign is, or an instant with its zone."""
+    if text is None:
+        return None
+    try:
+        if len(text) == len("2026-10-25"):
+            day = datetime.combine(date.fromisoformat(text), datetime.min.time(), clock.zone(campaign.time_zone))
+            return in_our_time(day)
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            raise ValueError("no zone")
+        return in_our_time(instant)
+    except ValueError as error:
+        raise Invalid(
+            "Give a date such as 2026-10-25, or an instant with its zone, between 2000 and 2100.", pointer=pointer
+        ) from error
+
+
+def _code(session: DbSession, organisation_id: UUID, token_id: str) -> str:
+    """What a code is counted under: a serial under its batch."""
+    if token_id.startswith("tbt_"):
+        return ids.show("tbt", tokens.batch_by_id(session, organisation_id, ids.parse("tbt", token_id)).id)
+    token = tokens.token_by_id(session, organisation_id, ids.parse("tok", token_id))
+    is_serial = token.kind == tokens.Kind.SERIAL and token.batch_id is not None
+    return ids.show("tbt", token.batch_id or token.id) if is_serial else ids.show("tok", token.id)
+
+
+def _people(session: DbSession, campaign: Campaign) -> int:
+    mission = missions.mission_of(session, campaign.id)
+    return missions.counters(session, mission.id).get("participants", 0) if mission else 0
+
+
+def _staff_recorded(session: DbSession, campaign: Campaign) -> int:
+    return sum(sum(one.acts.values()) for one in missions.recorded_by_place(session, campaign.id))
+
+
+_PUBLIC = (col(CheckIn.counted), col(CheckIn.phase) == "live")  # what the pilot did is no public figure (I21)
+
+
+def _bridge_rate(session: DbSession, campaign_id: Any, offline: int) -> float | None:
+    """People with a verified offline act who then acted online / people with one (formula bridge_rate/1)."""
+    if not offline:
+        return None
+    first = (
+        select(col(CheckIn.participant_id), func.min(col(CheckIn.checked_in_at)).label("at"))
+        .where(col(CheckIn.campaign_id) == campaign_id, *_PUBLIC)
+        .group_by(col(CheckIn.participant_id))
+        .subquery()
+    )
+    bridged: int = session.execute(
+        select(func.count(func.distinct(col(Idea.participant_id))))
+        .join(first, first.c.participant_id == col(Idea.participant_id))
+        .where(col(Idea.created_at) >= first.c.at, col(Idea.phase) == "live")
+    ).scalar_one()
+    return round(bridged / offline, 4)

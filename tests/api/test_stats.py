@@ -1,0 +1,111 @@
+"""Figures through HTTP, on both databases: periods, groups, filters, comparison, tags, and what is refused."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import House
+from tests.api.helpers import Shop, inside, make_shop, problem
+from tests.conftest import SECRET, Server, found, wait_until
+
+AS_JSON = {"Accept": "application/json"}
+
+
+def stats(shop: Shop, **params: Any) -> dict[str, Any]:
+    with shop.server.api() as api:
+        answer = api.get(f"/v1/campaigns/{shop.campaign}/stats", params=params)
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+
+def test_a_scan_is_in_the_figures_at_once_and_verified_in_a_moment(server: Server) -> None:
+    shop = make_shop(server)
+    with server.phone() as phone:
+        scan = phone.get(f"/t/{shop.code}", headers=AS_JSON).json()
+        assert stats(shop)["scans"] | {"verified": 0} == {
+            "raw": 1, "human": 1, "verified": 0, "provisional": 0, "bot": 0, "duplicate": 0, "held": 0, "invalid": 0
+        }  # fmt: skip
+        phone.post(f"/t/{shop.code}/check-in", json={"receipt": scan["receipt"], **inside()}, headers=AS_JSON)
+    wait_until(lambda: stats(shop)["scans"]["verified"] == 1)
+    wait_until(lambda: stats(shop)["unique_visitors"] == 1)
+    now = datetime.now(UTC)
+    body = stats(shop, group_by="hour,place", compare="previous")
+    assert len(body["groups"]) == 24
+    assert sum(one["scans"]["verified"] for one in body["groups"]) == 1
+    assert (body["previous"]["scans"]["raw"], body["unique_visitors"]) == (0, None)
+    assert datetime.fromisoformat(body["complete_up_to"]) > now - timedelta(minutes=1)
+    by_place = stats(shop, group_by="place,device")
+    (group,) = by_place["groups"]
+    assert group["keys"] == {"place": shop.place, "device": "phone"}
+    assert (group["scans"]["verified"], group["unique_visitors"]) == (1, None)
+    (day,) = stats(shop, group_by="day")["groups"]
+    assert (day["scans"]["raw"], day["unique_visitors"]) == (1, 1)
+    assert stats(shop, place_id=shop.place)["check_ins"] == 1
+    assert stats(shop, token_id=shop.token, group_by="language")["groups"][0]["scans"]["raw"] == 1
+    assert stats(shop, device="desktop")["scans"]["raw"] == 0
+    assert stats(shop, device="phone")["check_ins"] is None
+    week = stats(shop, since="2026-01-01", until="2026-01-12", group_by="week")
+    assert [one["keys"]["week"] for one in week["groups"]] == ["2025-12-29", "2026-01-05"]
+    assert (week["since"], week["until"], week["scans"]["raw"]) == ("2026-01-01", "2026-01-12", 0)
+    with server.api() as api:
+        path = f"/v1/campaigns/{shop.campaign}/stats"
+        tag = api.get(path).headers["etag"]
+        assert api.get(path, headers={"If-None-Match": tag}).status_code == 304
+        shop.scan()
+        assert api.get(path, headers={"If-None-Match": tag}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("params", "pointer"),
+    [
+        ({"group_by": "minute"}, "/group_by"),
+        ({"group_by": "hour,day"}, "/group_by"),
+        ({"group_by": "place,place"}, "/group_by"),
+        ({"group_by": "place,device,day"}, "/group_by"),
+        ({"group_by": "token,place"}, "/group_by"),
+        ({"group_by": "place,device", "language": "fr"}, "/group_by"),
+        ({"group_by": "hour,place", "device": "phone"}, "/group_by"),
+        ({"group_by": "hour", "since": "2026-01-01"}, "/since"),
+        ({"since": "2001-01-01"}, "/since"),
+        ({"since": "2026-10-02", "until": "2026-10-01"}, "/until"),
+        ({"since": "2026-02-30"}, "/since"),
+        ({"since": "2026-10-01T10:00:00"}, "/since"),
+        ({"since": "1500-01-01"}, "/since"),
+        ({"since": "2099-01-01"}, "/since"),
+        ({"until": "yesterday"}, "/until"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_words(server: Server, shop: Shop, params: Any, pointer: str) -> None:
+    with server.api() as api:
+        answer = api.get(f"/v1/campaigns/{shop.campaign}/stats", params=params)
+    body = problem(answer, 422)
+    assert [one["pointer"] for one in body["errors"]] == [pointer]
+
+
+def test_another_organisations_place_code_and_batch_are_not_found(house: House, shop: Shop) -> None:
+    server = house.server
+    theirs = make_shop(replace(server, key=found(house.database_url, SECRET, "Another")))
+    with server.api() as api:
+        path = f"/v1/campaigns/{shop.campaign}/stats"
+        for params in ({"place_id": theirs.place}, {"token_id": theirs.token}, {"token_id": "tbt_" + "0" * 32}):
+            problem(api.get(path, params=params), 404)
+        problem(api.get(f"/v1/campaigns/{theirs.campaign}/stats"), 404)
+
+
+def test_the_terminal_draws_the_same(server: Server) -> None:
+    shop = make_shop(server)
+    shop.scan()
+    shop.scan(**{"User-Agent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"})
+    told = json.loads(server.passerelle("stats", shop.campaign, "--by", "device", "--json").stdout)
+    by_name = {one["group"]: (one["raw"], one["human"]) for one in told["groups"]}
+    assert by_name["phone"] == (1, 1)
+    assert by_name["all"] == (2, 1)
+    drawn = server.passerelle("stats", shop.campaign, "--days", "3").stdout
+    assert drawn.count("\n│ 20") == 3
+    assert "█" in drawn or "░" in drawn
+    assert server.passerelle("stats", "cmp_" + "0" * 32).returncode == 1
+    assert server.passerelle("stats", shop.campaign, "--by", "minute").returncode == 1
