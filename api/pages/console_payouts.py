@@ -15,8 +15,9 @@ from api.pagination import before
 from api.policies import MEMBER
 from campaigns import ids, sponsorship
 from campaigns.errors import CampaignError, NotFound
-from campaigns.identity import Right
+from campaigns.identity import Member, Right
 from campaigns.sponsorship import Beneficiary, Payout, PayoutState, payouts
+from campaigns.sponsorship.ledger import AccountKind
 from campaigns.sponsorship.money import IN_KIND, shown
 
 router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[MEMBER])
@@ -94,6 +95,7 @@ def _page(seat: Seat, *, cursor: str | None = None, error: CampaignError | None 
 
 
 def _view(session: DbSession, names: Names, payout: Payout, seat: Seat) -> dict[str, Any]:
+    shares = payouts.shares_of(session, payout.id)
     return {
         "id": ids.show("pay", payout.id),
         "cause": session.get_one(Beneficiary, payout.beneficiary_id).name,
@@ -106,8 +108,10 @@ def _view(session: DbSession, names: Names, payout: Payout, seat: Seat) -> dict[
         "proposed_at": payout.proposed_at,
         "approver": names.member(payout.approved_by),
         "is_mine": payout.proposed_by == seat.member.id,
+        "is_unknown": session.get(Member, payout.proposed_by) is None,
         "waits": payout.state == PayoutState.PROPOSED,
-        "acts": sum(one.acts for one in payouts.shares_of(session, payout.id)),
+        "acts": sum(one.acts for one in shares if one.account is AccountKind.DUE),
+        "gifts": sum(one.acts for one in shares if one.account is AccountKind.GIVEN),
     }
 
 

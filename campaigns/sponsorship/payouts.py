@@ -20,8 +20,8 @@ from campaigns.audit import note
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.events import record_event
 from campaigns.identity import Member
-from campaigns.missions import Mission
 from campaigns.ids import uuid7_at
+from campaigns.missions import Mission
 from campaigns.sponsorship import ledger
 from campaigns.sponsorship.ledger import MOST_MINOR, AccountKind, Code, Move
 from campaigns.sponsorship.lifecycle import held
@@ -48,7 +48,7 @@ _ROWS, _ITEMS, _GIFTS = columns_of(Accrual), columns_of(PayoutItem), columns_of(
 class Share:
     """What a payout takes from one book for a mission: so much, for so many acts, or coupons that were given.
 
-    `book_id` is that of a pledge whose `account` is due, of an offer where it is given. No mission: in no public ledger.
+    `book_id` is a pledge's where `account` is due, an offer's where it is given. No mission: in no public ledger.
     """
 
     book_id: UUID
@@ -64,14 +64,16 @@ def propose(
     *,
     currency: str,
     pledge_ids: Sequence[UUID] = (),
-    by: UUID,
+    by: UUID | None,
     now: datetime,
 ) -> Payout:
     """Gather everything that is due to a beneficiary in a currency and in no payout: of these pledges alone, or all.
 
-    `by` is the member, or the key behind which there is none. Conflict (`nothing_due`) when nothing is. Invalid for a
-    pledge that is not of this organisation and currency; things are paid out pledge by pledge.
+    `by` is the member, or who issued the key that proposes; Forbidden (`maker_unknown`) without one: whoever holds such
+    a key could approve their own proposal. Conflict (`nothing_due`) when nothing is due. Invalid for a pledge that is
+    not of this organisation and currency; things are paid out pledge by pledge.
     """
+    maker = _maker(session, beneficiary.organisation_id, by)
     _require_pledges(session, beneficiary.organisation_id, currency, pledge_ids)
     due = [
         _ROWS.beneficiary_id == beneficiary.id,
@@ -99,7 +101,7 @@ def propose(
         currency=currency,
         amount_minor=amount,
         state=PayoutState.PROPOSED.value,
-        proposed_by=by,
+        proposed_by=maker.id,
         proposed_at=now,
     )
     session.add(payout)
@@ -117,12 +119,14 @@ def approve(session: Session, payout: Payout, *, member_id: UUID | None, now: da
     """Approve what somebody else proposed: `member_id` is the member, or who issued the key that approves.
 
     Forbidden (`own_proposal`) for who proposed it, or issued the key that did; (`maker_unknown`) for a key of which
-    nobody can tell whose it is, or whose member was removed. Conflict when it is not proposed any more.
+    nobody can tell whose it is, or whose member was removed, and for what such a key had proposed. Conflict when it is
+    not proposed any more.
     """
-    member = find_own(session, Member, payout.organisation_id, member_id) if member_id else None
-    if member is None or member.removed_at is not None:
+    member = _maker(session, payout.organisation_id, member_id)
+    if find_own(session, Member, payout.organisation_id, payout.proposed_by) is None:
         raise Forbidden(
-            "Nobody can tell whose key this is: a member of the organisation approves.", code="maker_unknown"
+            "Nobody can tell who proposed this, so it could be you. Cancel it, and propose it with a member's key.",
+            code="maker_unknown",
         )
     if member.id == payout.proposed_by:
         raise Forbidden("You proposed this, or issued the key that did: another member decides.", code="own_proposal")
@@ -134,8 +138,8 @@ def send(
 ) -> Payout:
     """Record that the money was sent, with the bank's reference: what was due is settled, less the fee.
 
-    Each pledge and offer bears the fee by its share. Invalid for an instant to come or of a day before the approval, and for a
-    fee that leaves nothing. Conflict when it is not approved, or was cancelled meanwhile.
+    Each book bears the fee by its share. Invalid for an instant to come or of a day before the approval, and for a fee
+    that leaves nothing. Conflict when it is not approved, or was cancelled meanwhile.
     """
     at = sent_at or now
     if at > now or (
@@ -256,6 +260,17 @@ def fee_by_share(fee: int, shares: Sequence[int]) -> list[int]:
     for place in sorted(range(len(shares)), key=lambda one: (-(fee * shares[one] % total), one))[:rest]:
         split[place] += 1
     return split
+
+
+def _maker(session: Session, organisation_id: UUID, member_id: UUID | None) -> Member:
+    """The member who proposes or approves, by themselves or by a key that they issued."""
+    member = find_own(session, Member, organisation_id, member_id) if member_id else None
+    if member is None or member.removed_at is not None:
+        raise Forbidden(
+            "Nobody can tell whose key this is. A member of the organisation does this, by a key that they issued.",
+            code="maker_unknown",
+        )
+    return member
 
 
 def _gifts_due(session: Session, beneficiary: Beneficiary, currency: str) -> Sequence[Gift]:

@@ -44,8 +44,6 @@ NOT_ON_PAGES = {
     "webhook_off",
     "nothing_due",
     "campaign_paused",
-    "paid",
-    "maker_unknown",
 }
 
 

@@ -38,7 +38,7 @@ def propose(
         subject_id=subject or uuid4(),
         subject_name="Verger",
         key_id=None,
-        member_id=member_id,
+        member_id=member_id or make_member(session, organisation, uuid4().hex),
         now=NOON,
     )
 

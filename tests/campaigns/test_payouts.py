@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from campaigns import identity, worker
 from campaigns.audit import AuditEntry
@@ -41,15 +41,20 @@ def due(database: Database, number: int = 3, **overrides: Any) -> tuple[Scene, P
 
 def member(database: Database, pledge: Pledge, name: str = "ana") -> UUID:
     with database.transaction() as session:
-        made, _, __ = identity.invite_member(
-            session,
-            pledge.organisation_id,
-            email=f"{name}@example.org",
-            name=name,
-            role=Role.OWNER,
-            most=RIGHTS[Role.OWNER],
-            now=NOON,
-        )
+        return invited(session, pledge.organisation_id, name)
+
+
+def invited(session: Session, organisation_id: UUID, name: str) -> UUID:
+    """A new owner of an organisation."""
+    made, _, __ = identity.invite_member(
+        session,
+        organisation_id,
+        email=f"{name}@example.org",
+        name=name,
+        role=Role.OWNER,
+        most=RIGHTS[Role.OWNER],
+        now=NOON,
+    )
     return made.id
 
 
@@ -62,7 +67,8 @@ def propose(database: Database, pledge: Pledge, *, by: UUID | None = None, **opt
             .order_by(col(PledgeBeneficiary.position))
         ).first()
         assert cause is not None
-        fields = {"currency": pledge.currency, "by": by or uuid4(), "now": PAID, **options}
+        maker = by or invited(session, pledge.organisation_id, uuid4().hex)
+        fields = {"currency": pledge.currency, "by": maker, "now": PAID, **options}
         return payouts.propose(session, cause, **fields)
 
 
@@ -134,8 +140,9 @@ def test_a_payout_is_of_one_cause_and_currency_and_of_the_pledges_named(database
     scene, pledge, _ = due(database)
     with database.transaction() as session:
         stranger = make_cause(session, pledge.organisation_id, "Le choeur")
+        ben = invited(session, pledge.organisation_id, "ben")
         with pytest.raises(Conflict, match="Nothing is due"):
-            payouts.propose(session, stranger, currency="EUR", by=uuid4(), now=PAID)
+            payouts.propose(session, stranger, currency="EUR", by=ben, now=PAID)
     with pytest.raises(Conflict, match="Nothing is due"):
         propose(database, pledge, currency="JPY")
     with pytest.raises(Invalid, match="no currency"):
