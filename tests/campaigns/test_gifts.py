@@ -229,8 +229,11 @@ def test_a_send_beside_a_roll_back_pays_or_undoes_and_never_both(database: Datab
         gift_id = giving.give()
         payout = giving.propose()
         giving.approve(payout)
-        acts = (lambda p=payout: giving.send(p), lambda g=gift_id: giving.counter.roll_back(g, now=LATER))
-        outcomes = race(2, lambda at, acts=acts: acts[at]())
+
+        def act(index: int, gift_id: UUID = gift_id, payout: Payout = payout) -> object:
+            return giving.send(payout) if index else giving.counter.roll_back(gift_id, now=LATER)
+
+        outcomes = race(2, act)
         refused = [one for one in outcomes if isinstance(one, Exception)]
         assert [getattr(one, "code", one) for one in refused] in (["paid"], ["wrong_state"])
         assert giving.problems() == []
