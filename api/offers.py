@@ -89,11 +89,16 @@ class UnlockRead(BaseModel):
 
 
 class OfferBalances(BaseModel):
-    """The offer's money, in minor units: what its coupons may still cost, is owed to shops, and to the cause."""
+    """The offer's money, in minor units: what its coupons may still cost, is owed to shops, and to causes (`given`).
+
+    `paid` is what was sent to causes, `fees` what it cost to send it.
+    """
 
     liability_minor: int
     due_minor: int
     given_minor: int
+    paid_minor: int
+    fees_minor: int
 
 
 class OfferRead(BaseModel):
@@ -302,4 +307,5 @@ def _balances(session: DbSession, offer: Offer) -> OfferBalances | None:
     if offer.face_value_minor is None:
         return None
     held = ledger.balances(session, offer.id)
-    return OfferBalances(**{f"{kind}_minor": held[kind] for kind in ("liability", "due", "given")})
+    own = {f"{kind}_minor": held[kind] for kind in ("liability", "due", "given", "fees")}
+    return OfferBalances(**own, paid_minor=held["settled"])

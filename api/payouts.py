@@ -1,7 +1,9 @@
 """Payouts to beneficiaries: proposed, approved by somebody else, sent, confirmed. Passerelle holds no money."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, StrictInt, model_validator
@@ -15,6 +17,7 @@ from api.policies import Actor, may
 from campaigns import ids, sponsorship
 from campaigns.identity import Member, Right
 from campaigns.sponsorship import Beneficiary, Payout, PayoutState, payouts
+from campaigns.sponsorship.ledger import AccountKind
 
 router = APIRouter(prefix="/v1/payouts", tags=["sponsorship"])
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217; XXX of what is given in kind")]
@@ -25,7 +28,10 @@ MOST_PLEDGES = 200
 
 
 class PayoutCreate(schemas.Request):
-    """To whom, in what currency; of all pledges, or of these. Things (XXX) are paid out pledge by pledge."""
+    """To whom, in what currency; all that is due, gifts of coupons too, or what these pledges owe alone.
+
+    Things (XXX) are paid out pledge by pledge.
+    """
 
     beneficiary_id: schemas.Name
     currency: Currency
@@ -65,6 +71,14 @@ class PayoutCancelled(schemas.Request):
     reason: Reason
 
 
+class GiftsRead(BaseModel):
+    """What a payout takes from the coupons of one offer that people gave to the cause."""
+
+    offer_id: str
+    amount_minor: int
+    coupons: int
+
+
 class ShareRead(BaseModel):
     """What a payout takes from one pledge."""
 
@@ -74,9 +88,9 @@ class ShareRead(BaseModel):
 
 
 class PayoutRead(BaseModel):
-    """A payout. `pledges` is empty once it is cancelled: what it held is due again.
+    """A payout. `pledges` and `gifts` are empty once it is cancelled: what it held is due again.
 
-    `proposed_by` is a member (`mbr_`), or a key (`key_`) behind which no member is known.
+    `proposed_by` is a member (`mbr_`); of old ones it may be a key (`key_`) behind which no member is known.
     """
 
     id: str
@@ -96,10 +110,12 @@ class PayoutRead(BaseModel):
     proof: dict[str, str] | None
     cancelled_at: datetime | None
     pledges: list[ShareRead]
+    gifts: list[GiftsRead]
 
 
 def show(session: DbSession, payout: Payout) -> PayoutRead:
-    named = {"id", "beneficiary_id", "proposed_by", "approved_by", "pledges"}
+    named = {"id", "beneficiary_id", "proposed_by", "approved_by", "pledges", "gifts"}
+    shares = payouts.shares_of(session, payout.id)
     is_member = session.get(Member, payout.proposed_by) is not None
     return PayoutRead(
         **payout.model_dump(include=set(PayoutRead.model_fields) - named),
@@ -108,23 +124,38 @@ def show(session: DbSession, payout: Payout) -> PayoutRead:
         proposed_by=ids.show("mbr" if is_member else "key", payout.proposed_by),
         approved_by=ids.show("mbr", payout.approved_by) if payout.approved_by else None,
         pledges=[
-            ShareRead(pledge_id=ids.show("pld", one.pledge_id), amount_minor=one.amount_minor, acts=one.acts)
-            for one in payouts.shares_of(session, payout.id)
+            ShareRead(pledge_id=ids.show("pld", one.book_id), amount_minor=one.amount_minor, acts=one.acts)
+            for one in shares
+            if one.account is AccountKind.DUE
         ],
+        gifts=_gifts(shares),
     )
+
+
+def _gifts(shares: Sequence[payouts.Share]) -> list[GiftsRead]:
+    """By offer: those of its pilot, which are in no public ledger, with those of its mission."""
+    found: dict[UUID, GiftsRead] = {}
+    for one in shares:
+        if one.account is AccountKind.GIVEN:
+            read = found.setdefault(
+                one.book_id, GiftsRead(offer_id=ids.show("off", one.book_id), amount_minor=0, coupons=0)
+            )
+            read.amount_minor, read.coupons = read.amount_minor + one.amount_minor, read.coupons + one.acts
+    return list(found.values())
 
 
 @router.post("", dependencies=[may(Right.PAYOUTS_WRITE)], status_code=201)
 def propose(body: PayoutCreate, actor: Actor, session: Session, now: Now) -> PayoutRead:
     """Propose to pay a beneficiary everything that is due to it and in no payout yet. Another person approves.
 
-    409 `nothing_due` when nothing is.
+    409 `nothing_due` when nothing is. 403 `maker_unknown` for a key of which nobody can tell whose it is, such as that
+    of `passerelle init` without `--owner`: members issue keys at the console.
     """
     owner = actor.organisation_id
     beneficiary = sponsorship.party_by_name(session, Beneficiary, owner, body.beneficiary_id)
     named = [ids.parse("pld", one) for one in body.pledge_ids or ()]
-    by = actor.key.issued_by_member_id or actor.key_id
-    made = payouts.propose(session, beneficiary, currency=body.currency, pledge_ids=named, by=by, now=now)
+    by = actor.key.issued_by_member_id
+    made = payouts.propose(session, beneficiary, currency=body.currency, pledge_ids=named or None, by=by, now=now)
     return show(session, made)
 
 
@@ -146,7 +177,7 @@ def list_payouts(
 
 @router.get("/{payout_id}", dependencies=[may(Right.PLEDGES_READ)], response_model=PayoutRead)
 def read_payout(payout_id: str, actor: Actor, session: ReadSession, tags: Tagged) -> Any:
-    """One payout, with what it takes from each pledge."""
+    """One payout, with what it takes from each pledge and offer."""
     return tags.read(show(session, _payout(session, actor, payout_id)))
 
 
@@ -155,7 +186,7 @@ def approve(payout_id: str, actor: Actor, session: Session, now: Now) -> PayoutR
     """Approve what somebody else proposed.
 
     403 `own_proposal` for a key of who proposed it, `maker_unknown` for a key of which nobody can tell whose it is
-    (members issue keys at the console). 409 when it is not proposed any more.
+    (members issue keys at the console), and for what such a key proposed. 409 when it is not proposed any more.
     """
     payout, member = _payout(session, actor, payout_id), actor.key.issued_by_member_id
     return show(session, payouts.approve(session, payout, member_id=member, now=now))

@@ -236,7 +236,8 @@ def launch(campaign_id: str, actor: Actor, session: Session, now: Now) -> Any:
     409 `pilot_unmet` while a declared pilot has not shown what it must and no member waived it; `unmet` lists what.
 
     Where the organisation says that a launch needs approval, 202 with what waits: a member other than who proposed it,
-    or issued the key that did, approves it in the console, and the campaign is live.
+    or issued the key that did, approves it in the console, and the campaign is live. 403 `maker_unknown` then for a key
+    of which nobody can tell whose it is.
     """
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id, lock=True)
     if identity.organisation_by_id(session, actor.organisation_id).launch_needs_approval:

@@ -109,7 +109,7 @@ class PledgeEnd(schemas.Request):
 
 
 class BalancesRead(BaseModel):
-    """What the pledge's book holds: `unlocked_minor` is the sum of the others. `paid_minor` is what was sent to causes."""
+    """What the pledge's book holds: `unlocked_minor` is the sum of the others, `paid_minor` what was sent to causes."""
 
     unlocked_minor: int
     pending_minor: int

@@ -212,7 +212,10 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "pledge_matched": ("Pledge matched", "Another pledge matches this one, and could not any more. Change that first."),
     "match_unsigned": ("Match too early", "The pledge that it matches is signed first."),
     "nothing_due": ("Nothing due", "Nothing is due to this beneficiary that is not in a payout already."),
-    "maker_unknown": ("Nobody known", "Nobody can tell whose key this is. A member issues one at the console."),
+    "maker_unknown": (
+        "Nobody known",
+        "Nobody can tell whose key proposed or approves this. A member issues one at the console.",
+    ),
     "no_cause": ("No cause to choose", "No active pledge of the mission names several causes."),
     "cause_missing": ("Cause missing", "Choose one of the causes that the mission's page shows."),
     "unknown_pledge_link": ("Unknown link", "The link was cut short, is not one of ours, or its pledge was deleted."),

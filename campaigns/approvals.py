@@ -76,8 +76,15 @@ def propose(
     """Let something wait for approval. A proposal that waits already is returned as it is, unless its subject changed
     `since`: that one is withdrawn, and this one waits.
 
-    Conflict in the odd moment that the one that waited is decided just now.
+    Forbidden (`maker_unknown`) for a key behind which no member is known: whoever holds it could approve what they
+    proposed. Conflict in the odd moment that the one that waited is decided just now.
     """
+    if member_id is None:
+        raise Forbidden(
+            "Nobody can tell whose key this is, and another member has to approve. Propose it at the console, or with "
+            "a key that a member issued.",
+            code="maker_unknown",
+        )
     if since is not None:
         _withdraw_older(session, kind, subject_id, since, now=now)
     id = uuid7_at(now)
@@ -103,7 +110,15 @@ def propose(
 def decide(
     session: Session, approval: Approval, state: ApprovalState, *, member_id: UUID, reason: str | None, now: datetime
 ) -> Approval:
-    """Approve or refuse. Forbidden for who proposed it, or issued the key that did; Conflict when decided already."""
+    """Approve or refuse. Forbidden for who proposed it, or issued the key that did; Conflict when decided already.
+
+    Forbidden (`maker_unknown`) to approve what a key proposed behind which no member is known.
+    """
+    if approval.proposed_by_member_id is None and state is ApprovalState.APPROVED:
+        raise Forbidden(
+            "Nobody can tell who proposed this, so it could be you. Refuse it, and have a member propose it.",
+            code="maker_unknown",
+        )
     if member_id == approval.proposed_by_member_id:
         raise Forbidden("You proposed this, or issued the key that did: another member decides.", code="own_proposal")
     _settle(session, approval, state, now=now, decided_by_member_id=member_id, reason=reason)

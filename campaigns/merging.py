@@ -4,8 +4,8 @@ The older name takes over what the newer one did. Where a UNIQUE, a quota or a c
 reversed by the ordinary cascade, with the reason `merged`. A capability that has columns of participants joins here; if
 it does not, the database refuses to let the newer name go.
 
-What acts hold is held first, in their order: people, pilots, memberships, texts, pledges, coupons. Counters are written last, as
-everywhere: who held one before would wait for an act that waits for them.
+What acts hold is held first, in their order: people, pilots, memberships, texts, pledges, coupons. Counters are
+written last, as everywhere: who held one before would wait for an act that waits for them.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Attestations: what a person's act or gift brought, and which line of the public ledger says so. Theirs to show to others."""
+"""Attestations: what a person's act or gift brought, and its line of the public ledger. Theirs to show to others."""
 
 import base64
 from datetime import UTC
@@ -23,9 +23,7 @@ Attestable = Annotated[str, Path(max_length=40, description="`acr_...` or, of a 
 
 
 @router.get("/me/attestations/{name}", response_class=HTMLResponse)
-def attestation(
-    request: Request, core: Core, session: ReadSession, name: Attestable, lang: Tongue = None
-) -> Response:
+def attestation(request: Request, core: Core, session: ReadSession, name: Attestable, lang: Tongue = None) -> Response:
     """The line of the public ledger that is of this phone's person: its number, hash, amount and cause; how to check.
 
     JSON when asked for. Once there is a line the statement is signed (Ed25519): whoever is shown it can check that it

@@ -21,10 +21,11 @@ from api.pages.console_session import Form, Posted, Seat, member_may
 from api.pagination import before
 from api.policies import MEMBER
 from campaigns import ids, sponsorship
-from campaigns.errors import CampaignError, NotFound
-from campaigns.identity import Right
+from campaigns.errors import CampaignError, Invalid, NotFound
+from campaigns.identity import Member, Right
 from campaigns.missions import Mission
 from campaigns.sponsorship import Beneficiary, Payout, PayoutState, Pledge, payouts
+from campaigns.sponsorship.ledger import AccountKind
 from campaigns.sponsorship.money import IN_KIND, shown, typed
 
 router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[MEMBER])
@@ -40,11 +41,12 @@ _HELD = ("pending_minor", "due_minor", "paid_minor", "fees_minor")
 
 
 class ProposalForm(schemas.Request):
-    """To whom, in what currency, and the pledges whose boxes are ticked."""
+    """To whom, in what currency, the pledges whose boxes are ticked, and whether that of the gifts is."""
 
     beneficiary_id: schemas.Name
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
-    pledge_ids: list[schemas.Name] = Field(min_length=1, max_length=200)
+    pledge_ids: list[schemas.Name] = Field(max_length=200)
+    gifts: Annotated[str, Field(pattern="^1?$")] = ""
 
 
 class SentForm(schemas.Request):
@@ -83,12 +85,15 @@ def propose(seat: Writer, form: Form) -> Response:
             owner = seat.organisation.id
             cause = sponsorship.party_by_name(session, Beneficiary, owner, asked.beneficiary_id)
             named = [ids.parse("pld", one) for one in asked.pledge_ids]
-            about = {"currency": asked.currency, "pledge_ids": named}
+            if not named and not asked.gifts:
+                raise Invalid("Tick at least one of them.", pointer="/pledge_ids")
+            about = {"currency": asked.currency, "pledge_ids": named, "with_gifts": bool(asked.gifts)}
             payouts.propose(session, cause, **about, by=seat.member.id, now=seat.now)
     except NotFound:
         raise
     except CampaignError as error:
         was = {"cause": form["beneficiary_id"], "currency": form["currency"], "pledge_ids": pledge_ids}
+        was["gifts"] = form["gifts"]
         return _page(seat, error=error, proposed=was)
     return seat.see("/console/payouts", done="payout_proposed")
 
@@ -218,7 +223,7 @@ def _page(
         listed = [_view(session, names, one, seat) | _typed(one, was or {}, seat) for one in rows[:SHOWN]]
         due = [_due(session, one, seat.language) for one in payouts.list_due(session, owner)]
     more = ids.show("cur", rows[SHOWN - 1].id) if len(rows) > SHOWN else ""
-    nothing: dict[str, Any] = {"cause": "", "currency": "", "pledge_ids": []}
+    nothing: dict[str, Any] = {"cause": "", "currency": "", "pledge_ids": [], "gifts": ""}
     about = {"due": due, "proposed": proposed or nothing, "cursor": cursor, "more": more}
     return seat.page("console_payouts.html", error=error, payouts=listed, **about)
 
@@ -236,12 +241,22 @@ def _due(session: DbSession, due: payouts.Due, language: str) -> dict[str, Any]:
         "currency": due.currency,
         "amount": _amount(due.amount_minor, due.currency, language),
         "acts": due.acts,
-        "shares": [_share(session, one, language) for one in due.shares],
+        "shares": [_share(session, one, language) for one in due.shares if one.account is AccountKind.DUE],
+        "gifts": _gifts(due, language),
     }
 
 
+def _gifts(due: payouts.Due, language: str) -> dict[str, Any] | None:
+    """The coupons that people gave to the cause, of all offers together."""
+    given = [one for one in due.shares if one.account is AccountKind.GIVEN]
+    if not given:
+        return None
+    amount = sum(one.amount_minor for one in given)
+    return {"amount": _amount(amount, due.currency, language), "coupons": sum(one.acts for one in given)}
+
+
 def _share(session: DbSession, share: payouts.Share, language: str) -> dict[str, Any]:
-    pledge = session.get_one(Pledge, share.pledge_id)
+    pledge = session.get_one(Pledge, share.book_id)
     (facts,) = sponsorship.facts_of(session, [pledge])
     return {
         "id": ids.show("pld", pledge.id),
@@ -254,6 +269,7 @@ def _share(session: DbSession, share: payouts.Share, language: str) -> dict[str,
 
 def _view(session: DbSession, names: Names, payout: Payout, seat: Seat) -> dict[str, Any]:
     reached = STAGES.index(payout.state) if payout.state in STAGES else (1 if payout.approved_at else 0)
+    shares = payouts.shares_of(session, payout.id)
     return {
         "id": ids.show("pay", payout.id),
         "cause": session.get_one(Beneficiary, payout.beneficiary_id).name,
@@ -271,7 +287,9 @@ def _view(session: DbSession, names: Names, payout: Payout, seat: Seat) -> dict[
         "instants": [payout.proposed_at, payout.approved_at, payout.sent_at, payout.confirmed_at],
         "cancelled_at": payout.cancelled_at,
         "is_mine": payout.proposed_by == seat.member.id,
-        "acts": sum(one.acts for one in payouts.shares_of(session, payout.id)),
+        "is_unknown": session.get(Member, payout.proposed_by) is None,
+        "acts": sum(one.acts for one in shares if one.account is AccountKind.DUE),
+        "gifts": sum(one.acts for one in shares if one.account is AccountKind.GIVEN),
     }
 
 

@@ -72,7 +72,7 @@ def _page(seat: Seat, *, cursor: str | None = None, error: CampaignError | None 
 
 def _shown(session: DbSession, pledge: Pledge, held: Holds, language: str) -> dict[str, Any]:
     (facts,) = sponsorship.facts_of(session, [pledge])
-    amounts = (held.unlocked_minor, held.pending_minor, held.due_minor, held.paid_minor)
+    amounts = (held.unlocked_minor, held.pending_minor, held.due_minor, held.paid_minor, held.fees_minor)
     return {
         "view": pledge_views.view_of(facts, language),
         "state_reason": pledge.state_reason or "",

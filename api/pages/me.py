@@ -36,6 +36,7 @@ from campaigns.missions import Mission
 from campaigns.missions.models import text_in
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
+from campaigns.rewards import attested_gifts
 from campaigns.sponsorship.attestation import attested
 
 router = APIRouter(tags=["phones"], dependencies=[PUBLIC])
@@ -223,7 +224,7 @@ def _shown(core: Services, session: DbSession, person: Participant, language: st
         "comments": [one | {"when": _day(one["created_at"], language)} for one in held["comments"]],
         "brought": [
             attested_view(one, language)
-            for one in (*attested(session, [person.id]), *rewards.attested_gifts(session, [person.id]))
+            for one in (*attested(session, [person.id]), *attested_gifts(session, [person.id]))
         ],
         "address": held["contact"][0]["address"] if held["contact"] else "",
         "is_confirmed": bool(held["contact"] and held["contact"][0]["confirmed_at"]),

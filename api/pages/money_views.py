@@ -9,10 +9,10 @@ from uuid import UUID
 from babel.numbers import format_decimal
 from sqlmodel import Session
 
-from campaigns import ids
+from campaigns import ids, sponsorship
 from campaigns.missions import Mission
 from campaigns.sponsorship import meter
-from campaigns.sponsorship.meter import Meter, Sums
+from campaigns.sponsorship.meter import Given, Meter, Sums
 from campaigns.sponsorship.money import IN_KIND, shown
 
 BAR_WIDTH = 316.0  # of the drawing inside its frame
@@ -42,38 +42,52 @@ class SumsView:
 
 @dataclass(frozen=True)
 class PledgeView:
-    """A pledge in public. `disclosure` is its sentence; without one its unit and cap are told."""
+    """A pledge in public. `disclosure` is the sentence made from its terms."""
 
     sponsor: str
     beneficiaries: Sequence[str]
-    unit: str
+    disclosure: str
     sums: SumsView
-    kind: str
-    threshold: int = 0
-    percent: int = 0
-    disclosure: str = ""
+
+
+@dataclass(frozen=True)
+class GivenView:
+    """What coupons gave to a cause, in words; empty for nothing but `given`. Corrections as those of `SumsView`."""
+
+    cause: str
+    gifts: int
+    given: str
+    paid: str
+    due: str
+    fees: str
+    undone: str
+    undone_gifts: int
+    kept: str
+    kept_gifts: int
 
 
 @dataclass(frozen=True)
 class MoneyView:
-    """All pledges of a mission. `totals` of each currency that more than one pledge has."""
+    """All pledges of a mission, and what coupons gave. `totals` of each currency that more than one pledge has."""
 
     pledges: Sequence[PledgeView]
+    gifts: Sequence[GivenView]
     totals: Sequence[SumsView] = field(default_factory=list)
     url: str = ""  # of the meter
     ledger_url: str = ""
 
 
-def money_view(
-    session: Session, mission: Mission, language: str, disclosures: Mapping[UUID, str] | None = None
-) -> MoneyView | None:
-    """The money of a mission for a page; None without a pledge that was active once. `disclosures` by pledge."""
-    found = meter.meters_of(session, mission.id)
-    if not found:
+def money_view(session: Session, mission: Mission, language: str) -> MoneyView | None:
+    """The money of a mission for a page; None without a pledge that was active once and without a gift."""
+    found, given = meter.meters_of(session, mission.id), meter.given_in(session, mission.id)
+    if not found and not given:
         return None
+    facts = sponsorship.facts_of(session, [one.pledge for one in found]) if found else []
+    disclosures = {one.pledge.id: sponsorship.disclose(one, language).headline for one in facts}
     shared = Counter(one.sums.currency for one in found if one.pledge.unit_label is None)
     return MoneyView(
-        pledges=[_pledge_view(language, one, (disclosures or {}).get(one.pledge.id, "")) for one in found],
+        pledges=[_pledge_view(language, one, disclosures[one.pledge.id]) for one in found],
+        gifts=[_given_view(language, one) for one in given],
         totals=[_sums_view(language, one) for one in meter.in_all(found) if shared[one.currency] > 1],
         url=f"/m/{mission.slug}/meter?lang={language}",
         ledger_url=f"/m/{mission.slug}/ledger?lang={language}",
@@ -91,20 +105,34 @@ def money_body(session: Session, mission_id: UUID) -> dict[str, Any]:
             for one in found
         ],
         "totals": [vars(one) for one in meter.in_all(found)],
+        "gifts": [vars(one) | {"due_minor": one.due_minor} for one in meter.given_in(session, mission_id)],
     }
 
 
 def _pledge_view(language: str, found: Meter, disclosure: str) -> PledgeView:
-    pledge = found.pledge
     return PledgeView(
         sponsor=found.sponsor,
         beneficiaries=found.beneficiaries,
-        unit=amount(pledge.unit_minor, pledge.currency, language, pledge.unit_label),
-        sums=_sums_view(language, found.sums, pledge.unit_label),
-        kind=pledge.kind,
-        threshold=pledge.threshold or 0,
-        percent=pledge.match_percent or 0,
         disclosure=disclosure,
+        sums=_sums_view(language, found.sums, found.pledge.unit_label),
+    )
+
+
+def _given_view(language: str, found: Given) -> GivenView:
+    def told(minor: int) -> str:
+        return shown(minor, found.currency, language) if minor else ""
+
+    return GivenView(
+        cause=found.beneficiary,
+        gifts=found.gifts,
+        given=shown(found.given_minor, found.currency, language),
+        paid=told(found.paid_minor),
+        due=told(found.due_minor),
+        fees=told(found.fees_minor),
+        undone=told(found.undone_minor),
+        undone_gifts=found.undone_gifts,
+        kept=told(found.kept_minor),
+        kept_gifts=found.kept_gifts,
     )
 
 

@@ -5,10 +5,12 @@ ONWARD = {
     "not_signed_in": ("/staff", ""),
     "no_live_code": ("/staff", "Shop console"),
     "manager_needed": ("/staff", "Shop console"),
+    "paid": ("/staff", "Shop console"),
     "member_not_signed_in": ("/console/sign-in", "Sign in"),
     **dict.fromkeys(("old_letter", "no_mail"), ("/me", "My page")),
     **dict.fromkeys(
-        ("right_missing", "own_proposal", "decided_already", "changed_since"), ("/console", "To the console")
+        ("right_missing", "own_proposal", "maker_unknown", "decided_already", "changed_since"),
+        ("/console", "To the console"),
     ),
 }
 
@@ -520,6 +522,16 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "Somebody else decides this",
         "You proposed it, or issued the key that did.",
         "Ask another member who may approve.",
+    ),
+    "maker_unknown": (
+        "Nobody can tell who proposed this",
+        "It was proposed with a key that no member issued, so it could be you.",
+        "Have a member propose it anew, at the console or with a key of theirs.",
+    ),
+    "paid": (
+        "That was paid to the cause already",
+        "The value of this coupon was given away, and sent.",
+        "What was paid stays: the coupon stays used.",
     ),
     "changed_since": (
         "It changed since",

@@ -27,9 +27,7 @@ def gifts_of(session: Session, participant_ids: Sequence[UUID]) -> Sequence[tupl
     return [(gift, cause) for gift, cause in rows]
 
 
-def attested_gifts(
-    session: Session, participant_ids: Sequence[UUID], *, gift_id: UUID | None = None
-) -> list[Attested]:
+def attested_gifts(session: Session, participant_ids: Sequence[UUID], *, gift_id: UUID | None = None) -> list[Attested]:
     """What these people gave in public, newest first, 100 at most; or one gift, when it is theirs."""
     brand = func.coalesce(func.nullif(col(Organisation.legal_name), ""), col(Organisation.name))
     query = (

@@ -1,9 +1,9 @@
 """The money of an offer: what each of its coupons moves in the ledger, and its exact inverse.
 
 An offer with a face value has a book of its own. Its budget may go down to minus what all its coupons are worth, every
-other account to zero. A coupon moves its value from budget to liability when it is issued, and from there to due when a till
-takes it; each of the two is taken back by transfers that name what they reverse. What its person gives away moves to
-given instead, as a gift (`sponsorship/gifts.py`), and from there to settled and fees when it is paid out.
+other account to zero. A coupon moves its value from budget to liability when it is issued, and from there to due when
+a till takes it; each of the two is taken back by transfers that name what they reverse. What its person gives away
+moves to given instead, as a gift (`sponsorship/gifts.py`), and from there to settled and fees when it is paid out.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """How a coupon ends without being used: past its date, or revoked; and what becomes of it when two names are one.
 
 Both let its money go by the exact inverse of its issue. A revoked coupon never counted: its offer may issue another in
-its place. One that expired had its turn. A used one stays used when what gave it is found void: the shop took it in good
-faith. What its person had given to a cause is owed to nobody then, unless it was paid.
+its place. One that expired had its turn. A used one stays used when what gave it is found void: the shop took it in
+good faith. What its person had given to a cause is owed to nobody then, unless it was paid.
 """
 
 from collections import defaultdict

@@ -189,8 +189,8 @@ def roll_back(
 ) -> Redemption:
     """Take a mistaken use back: the coupon is good again. Once a coupon, the same civil day of the place.
 
-    NotFound for one of another place, Conflict (`not_accepted`, `not_today`, `rolled_back_before`; `paid` for a gift that
-    was sent to its cause already). A gift in a payout that is not sent cancels that payout. `by` names the key
+    NotFound for one of another place, Conflict (`not_accepted`, `not_today`, `rolled_back_before`; `paid` for a gift
+    that was sent to its cause already). A gift in a payout that is not sent cancels that payout. `by` names the key
     or the phone. The caller has made sure that a manager asks; their `reason` goes into the audit log. A coupon whose
     act was voided meanwhile is revoked.
     """
@@ -424,16 +424,11 @@ def _write(
 
 def _give(session: Session, done: Redemption, coupon: Coupon, offer: Offer, *, now: datetime) -> None:
     """Owe the value to the cause; in the mission's public ledger if the coupon is not of a pilot (I21)."""
-    gift = Gift(
-        id=done.id,
-        organisation_id=offer.organisation_id,
-        mission_id=offer.mission_id if coupon.phase == Phase.LIVE else None,
-        book_id=offer.id,
-        beneficiary_id=done.beneficiary_id,
-        amount_minor=done.value_minor,
-        currency=done.currency,
-        given_at=now,
-    )
+    worth: dict[str, Any] = {"amount_minor": done.value_minor, "currency": done.currency}
+    worth["beneficiary_id"] = done.beneficiary_id  # whoever chose to give it had a cause
+    mission_id = offer.mission_id if coupon.phase == Phase.LIVE else None
+    owner = offer.organisation_id
+    gift = Gift(id=done.id, organisation_id=owner, mission_id=mission_id, book_id=offer.id, given_at=now, **worth)
     gifts.give(session, gift, now=now)
 
 

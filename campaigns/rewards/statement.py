@@ -48,7 +48,9 @@ def lines_of(session: Session, place: Place, *, since: date, until: date) -> lis
         raise Invalid(f"`until` is not before `since`, and at most {MOST_DAYS} days after it.", pointer="/until")
     key = (col(Redemption.civil_day), col(Redemption.offer_id), col(Redemption.currency))
     query = (
-        columns(*key, func.count(), *_sums(Choice.KEEP, col(Redemption.value_minor)), *_sums(Choice.GIVE, _STANDING_GIFT))
+        columns(
+            *key, func.count(), *_sums(Choice.KEEP, col(Redemption.value_minor)), *_sums(Choice.GIVE, _STANDING_GIFT)
+        )
         .outerjoin(Gift, col(Gift.id) == Redemption.id)
         .where(
             col(Redemption.place_id) == place.id,

@@ -132,8 +132,8 @@ def given_in(session: Session, mission_id: UUID) -> list[Given]:
             found[cause, currency] |= dict(zip(names, map(int, numbers), strict=True))
     for cause, currency, code, sent in session.execute(_sent_for_gifts(mission_id)) if found else ():
         found[cause, currency]["paid_minor" if code == Code.PAYOUT else "fees_minor"] = int(sent)
-    query = select(col(Beneficiary.id), col(Beneficiary.name)).where(col(Beneficiary.id).in_({id for id, _ in found}))
-    names_of = dict(session.execute(query).all()) if found else {}
+    named = select(col(Beneficiary.id), col(Beneficiary.name)).where(col(Beneficiary.id).in_({id for id, _ in found}))
+    names_of = dict(session.execute(named).all()) if found else {}
     shown = [Given(names_of[cause], currency, **numbers) for (cause, currency), numbers in found.items()]
     return sorted(shown, key=lambda given: (given.beneficiary, given.currency))
 

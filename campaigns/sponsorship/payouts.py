@@ -20,8 +20,8 @@ from campaigns.audit import note
 from campaigns.errors import Conflict, Forbidden, Invalid, NotFound
 from campaigns.events import record_event
 from campaigns.identity import Member
-from campaigns.missions import Mission
 from campaigns.ids import uuid7_at
+from campaigns.missions import Mission
 from campaigns.sponsorship import ledger
 from campaigns.sponsorship.ledger import MOST_MINOR, Account, AccountKind, Code, Move
 from campaigns.sponsorship.lifecycle import held
@@ -48,7 +48,7 @@ _ROWS, _ITEMS, _GIFTS = columns_of(Accrual), columns_of(PayoutItem), columns_of(
 class Share:
     """What a payout takes from one book for a mission: so much, for so many acts, or coupons that were given.
 
-    `book_id` is that of a pledge whose `account` is due, of an offer where it is given. No mission: in no public ledger.
+    `book_id` is a pledge's where `account` is due, an offer's where it is given. No mission: in no public ledger.
     """
 
     book_id: UUID
@@ -60,7 +60,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Due:
-    """What is due to a cause in a currency and in no payout, from which pledges; of things, from one."""
+    """What is due to a cause in a currency and in no payout, from which pledges and offers; of things, from one."""
 
     beneficiary: Beneficiary
     currency: str
@@ -82,13 +82,27 @@ def list_due(session: Session, organisation_id: UUID) -> list[Due]:
         col(Account.kind) == AccountKind.DUE.value,
         col(Account.balance_minor) > 0,
     )
-    by = (_ROWS.beneficiary_id, _ROWS.currency, _ROWS.pledge_id)
+    by = (_ROWS.beneficiary_id, _ROWS.currency, _ROWS.pledge_id, col(Pledge.mission_id))
     free = (_ROWS.state == AccrualState.POSTED.value, _ROWS.id.not_in(columns(_ITEMS.accrual_id)))
-    query = columns(*by, func.sum(_ROWS.amount_minor), func.count()).where(_ROWS.pledge_id.in_(owing), *free)
+    of_pledges = (
+        columns(*by, func.sum(_ROWS.amount_minor), func.count())
+        .join(Pledge, col(Pledge.id) == _ROWS.pledge_id)
+        .where(_ROWS.pledge_id.in_(owing), *free)
+        .group_by(*by)
+    )
+    given = (_GIFTS.beneficiary_id, _GIFTS.currency, _GIFTS.book_id, _GIFTS.mission_id)
+    of_offers = (
+        columns(*given, func.sum(_GIFTS.amount_minor), func.count())
+        .where(_GIFTS.organisation_id == organisation_id, _GIFTS.payout_id.is_(None), _GIFTS.undone_at.is_(None))
+        .group_by(*given)
+    )
     found: dict[Any, list[Share]] = {}
-    for beneficiary_id, currency, pledge_id, amount, number in session.execute(query.group_by(*by).order_by(*by)):
-        key = (beneficiary_id, currency, pledge_id if currency == IN_KIND else None)
-        found.setdefault(key, []).append(Share(pledge_id, int(amount), number))
+    for query, account in ((of_pledges, AccountKind.DUE), (of_offers, AccountKind.GIVEN)):
+        for beneficiary_id, currency, book_id, mission_id, amount, number in session.execute(query):
+            key = (beneficiary_id, currency, book_id if currency == IN_KIND else None)
+            found.setdefault(key, []).append(Share(book_id, mission_id, account, int(amount), number))
+    for shares in found.values():
+        shares.sort(key=lambda one: (one.account, one.book_id))
     dues = [Due(session.get_one(Beneficiary, id), currency, shares) for (id, currency, _), shares in found.items()]
     return sorted(dues, key=lambda one: (one.beneficiary.name.casefold(), one.currency))
 
@@ -98,30 +112,36 @@ def propose(
     beneficiary: Beneficiary,
     *,
     currency: str,
-    pledge_ids: Sequence[UUID] = (),
-    by: UUID,
+    pledge_ids: Sequence[UUID] | None = None,
+    with_gifts: bool | None = None,
+    by: UUID | None,
     now: datetime,
 ) -> Payout:
     """Gather everything that is due to a beneficiary in a currency and in no payout: of these pledges alone, or all.
 
-    `by` is the member, or the key behind which there is none. Conflict (`nothing_due`) when nothing is. Invalid for a
-    pledge that is not of this organisation and currency; things are paid out pledge by pledge.
+    Gifts of coupons come along unless pledges are named, or as `with_gifts` says.
+
+    `by` is the member, or who issued the key that proposes; Forbidden (`maker_unknown`) without one: whoever holds such
+    a key could approve their own proposal. Conflict (`nothing_due`) when nothing is due. Invalid for a pledge that is
+    not of this organisation and currency; things are paid out pledge by pledge.
     """
-    _require_pledges(session, beneficiary.organisation_id, currency, pledge_ids)
+    maker = _maker(session, beneficiary.organisation_id, by)
+    _require_pledges(session, beneficiary.organisation_id, currency, pledge_ids or ())
     due = [
         _ROWS.beneficiary_id == beneficiary.id,
         _ROWS.currency == currency,
         _ROWS.state == AccrualState.POSTED.value,
         _ROWS.id.not_in(columns(_ITEMS.accrual_id)),
     ]
-    if pledge_ids:
+    if pledge_ids is not None:
         due.append(_ROWS.pledge_id.in_(list(pledge_ids)))
     named = session.execute(columns(_ROWS.pledge_id).where(*due).distinct()).scalars().all()
     due.append(_ROWS.pledge_id.in_([one.id for one in held(session, named)]))
     amount, number = session.execute(
         columns(func.coalesce(func.sum(_ROWS.amount_minor), 0), func.count()).where(*due)
     ).one()
-    gifts = [] if pledge_ids else _gifts_due(session, beneficiary, currency)
+    wants_gifts = pledge_ids is None if with_gifts is None else with_gifts
+    gifts = _gifts_due(session, beneficiary, currency) if wants_gifts else []
     amount = int(amount) + sum(one.amount_minor for one in gifts)
     if not number and not gifts:
         raise Conflict("Nothing is due that is not in a payout already.", code="nothing_due")
@@ -134,7 +154,7 @@ def propose(
         currency=currency,
         amount_minor=amount,
         state=PayoutState.PROPOSED.value,
-        proposed_by=by,
+        proposed_by=maker.id,
         proposed_at=now,
     )
     session.add(payout)
@@ -152,12 +172,14 @@ def approve(session: Session, payout: Payout, *, member_id: UUID | None, now: da
     """Approve what somebody else proposed: `member_id` is the member, or who issued the key that approves.
 
     Forbidden (`own_proposal`) for who proposed it, or issued the key that did; (`maker_unknown`) for a key of which
-    nobody can tell whose it is, or whose member was removed. Conflict when it is not proposed any more.
+    nobody can tell whose it is, or whose member was removed, and for what such a key had proposed. Conflict when it is
+    not proposed any more.
     """
-    member = find_own(session, Member, payout.organisation_id, member_id) if member_id else None
-    if member is None or member.removed_at is not None:
+    member = _maker(session, payout.organisation_id, member_id)
+    if find_own(session, Member, payout.organisation_id, payout.proposed_by) is None:
         raise Forbidden(
-            "Nobody can tell whose key this is: a member of the organisation approves.", code="maker_unknown"
+            "Nobody can tell who proposed this, so it could be you. Cancel it, and propose it with a member's key.",
+            code="maker_unknown",
         )
     if member.id == payout.proposed_by:
         raise Forbidden("You proposed this, or issued the key that did: another member decides.", code="own_proposal")
@@ -169,8 +191,8 @@ def send(
 ) -> Payout:
     """Record that the money was sent, with the bank's reference: what was due is settled, less the fee.
 
-    Each pledge and offer bears the fee by its share. Invalid for an instant to come or of a day before the approval, and for a
-    fee that leaves nothing. Conflict when it is not approved, or was cancelled meanwhile.
+    Each book bears the fee by its share. Invalid for an instant to come or of a day before the approval, and for a fee
+    that leaves nothing. Conflict when it is not approved, or was cancelled meanwhile.
     """
     at = sent_at or now
     if at > now or (
@@ -291,6 +313,17 @@ def fee_by_share(fee: int, shares: Sequence[int]) -> list[int]:
     for place in sorted(range(len(shares)), key=lambda one: (-(fee * shares[one] % total), one))[:rest]:
         split[place] += 1
     return split
+
+
+def _maker(session: Session, organisation_id: UUID, member_id: UUID | None) -> Member:
+    """The member who proposes or approves, by themselves or by a key that they issued."""
+    member = find_own(session, Member, organisation_id, member_id) if member_id else None
+    if member is None or member.removed_at is not None:
+        raise Forbidden(
+            "Nobody can tell whose key this is. A member of the organisation does this, by a key that they issued.",
+            code="maker_unknown",
+        )
+    return member
 
 
 def _gifts_due(session: Session, beneficiary: Beneficiary, currency: str) -> Sequence[Gift]:

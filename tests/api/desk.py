@@ -78,13 +78,14 @@ class Desk:
             return str(api.get(f"/v1/campaigns/{campaign}").json()["state"])
 
     def proposed(self, name: str) -> tuple[str, str]:
-        """A draft whose launch an API key proposed: the campaign and the proposal."""
+        """A draft whose launch a member proposed: the campaign and the proposal."""
         campaign = self.draft(name)
-        with self.server.api() as api:
+        with self.server.api() as api, self.signed_in("marketer") as it:
             api.patch("/v1/organisation", json={"launch_needs_approval": True})
-            answer = api.post(f"/v1/campaigns/{campaign}/launch")
-            assert answer.status_code == 202
-        return campaign, str(answer.json()["id"])
+            assert it.post(f"/console/campaigns/{campaign}/launch").headers["location"] == "/console?done=proposed"
+            waiting = api.get("/v1/approvals?state=waiting&limit=100").json()["data"]
+        (proposal,) = [one["id"] for one in waiting if one["subject_id"] == campaign]
+        return campaign, str(proposal)
 
 
 def text_of(page: httpx2.Response) -> str:

@@ -384,7 +384,7 @@ def _give_campaign(session: Session, services: Services, peer: Peer, now: dateti
         subject_id=draft.id,
         subject_name=draft.name,
         key_id=None,
-        member_id=None,
+        member_id=_maker(session, peer, "launch", now),
         now=now,
     )
     said = {"text": f"{peer.mark} idea", "client_id": "phone-1", "language": "fr", "now": now}
@@ -528,6 +528,7 @@ def _give_payouts(session: Session, peer: Peer, pledge: Pledge, cause: Beneficia
     session.add(due)
     peer.rows.add(due.id.hex)
     where = "/v1/payouts/{payout_id}/"
+    maker_id = _maker(session, peer, "payouts", now)
     for parameter, state in (
         ("payout_id", "proposed"),
         (f"{where}cancellation payout_id", "proposed"),
@@ -540,12 +541,21 @@ def _give_payouts(session: Session, peer: Peer, pledge: Pledge, cause: Beneficia
             currency="EUR",
             amount_minor=10,
             state=state,
-            proposed_by=uuid7_at(now),
+            proposed_by=maker_id,
             proposed_at=now,
         )
         session.add(payout)
         session.flush()
         peer.name(parameter, "pay", payout.id)
+
+
+def _maker(session: Session, peer: Peer, name: str, now: datetime) -> UUID:
+    """A member who proposes, and does nothing else."""
+    address = f"{peer.mark}.{name}@example.org".lower()
+    fields: dict[str, Any] = {"role": Role.APPROVER, "most": RIGHTS[Role.OWNER], "now": now}
+    member, *_ = identity.invite_member(session, peer.id, email=address, name=f"{peer.mark} {name}", **fields)
+    peer.rows.add(member.id.hex)
+    return member.id
 
 
 def _give_accrual(

@@ -81,13 +81,14 @@ def test_of_twenty_approvals_at_once_one_launches(desk: Desk) -> None:
 
 def test_what_changed_after_it_was_proposed_is_proposed_anew(desk: Desk) -> None:
     campaign, proposal = desk.proposed("Printemps")
-    with desk.server.api() as api, desk.signed_in("approver") as it:
+    with desk.server.api() as api, desk.signed_in("approver") as it, desk.signed_in("marketer") as other:
         assert api.patch(f"/v1/campaigns/{campaign}", json={"name": "Tout autre chose"}).status_code == 200
         refused = it.post(f"/console/approvals/{proposal}/approval")
         assert refused.status_code == 409
         assert "a changé après la proposition" in text_of(refused)
         assert desk.state(campaign) == "draft"
-        again = api.post(f"/v1/campaigns/{campaign}/launch").json()
+        other.post(f"/console/campaigns/{campaign}/launch")
+        again = api.get("/v1/approvals?state=waiting").json()["data"][0]
         assert (again["id"] != proposal, again["subject_name"]) == (True, "Tout autre chose")
         assert api.get(f"/v1/approvals/{proposal}").json()["state"] == "withdrawn"
         assert it.post(f"/console/approvals/{again['id']}/approval").status_code == 303

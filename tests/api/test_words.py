@@ -43,8 +43,6 @@ NOT_ON_PAGES = {
     "secret_rotating",
     "webhook_off",
     "campaign_paused",
-    "paid",
-    "maker_unknown",
 }
 
 

@@ -1,5 +1,6 @@
 """Four eyes on both databases: proposed once, decided once, never by who proposed it."""
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -38,7 +39,7 @@ def propose(
         subject_id=subject or uuid4(),
         subject_name="Verger",
         key_id=None,
-        member_id=member_id,
+        member_id=member_id or make_member(session, organisation, uuid4().hex),
         now=NOON,
     )
 
@@ -52,6 +53,28 @@ def test_another_member_decides_and_who_and_when_is_kept(session: Session) -> No
     assert refusal.value.code == "own_proposal"
     done = approvals.decide(session, approval, ApprovalState.REFUSED, member_id=ben, reason="too early", now=NOON)
     assert (done.state, done.decided_by_member_id, done.decided_at, done.reason) == ("refused", ben, NOON, "too early")
+
+
+def test_a_key_that_is_nobodys_proposes_nothing_and_what_one_had_proposed_is_not_approved(session: Session) -> None:
+    organisation = make_organisation(session)
+    ana = make_member(session, organisation, "ana")
+    fields: dict[str, Any] = {
+        "kind": ApprovalKind.LAUNCH,
+        "subject_id": uuid4(),
+        "subject_name": "Verger",
+        "key_id": None,
+        "now": NOON,
+    }
+    with pytest.raises(Forbidden) as refusal:
+        approvals.propose(session, organisation.id, member_id=None, **fields)
+    assert refusal.value.code == "maker_unknown"
+    old = propose(session, organisation)
+    old.proposed_by_member_id = None
+    with pytest.raises(Forbidden) as refusal:
+        approvals.decide(session, old, ApprovalState.APPROVED, member_id=ana, reason=None, now=NOON)
+    assert refusal.value.code == "maker_unknown"
+    done = approvals.decide(session, old, ApprovalState.REFUSED, member_id=ana, reason="whose?", now=NOON)
+    assert done.state == ApprovalState.REFUSED
 
 
 @pytest.mark.parametrize("first", ["decided", "withdrawn"])

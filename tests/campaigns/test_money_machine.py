@@ -82,6 +82,11 @@ class MoneyMachine(RuleBasedStateMachine):
                 session, self.organisation.id, most=RIGHTS[Role.OWNER], now=NOON, **fields
             )
             self.member_id = member.id
+            fields |= {"email": "ben@example.org", "name": "Ben"}
+            proposer, _, __ = identity.invite_member(
+                session, self.organisation.id, most=RIGHTS[Role.OWNER], now=NOON, **fields
+            )
+            self.proposer_id = proposer.id
             keep = LastSlice.KEEP_REMAINDER.value
             shared: dict[str, Any] = {"causes": causes, "review_h": 24}
             whole = make_pledge(
@@ -278,7 +283,12 @@ class MoneyMachine(RuleBasedStateMachine):
         free = [one for one in promise.money if one.state == "posted" and one.payout is None]
         with self.database.transaction() as session:
             cause = session.get_one(Beneficiary, self.cause_id)
-            due: dict[str, Any] = {"currency": "EUR", "pledge_ids": [promise.id], "by": uuid4(), "now": self.now}
+            due: dict[str, Any] = {
+                "currency": "EUR",
+                "pledge_ids": [promise.id],
+                "by": self.proposer_id,
+                "now": self.now,
+            }
             try:
                 payout = payouts.propose(session, cause, **due)
             except Conflict:

@@ -5,6 +5,7 @@ Small by default; `PASSERELLE_SOAK=1` (`make soak`) takes 5,000 acts.
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Thread
 from uuid import UUID, uuid4
 
@@ -16,16 +17,20 @@ from campaigns.errors import Conflict
 from campaigns.identity import Organisation
 from campaigns.missions import Repeat, StepKind, StepPlan
 from campaigns.missions.models import CompletionState, StepCompletion
-from campaigns.sponsorship.models import Accrual, LastSlice, Pledge
+from campaigns.planning import Campaign
+from campaigns.sponsorship import payouts
+from campaigns.sponsorship.models import Accrual, Beneficiary, LastSlice, Pledge
 from campaigns.storage import Database
-from tests.factories import NOON, make_participant
+from tests.campaigns.test_payouts import invited
+from tests.factories import NOON, make_mission, make_participant
 from tests.racing import race
 from tests.scene import Scene, set_scene
-from tests.sponsors import accruals, book, pledged, standing, turn_campaign
+from tests.sponsors import accruals, book, make_cause, pledged, standing, turn_campaign
 
 ACTS = 5000 if os.environ.get("PASSERELLE_SOAK") else 60
 PATIENCE_S = 60 + ACTS * 0.3  # on a machine that has other things to do as well
 CLIENTS = 12
+CROSSINGS = 12  # without one order of payouts most of them end in a deadlock
 WITNESSED = [StepPlan(StepKind.STAFF_VALIDATED, 0, Repeat.DAILY)]
 
 
@@ -174,3 +179,37 @@ def test_voids_beside_accruals_beside_posting_leave_the_books_whole(database: Da
     assert held.keys() <= {"commitment", "due"}
     assert -held["commitment"] == held["due"] <= pledge.cap_minor
     assert scene.problems() == []
+
+
+def test_voids_of_two_missions_that_meet_in_two_payouts_do_not_wait_for_each_other(database: Database) -> None:
+    """Each undoes accruals of two payouts, in the order of its pledges: crosswise, so each holds them all first."""
+    first = set_scene(database, steps=WITNESSED)
+    with database.transaction() as session:
+        campaign = session.get_one(Campaign, first.campaign.id)
+        second = make_mission(session, campaign, steps=WITNESSED)
+        owner = session.get_one(Organisation, first.mission.organisation_id)
+        causes = [make_cause(session, owner.id, name) for name in ("Les Jardins", "La Chorale")]
+        maker = invited(session, owner.id, "ana")
+    scenes = [first, replace(first, mission=second)]
+    for scene, order in zip(scenes, (causes, causes[::-1]), strict=True):
+        base = pledged(database, scene.mission, causes=[order[0]], review_h=0, cap_minor=100_000)
+        match = {"kind": "match", "matches_id": base.id, "match_percent": 100}
+        pledged(database, scene.mission, causes=[order[1]], review_h=0, cap_minor=100_000, **match)
+    for _ in range(CROSSINGS):
+        done = [act(scene) for scene in scenes]
+        first.drain()
+        worker.post_accruals(database, now=NOON)
+        with database.transaction() as session:
+            for cause in causes:
+                payouts.propose(session, session.get_one(Beneficiary, cause.id), currency="EUR", by=maker, now=NOON)
+
+        def void_one(index: int, done: list[UUID] = done) -> None:
+            with database.transaction() as session:
+                query = select(Accrual.id).join(Pledge, col(Pledge.id) == Accrual.pledge_id)
+                mine = (Accrual.completion_id == done[index], col(Pledge.matches_id).is_(None))
+                id = session.exec(query.where(*mine)).one()
+                one, of = sponsorship.accrual_of(session, first.mission.organisation_id, id)
+                sponsorship.void(session, one, of, reason="Fraud", by=uuid4(), now=NOON)
+
+        assert race(2, void_one) == [None, None]
+    assert first.problems() == []

@@ -7,12 +7,14 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from campaigns import identity, worker
 from campaigns.audit import AuditEntry
 from campaigns.errors import CampaignError, Conflict, Forbidden, Invalid, NotFound
+from campaigns.events import record_event
 from campaigns.identity import RIGHTS, Member, Role
+from campaigns.missions.models import StepCompletion
 from campaigns.scans.log import ScanRow
 from campaigns.sponsorship import end_due, end_pledge, payouts, recount, statement_of
 from campaigns.sponsorship.ledger import Code, Transfer
@@ -24,7 +26,7 @@ from tests.campaigns.test_reversal import void
 from tests.factories import NOON
 from tests.racing import race
 from tests.scene import Scene, set_scene
-from tests.sponsors import accruals, book, make_cause, pledged, standing
+from tests.sponsors import accruals, book, make_cause, pledged, standing, told
 
 PAID = NOON + REVIEW + timedelta(hours=1)
 
@@ -41,15 +43,20 @@ def due(database: Database, number: int = 3, **overrides: Any) -> tuple[Scene, P
 
 def member(database: Database, pledge: Pledge, name: str = "ana") -> UUID:
     with database.transaction() as session:
-        made, _, __ = identity.invite_member(
-            session,
-            pledge.organisation_id,
-            email=f"{name}@example.org",
-            name=name,
-            role=Role.OWNER,
-            most=RIGHTS[Role.OWNER],
-            now=NOON,
-        )
+        return invited(session, pledge.organisation_id, name)
+
+
+def invited(session: Session, organisation_id: UUID, name: str) -> UUID:
+    """A new owner of an organisation."""
+    made, _, __ = identity.invite_member(
+        session,
+        organisation_id,
+        email=f"{name}@example.org",
+        name=name,
+        role=Role.OWNER,
+        most=RIGHTS[Role.OWNER],
+        now=NOON,
+    )
     return made.id
 
 
@@ -62,7 +69,8 @@ def propose(database: Database, pledge: Pledge, *, by: UUID | None = None, **opt
             .order_by(col(PledgeBeneficiary.position))
         ).first()
         assert cause is not None
-        fields = {"currency": pledge.currency, "by": by or uuid4(), "now": PAID, **options}
+        maker = by or invited(session, pledge.organisation_id, uuid4().hex)
+        fields = {"currency": pledge.currency, "by": maker, "now": PAID, **options}
         return payouts.propose(session, cause, **fields)
 
 
@@ -134,8 +142,9 @@ def test_a_payout_is_of_one_cause_and_currency_and_of_the_pledges_named(database
     scene, pledge, _ = due(database)
     with database.transaction() as session:
         stranger = make_cause(session, pledge.organisation_id, "Le choeur")
+        ben = invited(session, pledge.organisation_id, "ben")
         with pytest.raises(Conflict, match="Nothing is due"):
-            payouts.propose(session, stranger, currency="EUR", by=uuid4(), now=PAID)
+            payouts.propose(session, stranger, currency="EUR", by=ben, now=PAID)
     with pytest.raises(Conflict, match="Nothing is due"):
         propose(database, pledge, currency="JPY")
     with pytest.raises(Invalid, match="no currency"):
@@ -173,6 +182,40 @@ def test_who_proposed_does_not_approve_nor_a_key_of_which_nobody_knows_whose_it_
         assert refused.value.code == code
     assert stored(database, payout).state == "proposed"
     assert move(database, payout, payouts.approve, member_id=ben).state == "approved"
+
+
+def test_a_key_that_is_nobodys_proposes_nothing_and_what_one_had_proposed_nobody_approves(database: Database) -> None:
+    """The key of `passerelle init` and its only member may be one person: nobody can tell."""
+    _, pledge, __ = due(database)
+    ana = member(database, pledge)
+    with database.transaction() as session:
+        cause = session.exec(select(Beneficiary)).first()
+        assert cause is not None
+        for whose in (None, uuid4()):
+            with pytest.raises(Forbidden) as refused:
+                payouts.propose(session, cause, currency="EUR", by=whose, now=PAID)
+            assert refused.value.code == "maker_unknown"
+    payout = propose(database, pledge, by=ana)
+    with database.transaction() as session:
+        session.execute(update(Payout).where(col(Payout.id) == payout.id).values(proposed_by=uuid4()))
+    with pytest.raises(Forbidden) as unknown:
+        move(database, payout, payouts.approve, member_id=ana)
+    assert unknown.value.code == "maker_unknown"
+    assert move(database, payout, payouts.cancel, reason="By a key that is nobody's").state == "cancelled"
+
+
+def test_a_recount_tells_of_an_accrual_whose_act_was_reversed(database: Database) -> None:
+    scene, pledge, _ = due(database, 1)
+    (one,) = accruals(database)
+    with database.transaction() as session:
+        gone = update(StepCompletion).where(col(StepCompletion.id) == one.completion_id)
+        session.execute(gone.values(state="reversed", reason="Fraud"))
+    assert any("stands, and its act was reversed" in told for told in scene.problems())
+    with database.transaction() as session:
+        record_event(session, "step.reversed", now=PAID, completion_id=one.completion_id)
+    assert not any("its act was reversed" in told for told in scene.problems())
+    scene.drain(now=PAID)
+    assert told(database, pledge) == [(10, "reversed", "Fraud")]
 
 
 def test_the_database_lets_nobody_approve_what_they_proposed(database: Database) -> None:

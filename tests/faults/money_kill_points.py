@@ -51,13 +51,14 @@ def propose(database: Database) -> None:
     with database.transaction() as session:
         beneficiary = session.exec(select(Beneficiary).order_by(col(Beneficiary.id))).first()
         assert beneficiary is not None
-        payouts.propose(session, beneficiary, currency="EUR", by=NIL, now=LATER)
+        maker, _ = session.exec(select(Member.id).order_by(Member.email)).all()
+        payouts.propose(session, beneficiary, currency="EUR", by=maker, now=LATER)
 
 
 def approve(database: Database) -> None:
     with database.transaction() as session:
         (payout,) = session.exec(select(Payout)).all()
-        member = session.exec(select(Member.id)).one()
+        _, member = session.exec(select(Member.id).order_by(Member.email)).all()
         payouts.approve(session, payout, member_id=member, now=LATER)
 
 
@@ -122,8 +123,9 @@ def main(url: str, stride: int) -> None:
     pledged(database, scene.mission, **match)
     with database.transaction() as session:
         owner = scene.mission.organisation_id
-        fields = {"email": "ana@example.org", "name": "Ana", "role": Role.OWNER, "most": RIGHTS[Role.OWNER]}
-        identity.invite_member(session, owner, now=NOON, **fields)  # type: ignore[arg-type]  # as they are named
+        for name in ("ana", "ben"):
+            fields = {"email": f"{name}@example.org", "name": name, "role": Role.OWNER, "most": RIGHTS[Role.OWNER]}
+            identity.invite_member(session, owner, now=NOON, **fields)  # type: ignore[arg-type]  # as they are named
     for _ in range(ACTS):
         act(scene)
     database.close()

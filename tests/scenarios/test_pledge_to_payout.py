@@ -33,6 +33,7 @@ class Fund:
     def __init__(self, server: Server, ahead: Path, api: httpx2.Client) -> None:
         self.server, self.ahead, self.api = server, ahead, api
         place = made(api.post("/v1/places", json=PLACE))
+        self.place = place["id"]
         self.campaign = made(api.post("/v1/campaigns", json=CAMPAIGN))
         steps = {"steps": [{"kind": "scan", "min_presence": 0, "repeat": "daily"}]}
         self.mission = made(api.post(f"/v1/campaigns/{self.campaign['id']}/missions", json=MISSION | steps))
@@ -109,9 +110,9 @@ class Fund:
     def by(self, key: str) -> httpx2.Client:
         return client(self.server.url, headers={"Authorization": f"Bearer {key}"})
 
-    def get(self, path: str) -> httpx2.Response:
+    def get(self, path: str, **options: Any) -> httpx2.Response:
         with self.server.phone() as phone:
-            return phone.get(f"/m/{self.mission['slug']}{path}")
+            return phone.get(f"/m/{self.mission['slug']}{path}", **options)
 
     def rows(self, of: str, **query: Any) -> list[dict[str, Any]]:
         """All rows of a list of the pledge, seven a page."""
@@ -198,9 +199,75 @@ def test_a_signed_pledge_is_paid_to_the_cent_though_a_tenth_of_its_scans_is_frau
     agree(fund, tmp_path)
 
 
+def test_a_coupon_that_was_given_is_a_public_line_and_is_paid_to_the_cause(fund: Fund) -> None:
+    (step,) = fund.api.get(f"/v1/missions/{fund.mission['id']}").json()["steps"]
+    value = {"amount_minor": 250, "currency": "EUR"}
+    named = {"unlock": {"by": "step", "step_id": step["id"]}, "beneficiary_id": fund.cause}
+    offer = made(
+        fund.api.post(
+            f"/v1/campaigns/{fund.campaign['id']}/offers",
+            json={"title": "Apples", "face_value": value, "max_issue": 5, **named},
+        )
+    )
+    with fund.server.phone(**{"User-Agent": f"{PHONE} Giver"}) as phone:
+        scan = phone.get(f"/t/{fund.code}", headers=JSON).json()
+        phone.post(f"/t/{fund.code}/check-in", data={"receipt": scan["receipt"]}, headers=JSON)
+
+        def held() -> list[dict[str, Any]]:
+            (person,) = phone.get("/me/export").json()["people"]
+            return list(person["coupons"])
+
+        wait_until(lambda: bool(held()), seconds=30)
+        coupon = held()[0]
+        assert phone.post(f"/me/coupons/{coupon['id']}/showing", data={"choice": "give"}).status_code == 303
+        used = made(
+            fund.api.post(
+                "/v1/redemptions",
+                json={"code": coupon["code"], "place_id": fund.place, "device": "till-1", "nonce": "n1"},
+            )
+        )
+        assert (used["outcome"], used["deduct_minor"]) == ("accepted", 0)
+
+        def brought() -> str:
+            return phone.get("/me", headers=HTML).text
+
+        wait_until(lambda: "Line 1 of the public ledger" in brought(), seconds=30)
+        (gift,) = phone.get("/me/export").json()["people"][0]["gifts"]
+        told = phone.get(f"/me/attestations/{gift['id']}", headers=JSON).json()
+        assert (told["amount_minor"], told["cause"], told["line"]["number"]) == (250, "Les Jardins", 1)
+        assert "the coupon that you gave away" in phone.get(f"/me/attestations/{gift['id']}", headers=HTML).text
+    with fund.server.phone() as stranger:
+        problem(stranger.get(f"/me/attestations/{gift['id']}", headers=JSON), 404)
+    ana, ben = fund.by(fund.member_key("ana")), fund.by(fund.member_key("ben"))
+    wanted = {"beneficiary_id": fund.cause, "currency": "EUR"}
+    with ana, ben:
+        problem(fund.api.post("/v1/payouts", json=wanted), 403, "maker_unknown")
+        payout = made(ana.post("/v1/payouts", json=wanted))
+        assert payout["gifts"] == [{"offer_id": offer["id"], "amount_minor": 250, "coupons": 1}]
+        where = f"/v1/payouts/{payout['id']}"
+        with fund.member("cleo", "approver") as cleo:
+            assert "For 1 coupon that was given." in cleo.get("/console/payouts").text
+        assert ben.post(f"{where}/approval").json()["state"] == "approved"
+        assert ana.post(f"{where}/sent", json={"reference": "VIR 3", "fee_minor": 10}).json()["state"] == "sent"
+        assert ana.post(f"{where}/confirmation", json={"proof": {"text": "It came"}}).json()["state"] == "confirmed"
+        problem(fund.api.post(f"/v1/redemptions/{used['id']}/rollback"), 409, "paid")
+    wait_until(lambda: fund.get("/ledger.csv").text.count("\n") == 1 + 3, seconds=30)
+    rows = list(csv.DictReader(io.StringIO(fund.get("/ledger.csv").text)))
+    sums = {row["code"]: (int(row["amount_minor"]), row["beneficiary"]) for row in rows}
+    assert sums == {"gift": (250, "Les Jardins"), "payout": (240, "Les Jardins"), "fee": (10, "Les Jardins")}
+    (given,) = fund.get("/meter").json()["gifts"]
+    assert (given["given_minor"], given["paid_minor"], given["fees_minor"], given["due_minor"]) == (250, 240, 10, 0)
+    assert "by 1 coupon" in fund.get("/meter?lang=en", headers=HTML).text
+    balances = fund.api.get(f"/v1/offers/{offer['id']}").json()["balances"]
+    assert (balances["given_minor"], balances["paid_minor"], balances["fees_minor"]) == (0, 240, 10)
+    found = fund.server.passerelle("verify")
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
 def agree(fund: Fund, folder: Path) -> None:
     """Every account of it says: 6.00 unlocked, 0.60 taken back, 5.40 due, of which 5.35 paid and 0.05 fees."""
-    assert fund.read()["balances"] == {"unlocked_minor": 540, "pending_minor": 0, "due_minor": 0, "paid_minor": 540}
+    book = {"unlocked_minor": 540, "pending_minor": 0, "due_minor": 0, "paid_minor": 535, "fees_minor": 5}
+    assert fund.read()["balances"] == book
     said = fund.statement().json()
     held = {"pending_minor": 0, "due_minor": 0, "paid_minor": 535, "fees_minor": 5}
     assert said["closing"] == held
