@@ -138,7 +138,8 @@ def test_the_recount_lists_a_badge_that_a_void_left_standing(
 def test_a_badge_of_one_mission_counts_no_other(database: Database) -> None:
     scene = set_scene(database, steps=REFERRING)
     with database.transaction() as session:
-        other = make_mission(session, session.get_one(Campaign, scene.campaign.id), steps=[StepPlan(StepKind.IDEA)])
+        campaign = session.get_one(Campaign, scene.campaign.id)
+        other = make_mission(session, campaign, steps=[StepPlan(StepKind.IDEA)], now=minutes(-1))
     for kind in (BadgeKind.COMPLETIONS, BadgeKind.REFERRALS):
         make_badge(scene, kind, mission_id=scene.mission.id)
         make_badge(scene, kind, mission_id=other.id)
