@@ -312,6 +312,7 @@ def print_statement(
     html = core.renderer.page(
         "coupon_statement.html",
         lang,
+        brand=issuer.name,
         place=place,
         issuer=issuer,
         since=first,

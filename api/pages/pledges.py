@@ -5,6 +5,7 @@ of who used it.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,25 @@ PLEDGES_SHOWN = 20  # that name a beneficiary
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
 
 
+@dataclass(frozen=True)
+class Visit:
+    """Who opened a link, with which secret; and what they typed there that was not taken, and why."""
+
+    request: Request
+    core: Services
+    secret: str
+    now: datetime
+    error: CampaignError | None = None
+    name: str = ""
+
+    @property
+    def language(self) -> str:
+        return language_for(self.request, None)
+
+
+PageOf = Callable[[Visit, DbSession], HTMLResponse]
+
+
 class NameTyped(schemas.Request):
     """The name of who signs or accepts, typed; and the hash of what was shown to them."""
 
@@ -48,7 +68,7 @@ def read_terms(
     request: Request, core: Core, session: ReadSession, now: Now, secret: Secret, lang: Tongue = None
 ) -> HTMLResponse:
     """The terms of a pledge in plain words, and the form to sign them. Opening it signs nothing."""
-    return _terms_page(request, core, session, secret, now)
+    return _terms_page(Visit(request, core, secret, now), session)
 
 
 @router.post("/signatures/{secret}")
@@ -59,7 +79,13 @@ async def sign(request: Request, core: Core, now: Now, secret: Secret) -> Respon
     """
     require_same_site(request)
     asked = await read_fields(request, NameTyped)
-    return await run_in_threadpool(_sign, request, core, secret, asked, now)
+
+    def act(session: DbSession) -> dict[str, Any]:
+        pledge = sponsorship.sign(session, secret, name=asked.name, terms_hash=asked.terms_hash, now=now)
+        return {"pledge": ids.show("pld", pledge.id), "state": pledge.state, "terms_hash": pledge.terms_hash}
+
+    visit = Visit(request, core, secret, now, name=asked.name)
+    return await run_in_threadpool(_act, visit, SIGNATURES, act, _terms_page)
 
 
 @router.get("/acceptances/{secret}", response_class=HTMLResponse)
@@ -67,7 +93,7 @@ def read_offer(
     request: Request, core: Core, session: ReadSession, now: Now, secret: Secret, lang: Tongue = None
 ) -> HTMLResponse:
     """What the use of a beneficiary's name means, and the form to accept it. Opening it accepts nothing."""
-    return _offer_page(request, core, session, secret, now)
+    return _offer_page(Visit(request, core, secret, now), session)
 
 
 @router.post("/acceptances/{secret}")
@@ -78,72 +104,43 @@ async def accept(request: Request, core: Core, now: Now, secret: Secret) -> Resp
     """
     require_same_site(request)
     asked = await read_fields(request, NameTyped)
-    return await run_in_threadpool(_accept, request, core, secret, asked, now)
+
+    def act(session: DbSession) -> dict[str, Any]:
+        found = sponsorship.accept(session, secret, name=asked.name, terms_hash=asked.terms_hash, now=now)
+        return {"beneficiary": ids.show("ben", found.id), "accepted": True}
+
+    visit = Visit(request, core, secret, now, name=asked.name)
+    return await run_in_threadpool(_act, visit, ACCEPTANCES, act, _offer_page)
 
 
-def _sign(request: Request, core: Services, secret: str, asked: NameTyped, now: datetime) -> Response:
+def _act(visit: Visit, kind: str, act: Callable[[DbSession], dict[str, Any]], page: PageOf) -> Response:
+    """Sign or accept. What is not taken is the page once more, with what was typed and why; or the refusal."""
     try:
-        with core.database.transaction() as session:
-            pledge = sponsorship.sign(session, secret, name=asked.name, terms_hash=asked.terms_hash, now=now)
+        with visit.core.database.transaction() as session:
+            body = act(session)
     except CampaignError as error:
-        return _refuse(request, core, secret, asked, error, _terms_page, now)
-    body = {"pledge": ids.show("pld", pledge.id), "state": pledge.state, "terms_hash": pledge.terms_hash}
-    return _done(request, f"/{SIGNATURES}/{secret}", body)
-
-
-def _accept(request: Request, core: Services, secret: str, asked: NameTyped, now: datetime) -> Response:
-    try:
-        with core.database.transaction() as session:
-            found = sponsorship.accept(session, secret, name=asked.name, terms_hash=asked.terms_hash, now=now)
-    except CampaignError as error:
-        return _refuse(request, core, secret, asked, error, _offer_page, now)
-    return _done(request, f"/{ACCEPTANCES}/{secret}", {"beneficiary": ids.show("ben", found.id), "accepted": True})
-
-
-def _done(request: Request, path: str, body: dict[str, Any]) -> Response:
-    if wants_json(request):
+        if wants_json(visit.request) or isinstance(error, Gone | NotFound):
+            return problems.refuse(visit.request, error)
+        with visit.core.database.snapshot() as session:
+            answer = page(replace(visit, error=error), session)
+        answer.status_code = problems.status_of(error)
+        return answer
+    if wants_json(visit.request):
         return JSONResponse(body, headers=_HEADERS)
-    return RedirectResponse(onward(request, path), 303)
+    return RedirectResponse(onward(visit.request, f"/{kind}/{visit.secret}"), 303)
 
 
-def _refuse(
-    request: Request,
-    core: Services,
-    secret: str,
-    asked: NameTyped,
-    error: CampaignError,
-    page: Callable[..., HTMLResponse],
-    now: datetime,
-) -> Response:
-    """The page once more, with what was typed and why it was not taken; without a page to show, the refusal."""
-    if wants_json(request) or isinstance(error, Gone | NotFound):
-        return problems.refuse(request, error)
-    with core.database.snapshot() as session:
-        answer = page(request, core, session, secret, now, error=error, name=asked.name)
-    answer.status_code = problems.status_of(error)
-    return answer
-
-
-def _terms_page(
-    request: Request,
-    core: Services,
-    session: DbSession,
-    secret: str,
-    now: datetime,
-    *,
-    error: CampaignError | None = None,
-    name: str = "",
-) -> HTMLResponse:
-    link = _link(session, secret, "pledge_id", now)
+def _terms_page(visit: Visit, session: DbSession) -> HTMLResponse:
+    link = _link(visit, session, "pledge_id")
     pledge = session.get_one(Pledge, link.pledge_id)
     (facts,) = sponsorship.facts_of(session, [pledge])
     owner = identity.organisation_by_id(session, pledge.organisation_id)
     mission = session.get_one(Mission, pledge.mission_id)
-    language = language_for(request, None)
-    page = core.renderer.page(
+    language = visit.language
+    page = visit.core.renderer.page(
         "pledge_sign.html",
         language,
-        **_frame(request, core, session, link, f"/{SIGNATURES}/{secret}", facts.time_zone, error, name),
+        **_frame(visit, session, link, SIGNATURES, facts.time_zone),
         pledge=pledge_views.view_of(facts, language),
         terms=pledge_views.terms_of(facts, language),
         time_zone=facts.time_zone,
@@ -158,20 +155,10 @@ def _terms_page(
     return HTMLResponse(page, headers=_HEADERS)
 
 
-def _offer_page(
-    request: Request,
-    core: Services,
-    session: DbSession,
-    secret: str,
-    now: datetime,
-    *,
-    error: CampaignError | None = None,
-    name: str = "",
-) -> HTMLResponse:
-    link = _link(session, secret, "beneficiary_id", now)
+def _offer_page(visit: Visit, session: DbSession) -> HTMLResponse:
+    link = _link(visit, session, "beneficiary_id")
     found = session.get_one(Beneficiary, link.beneficiary_id)
     owner = identity.organisation_by_id(session, found.organisation_id)
-    language = language_for(request, None)
     named = (
         select(Pledge)
         .join(PledgeBeneficiary, col(PledgeBeneficiary.pledge_id) == Pledge.id)
@@ -179,14 +166,14 @@ def _offer_page(
         .order_by(col(Pledge.id).desc())
         .limit(PLEDGES_SHOWN)
     )
-    page = core.renderer.page(
+    page = visit.core.renderer.page(
         "pledge_accept.html",
-        language,
-        **_frame(request, core, session, link, f"/{ACCEPTANCES}/{secret}", "Europe/Paris", error, name),
+        visit.language,
+        **_frame(visit, session, link, ACCEPTANCES, "Europe/Paris"),
         beneficiary=found,
-        pledges=[_named(session, one, language) for one in session.exec(named).all()],
+        pledges=[_named(session, one, visit.language) for one in session.exec(named).all()],
         accepted_by=found.accepted_by or "",
-        accepted_at=pledge_views.moment(found.accepted_at, "Europe/Paris", language),
+        accepted_at=pledge_views.moment(found.accepted_at, "Europe/Paris", visit.language),
         terms_hash=sponsorship.acceptance_hash(found, organisation_name=owner.name),
     )
     return HTMLResponse(page, headers=_HEADERS)
@@ -196,33 +183,24 @@ def _named(session: DbSession, pledge: Pledge, language: str) -> pledge_views.Pl
     return pledge_views.view_of(sponsorship.facts_of(session, [pledge])[0], language)
 
 
-def _link(session: DbSession, secret: str, subject: str, now: datetime) -> PledgeLink:
-    link = sponsorship.link_by_secret(session, secret, now=now)
+def _link(visit: Visit, session: DbSession, subject: str) -> PledgeLink:
+    link = sponsorship.link_by_secret(session, visit.secret, now=visit.now)
     if getattr(link, subject) is None:
         raise NotFound("This link is for something else.", code="unknown_pledge_link")
     return link
 
 
-def _frame(
-    request: Request,
-    core: Services,
-    session: DbSession,
-    link: PledgeLink,
-    path: str,
-    time_zone: str,
-    error: CampaignError | None,
-    name: str,
-) -> dict[str, Any]:
+def _frame(visit: Visit, session: DbSession, link: PledgeLink, kind: str, time_zone: str) -> dict[str, Any]:
     """What both pages show: whose it is, until when, and why what was typed was not taken."""
-    language = language_for(request, None)
+    language, error, path = visit.language, visit.error, f"/{kind}/{visit.secret}"
     return {
         **views.house(session, link.organisation_id),
         "action": f"{path}?lang={language}",
         "other_lang_url": f"{path}?lang={'en' if language == 'fr' else 'fr'}",
         "good_until": pledge_views.moment(link.expires_at, time_zone, language),
         "is_used": link.used_at is not None,
-        "problem": core.renderer.sentence(language, error.code, error.detail) if error else "",
+        "problem": visit.core.renderer.sentence(language, error.code, error.detail) if error else "",
         "is_name_wrong": error is not None and error.context.get("pointer") == "/name",
-        "typed_name": name,
+        "typed_name": visit.name,
         "most": NAME_LENGTH,
     }

@@ -7,6 +7,8 @@ ONWARD = {
     "manager_needed": ("/staff", "Shop console"),
     "paid": ("/staff", "Shop console"),
     "member_not_signed_in": ("/console/sign-in", "Sign in"),
+    # Who has such a link has no code: there is nothing to type.
+    **dict.fromkeys(("pledge_link_over", "pledge_link_used", "unknown_pledge_link"), ("", "")),
     **dict.fromkeys(("old_letter", "no_mail"), ("/me", "My page")),
     **dict.fromkeys(
         ("right_missing", "own_proposal", "maker_unknown", "decided_already", "changed_since"),

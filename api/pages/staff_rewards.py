@@ -105,11 +105,13 @@ def print_statement(request: Request, core: Core, session: ReadSession, staff: S
     until = civil_day(now, place.time_zone)
     since = until - timedelta(days=DAYS - 1)
     lines = lines_of(session, place, since=since, until=until)
+    issuer = identity.organisation_by_id(session, place.organisation_id)
     page = core.renderer.page(
         "coupon_statement.html",
         language,
+        brand=issuer.name,
         place=place,
-        issuer=identity.organisation_by_id(session, place.organisation_id),
+        issuer=issuer,
         since=since,
         until=until,
         lines=lines,

@@ -53,7 +53,7 @@ def _leaving(session: Session) -> set[tuple[UUID, UUID]]:
 def _of_mission(badge: Badge, table: Any, person: Any, *further: Any) -> Any:
     """How many rows of a table each person has in a badge's missions, by phase."""
     by = (col(person), col(table.phase))
-    where = Mission.id == badge.mission_id if badge.mission_id else Mission.campaign_id == badge.campaign_id
+    where: Any = Mission.id == badge.mission_id if badge.mission_id else Mission.campaign_id == badge.campaign_id
     query = columns(*by, func.count()).join_from(table, Mission, col(Mission.id) == table.mission_id)
     return query.where(where, *further).group_by(*by)
 
@@ -70,7 +70,7 @@ def _votes(badge: Badge) -> Any:
 
 def _places(badge: Badge) -> Any:
     by = (col(CheckIn.participant_id), col(CheckIn.phase))
-    mine = (CheckIn.campaign_id == badge.campaign_id, col(CheckIn.voided_at).is_(None))
+    mine = (col(CheckIn.campaign_id) == badge.campaign_id, col(CheckIn.voided_at).is_(None))
     counting = col(CheckIn.verdict).in_(COUNTING)
     return columns(*by, func.count(func.distinct(col(CheckIn.place_id)))).where(*mine, counting).group_by(*by)
 

@@ -102,6 +102,19 @@ def test_a_coupon_is_nobody_elses_and_only_what_has_a_cause_is_given(till: Till,
     assert phone.post(f"{path_of(worthless)}/showing").status_code == 303
 
 
+@pytest.mark.parametrize(("act", "fields"), [("choice", {"choice": "give"}), ("showing", {}), ("return", {})])
+def test_another_site_neither_chooses_nor_opens_nor_puts_back(till: Till, act: str, fields: dict[str, str]) -> None:
+    state = "locked" if act == "return" else "issued"
+    coupon, phone = till.coupon(state=state)
+    for theirs in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
+        refused = phone.post(f"{path_of(coupon)}/{act}", data=fields, headers=theirs)
+        assert (refused.status_code, "another site" in refused.text) == (403, True), theirs
+        assert (till.stored(coupon).state, till.stored(coupon).choice) == (state, "keep")
+    ours = phone.post(f"{path_of(coupon)}/{act}", data=fields, headers={"Sec-Fetch-Site": "same-origin"})
+    assert ours.status_code == 303
+    assert (till.stored(coupon).state, till.stored(coupon).choice) != (state, "keep")
+
+
 def test_each_state_of_a_coupon_is_told_in_words(till: Till) -> None:
     used, phone = till.coupon()
     assert send(till.staff(), used).status_code == 201

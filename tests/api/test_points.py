@@ -72,6 +72,8 @@ def test_points_are_told_with_why_and_buy_one_coupon_a_request(orchard: tuple[Sh
         assert made(phone.post("/me/coupons", json=asked)) == first
         assert [one["code"] for one in held(phone, "coupons")] == [first["code"]]
         problem(phone.post("/me/coupons", json=asked | {"client_id": "tap-2"}), 409, "points_short")
+        evil = {"Sec-Fetch-Site": "cross-site"}
+        problem(phone.post("/me/coupons", json=asked | {"client_id": "tap-3"}, headers=evil), 403, "cross_site")
         page = phone.get("/me?lang=en").text
         assert "30 points spent on “Two euros of apples”" in page
         assert "“Two euros of apples” for 30 points: still 10 points to go" in page

@@ -13,7 +13,7 @@ from campaigns.ids import uuid7_at
 from campaigns.missions import StepKind, StepPlan
 from campaigns.participants import Participant
 from campaigns.planning import Campaign
-from campaigns.rewards import Badge, BadgeAward, BadgeKind, BadgePlan, cascade
+from campaigns.rewards import Badge, BadgeAward, BadgeKind, BadgePlan, badges
 from campaigns.storage import Database, store
 from tests.booth import open_booth
 from tests.campaigns import test_decisions as decisions
@@ -125,7 +125,7 @@ def test_the_recount_lists_a_badge_that_a_void_left_standing(
     scan = visit(scene, cookie)
     assert len(standing(scene)) == 2
     assert scene.problems() == []
-    monkeypatch.setattr(cascade.badges, "lose", lambda *_, **__: [])  # the guard, as if nobody had written it
+    monkeypatch.setattr(badges, "lose", lambda *_, **__: [])  # the guard, as if nobody had written it
     void(scene, scan)
     scene.drain()
     assert len(standing(scene)) == 2
@@ -138,7 +138,8 @@ def test_the_recount_lists_a_badge_that_a_void_left_standing(
 def test_a_badge_of_one_mission_counts_no_other(database: Database) -> None:
     scene = set_scene(database, steps=REFERRING)
     with database.transaction() as session:
-        other = make_mission(session, session.get_one(Campaign, scene.campaign.id), steps=[StepPlan(StepKind.IDEA)])
+        campaign = session.get_one(Campaign, scene.campaign.id)
+        other = make_mission(session, campaign, steps=[StepPlan(StepKind.IDEA)], now=minutes(-1))
     for kind in (BadgeKind.COMPLETIONS, BadgeKind.REFERRALS):
         make_badge(scene, kind, mission_id=scene.mission.id)
         make_badge(scene, kind, mission_id=other.id)

@@ -273,6 +273,9 @@ def test_a_till_without_network_is_judged_by_when_it_took_the_coupon(database: D
     for wrong in (NOON + 4 * DAY, NOON - 5 * DAY):
         with pytest.raises(Invalid):
             counter.redeem(coupon.code, now=NOON + 3 * DAY, occurred_at=wrong)
+    late, fast = counter.coupon(now=NOON + 3 * DAY), NOON + 3 * DAY + timedelta(minutes=4)
+    told = counter.redeem(late.code, now=NOON + 3 * DAY, occurred_at=fast)
+    assert told.redemption.occurred_at == NOON + 3 * DAY, "a till whose clock is a little fast used it now"
 
 
 def test_an_earlier_use_that_is_told_later_wins_nothing_and_both_shops_are_told(database: Database) -> None:

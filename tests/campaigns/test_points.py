@@ -323,6 +323,40 @@ def test_what_was_spent_is_never_rewritten_and_never_more_than_there_was(databas
         session.execute(update(PointsLot).values(spent=11))
 
 
+BROKEN = [
+    ("points_lots", "amount", "UPDATE points_lots SET amount = 0, spent = 0"),
+    ("points_lots", "spent", "UPDATE points_lots SET spent = -1"),
+    ("points_lots", "used_up", "UPDATE points_lots SET state = 'spent'"),
+    ("points_lots", "pending", "UPDATE points_lots SET state = 'pending', spent = 0"),
+    ("points_lots", "pending", "UPDATE points_lots SET state = 'pending', available_at = NULL"),
+    ("points_lots", "ended", "UPDATE points_lots SET state = 'expired'"),
+    ("points_lots", "ended", "UPDATE points_lots SET ended_at = earned_at"),
+    ("points_lots", "reason", "UPDATE points_lots SET reason = 'voided'"),
+    ("points_lots", "reason", "UPDATE points_lots SET state = 'revoked', ended_at = earned_at"),
+    ("points_spends", "points", "UPDATE points_spends SET points = 0"),
+    (
+        "points_spend_lines",
+        "points",
+        "INSERT INTO points_spend_lines SELECT spend_id, lot_id, 0 FROM points_spend_lines",
+    ),
+    ("badges", "at_least", "UPDATE badges SET at_least = 0"),
+    ("badge_awards", "reason", "UPDATE badge_awards SET reason = 'voided'"),
+    ("badge_awards", "reason", "UPDATE badge_awards SET revoked_at = awarded_at"),
+]
+
+
+def test_the_database_refuses_what_points_and_badges_cannot_be(database: Database) -> None:
+    counter = set_purse(database, points=4)
+    make_badge(counter, at_least=1)
+    _, person, _ = counter.visit()
+    buy(counter, person)
+    for table, check, statement in BROKEN:
+        with pytest.raises(IntegrityError) as refused, database.transaction() as session:
+            session.execute(text(statement))
+        assert f"ck_{table}_{check}" in str(refused.value), statement
+    assert counter.scene.problems() == []
+
+
 def test_the_recount_finds_a_lot_that_counts_other_than_its_lines(database: Database) -> None:
     counter = set_purse(database, points=4)
     _, person, _ = counter.visit()
