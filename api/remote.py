@@ -52,9 +52,11 @@ def post(server: str, path: str, key: str, body: dict[str, Any] | None = None) -
 
 def all_rows(server: str, path: str, key: str, **query: str) -> list[Any]:
     """All of a list, page by page, newest first."""
+    query["limit"] = "200"
     rows: list[Any] = []
-    page = ask("GET", server, path, key, limit="200", **query)
-    while page["next_cursor"] is not None:
+    while True:
+        page = ask("GET", server, path, key, content=None, kind="application/json", **query)
         rows += page["data"]
-        page = ask("GET", server, path, key, limit="200", cursor=page["next_cursor"], **query)
-    return [*rows, *page["data"]]
+        if page["next_cursor"] is None:
+            return rows
+        query["cursor"] = page["next_cursor"]

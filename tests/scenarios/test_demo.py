@@ -18,6 +18,7 @@ from api.app import make_services, prepare
 from api.demo import _served
 from campaigns import clock
 from campaigns.settings import Settings
+from campaigns.sponsorship import lines
 from tests.conftest import PHONE, ROOT, SECRET, free_port, run_passerelle
 
 
@@ -40,6 +41,7 @@ def test_the_demo_shows_the_whole_product_and_its_figures_add_up(tmp_path: Path)
             assert "▀" in text  # the QR for a phone on the same network
         told = _wait_for(tmp_path / "said.txt", "Shoppers are arriving now", demo)
         assert "location and camera" in told
+        _shows_its_money(links["Console"], told, tmp_path)
         time.sleep(2)
     finally:
         demo.send_signal(signal.SIGINT)
@@ -70,6 +72,33 @@ def test_the_demo_drops_slow_clients_as_the_server_does(tmp_path: Path) -> None:
     assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] == "too_slow"
 
 
+def _shows_its_money(console: str, told: str, folder: Path) -> None:
+    """Each link that the demo prints for it opens, and its ledger checks from the download."""
+    links = dict(re.findall(r"^  (\S.*?)\s{2,}(\S+)$", told, re.M))
+    html = {"User-Agent": PHONE, "Accept": "text/html", "Accept-Language": "fr"}
+    with httpx2.Client(headers=html, timeout=30) as browser:
+        assert browser.post(console).status_code == 303
+        for name in ("Meter", "Ledger", "Statement", "Payouts"):
+            page = browser.get(links[name])
+            assert page.status_code == 200, name
+            assert "Les Amis de l’école des Tilleuls" in page.text
+        ledger = browser.get(links["Ledger"] + ".csv").content
+    place, _, code = links["A phone"].partition("#")
+    with httpx2.Client(headers=html, timeout=30) as phone:
+        assert phone.post(place, data={"code": code}).status_code == 303
+        assert "1,50 € sur un panier de fruits" in phone.get(links["Its coupon"]).text
+        mine = phone.get(place.removesuffix("/recovery")).text
+        assert "Voisine, voisin du verger" in mine
+    file = folder / "ledger.csv"
+    file.write_bytes(ledger)
+    with file.open(newline="") as text:
+        checked = lines.check(lines.read(text))
+    assert checked.broken == ""
+    assert checked.paid_minor["EUR"] > 10_000
+    for name in ("posting", "payout", "fee", "gift"):
+        assert f",{name},".encode() in ledger
+
+
 def _has_a_believable_history(database: Path) -> None:
     with sqlite3.connect(database) as connection:
         verdicts = Counter(dict(connection.execute("SELECT verdict, sum(scans) FROM scan_counters GROUP BY 1")))
@@ -84,7 +113,18 @@ def _has_a_believable_history(database: Path) -> None:
                 "JOIN steps ON steps.id = step_id WHERE state = 'verified' GROUP BY 1"
             )
         )
+        accrued = dict(connection.execute("SELECT state, count(*) FROM accruals GROUP BY 1"))
+        payouts = [one for (one,) in connection.execute("SELECT state FROM payouts ORDER BY id")]
+        coupons = Counter(connection.execute("SELECT state, choice FROM coupons"))
+        badges = connection.execute("SELECT count(*) FROM badge_awards").fetchone()[0]
     connection.close()
+    assert accrued["pending"] > 10
+    assert accrued["posted"] > 100
+    assert (accrued["voided"], accrued["reversed"]) == (1, 1)
+    assert payouts == ["confirmed", "proposed"]
+    assert coupons["redeemed", "keep"] == coupons["redeemed", "give"] == 1
+    assert coupons["issued", "keep"] > 0
+    assert badges >= 3
     assert 22_000 < sum(verdicts.values()) < 30_000
     assert days >= 30
     assert all(verdicts[name] > 50 for name in ("valid", "bot", "duplicate", "held"))
