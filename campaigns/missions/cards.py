@@ -172,10 +172,11 @@ def check_in_card(
     A second one of the day is the first: it opens no second ballot and does nothing more.
     """
     phase = require_open(shown.campaign, now=now)
-    take_part(session, shown.mission, person, phase=phase, rules_version_id=rules_version_id, now=now)
+    # Visits before memberships, as the check-in of a phone and who voids one hold them.
     done, is_new = scans.witness(
         session, entry, person, phase=phase, presence=WITNESSED, rules_version_id=rules_version_id, now=now
     )
+    take_part(session, shown.mission, person, phase=phase, rules_version_id=rules_version_id, now=now)
     if not is_new:
         return done, []
     steps = [step for step in steps_of(session, shown.mission.id) if step.kind in ON_CHECK_IN]

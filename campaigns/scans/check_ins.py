@@ -220,6 +220,7 @@ def _witnessed_today(session: Session, entry: Entry, person: Participant, phase:
             CheckIn.checked_in_at >= clock.start_of_day(now, entry.place.time_zone),
         )
         .order_by(col(CheckIn.id))
+        .with_for_update(read=True)  # one that is voided just now is none
     ).first()
 
 

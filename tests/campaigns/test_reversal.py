@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,15 +13,19 @@ from sqlmodel import select
 
 from campaigns import missions, privacy, reversals, scans, verify
 from campaigns.errors import Invalid
+from campaigns.identity import Organisation
 from campaigns.missions import CheckedIn, Repeat, StepKind, StepPlan
-from campaigns.missions.models import FriendNaming, Membership, MissionPlace, StepCompletion
+from campaigns.missions.cards import Presented
+from campaigns.missions.models import FriendNaming, Membership, MissionPlace, StaffAct, StaffRecord, StepCompletion
+from campaigns.participants import Participant
+from campaigns.places import Place
 from campaigns.scans import CheckIn
 from campaigns.scans.log import ScanRow
 from campaigns.scans.models import ScanJudgement, ScanVoid, Visit, VoidEffect
 from campaigns.storage import Database
 from tests.booth import SECRET
 from tests.campaigns.test_steps import FRIENDS, name_friend, outcomes, set_tour, show, visit
-from tests.factories import NOON, make_scan, write
+from tests.factories import NOON, make_participant, make_scan, write
 from tests.racing import PATIENCE_S, race
 from tests.scene import FAR, INSIDE, Scene, another_token, minutes, set_scene
 
@@ -149,20 +154,65 @@ def test_a_void_and_another_check_in_of_its_day_wait_for_one_another(
     all_well(scene, now=minutes(72))
 
 
-def side_by_side(database: Database, act: Callable[[], object], other: Callable[[], object]) -> None:
-    """Do one act, and begin the other half a second before its commit."""
+@pytest.mark.parametrize("moment", ["INSERT INTO visits", "COMMIT"])
+def test_a_void_and_what_the_staff_record_of_its_day_wait_in_one_order(database: Database, moment: str) -> None:
+    """Of somebody with a phone and a card. Each holds the visit before the membership, so none waits in a ring."""
+    scene = set_scene(database, steps=DAILY)
+    row = scene.scan()
+    person = scene.check_in(row, position=INSIDE).person
+
+    side_by_side(
+        database, lambda: witness(scene, person, 70), lambda: void(scene, row.id, now=minutes(71)), moment=moment
+    )
+    assert scene.counters() == {"participants": 1, "check_ins": 1, "completions": 1}
+    all_well(scene, now=minutes(72))
+
+
+def test_what_the_staff_record_while_their_first_record_is_voided_counts(database: Database) -> None:
+    scene = set_scene(database, steps=DAILY)
+    with database.transaction() as session:
+        person = make_participant(session, session.get_one(Organisation, scene.campaign.organisation_id))
+    first = witness(scene, person, 0)
+
+    def void_first() -> None:
+        with database.between_rounds() as session:
+            row = session.get_one(StaffRecord, first.id)
+            owner, secret = scene.campaign.organisation_id, SECRET
+            reversals.void_record(session, owner, row, reason="Mixed up", ballot_secret=lambda _: secret, now=NOON)
+
+    side_by_side(database, void_first, lambda: witness(scene, person, 1))
+    assert scene.counters() == {"participants": 1, "check_ins": 1, "completions": 1}
+    all_well(scene, now=minutes(2))
+
+
+def witness(scene: Scene, person: Participant, minute: float) -> StaffRecord:
+    """The staff record that a card's person is there."""
+    shown = Presented(scene.token, scene.campaign, scene.mission, person, scene.token.code)
+    assert scene.entry.place is not None
+    about: dict[str, Any] = {"client_id": f"form-{minute}", "subject_id": None, "outcome": "verified"}
+    with scene.database.transaction() as session:
+        place = session.get_one(Place, scene.entry.place.id)
+        missions.check_in_card(session, shown, scene.entry, person, now=minutes(minute))
+        return missions.record(session, shown, place, person, StaffAct.CHECK_IN, **about, now=minutes(minute))
+
+
+def side_by_side(
+    database: Database, act: Callable[[], object], other: Callable[[], object], *, moment: str = "COMMIT"
+) -> None:
+    """Do one act, and begin the other half a second before a statement of it: its commit, unless told otherwise."""
     second, first = threading.Thread(target=other, daemon=True), threading.current_thread()
 
-    def begin(_: object) -> None:
-        if threading.current_thread() is first and second.ident is None:
+    def begin(_: object, __: object = None, statement: str = "COMMIT", *___: object) -> None:
+        if statement.startswith(moment) and threading.current_thread() is first and second.ident is None:
             second.start()
             second.join(timeout=0.5)
 
-    event.listen(database.engine, "commit", begin)
+    name = "commit" if moment == "COMMIT" else "before_cursor_execute"
+    event.listen(database.engine, name, begin)
     try:
         act()
     finally:
-        event.remove(database.engine, "commit", begin)
+        event.remove(database.engine, name, begin)
     second.join(timeout=PATIENCE_S)
 
 
