@@ -254,6 +254,9 @@ class Coupons(RuleBasedStateMachine):
         assert held.get("given", 0) == VALUE * sum(one.gives for one in used)
         assert held.get("liability", 0) == VALUE * sum(one.state in GOOD for one in self.all)
         assert sum(held.values()) == 0
+        assert self.counter.scene.problems_at_times() == []
+
+    def teardown(self) -> None:
         assert self.counter.scene.problems() == []
 
 

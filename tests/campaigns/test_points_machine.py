@@ -189,6 +189,9 @@ class Points(RuleBasedStateMachine):
             if person.into is None and not person.erased:
                 held = balance(self.counter, person.participant, now=self.now)
                 assert held == sum(lot.left(self.now) for lot in person.lots) >= 0
+        assert self.counter.scene.problems_at_times() == []
+
+    def teardown(self) -> None:
         assert self.counter.scene.problems() == []
 
 
