@@ -17,6 +17,7 @@ from campaigns.rewards import Answer, Claim, CouponState, Redemption, Want
 from campaigns.storage import Database, insert_once
 from campaigns.verify import verify
 from tests.campaigns.counter import set_counter
+from tests.conftest import open_migrated
 from tests.factories import NOON
 from tests.racing import race
 
@@ -175,7 +176,7 @@ def killed_at(database: Database, number: int, code: str, place_id: UUID) -> int
             os.kill(os.getpid(), signal.SIGKILL)
 
     try:
-        own = Database(database.url)
+        own = open_migrated(database.url)
         event.listen(own.engine, "before_cursor_execute", count_down)
         with own.transaction() as session:
             place = session.get_one(Place, place_id)

@@ -23,6 +23,7 @@ from campaigns.sponsorship.models import Accrual, Beneficiary, LastSlice, Payout
 from campaigns.storage import Database
 from campaigns.verify import verify
 from tests.campaigns.test_money_races import WITNESSED, act
+from tests.conftest import open_migrated
 from tests.factories import NOON
 from tests.scene import set_scene
 from tests.sponsors import pledged
@@ -82,7 +83,7 @@ def kill_at(url: str, number: int, turn: Callable[[Database], None]) -> bool:
         assert code in (0, -signal.SIGKILL), code
         return code != 0
     try:
-        database, sent = Database(url), 0
+        database, sent = open_migrated(url), 0
 
         def count(*_: object) -> None:
             nonlocal sent
@@ -101,7 +102,7 @@ def kill_at(url: str, number: int, turn: Callable[[Database], None]) -> bool:
 
 def problems(url: str) -> list[str]:
     """What does not add up, once the dead one's connections are gone."""
-    database = Database(url)
+    database = open_migrated(url)
     try:
         while not database.is_sqlite:
             with database.snapshot() as session:
@@ -115,7 +116,7 @@ def problems(url: str) -> list[str]:
 
 
 def main(url: str, stride: int) -> None:
-    database = Database(url)
+    database = open_migrated(url)
     scene = set_scene(database, steps=WITNESSED)
     caps = {"unit_minor": 30, "cap_minor": 110, "per_day_cap_minor": 105, "per_person_cap_minor": 50}
     base = pledged(database, scene.mission, last_slice=LastSlice.KEEP_REMAINDER.value, **caps)

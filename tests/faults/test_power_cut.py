@@ -14,7 +14,7 @@ from campaigns.scans.log import Confirmation, ScanRow
 from campaigns.scans.spool import Spool
 from campaigns.storage import Database, connect_sqlite
 from campaigns.verify import verify
-from tests.conftest import ROOT
+from tests.conftest import ROOT, open_migrated
 
 CUTS = 400 if os.environ.get("PASSERELLE_SOAK") else 40
 
@@ -96,7 +96,7 @@ def _lose_power(folder: Path, synchronous: str) -> tuple[int, int, list[str]]:
             confirmed = {row[0] for row in connection.execute("SELECT scan_id FROM scan_confirmations")}
         lost += len(set(trial["answered"]) - stored) + len(set(trial["confirmed"]) - confirmed)
         answered += len(trial["answered"])
-        database = Database(f"sqlite:///{trial['path']}")
+        database = open_migrated(f"sqlite:///{trial['path']}")
         broken += verify(database)
         database.close()
     return lost, answered, broken
