@@ -24,7 +24,7 @@ from campaigns.participants.merging import REASON as MERGED
 from campaigns.planning import Campaign
 from campaigns.scans import Effect
 from campaigns.sponsorship import ledger
-from campaigns.sponsorship.acts import acts_of
+from campaigns.sponsorship.acts import acts_of, hold_people
 from campaigns.sponsorship.drawing import accrue
 from campaigns.sponsorship.ledger import AccountKind
 from campaigns.sponsorship.lifecycle import WAITED
@@ -91,9 +91,11 @@ def reckon(
     `undo_only` leaves what would accrue to the worker: for whoever holds memberships already.
     """
     wanted_ids = sorted(set(completion_ids))
+    if not undo_only:
+        hold_people(session, wanted_ids)  # all of them before the first pledge: who holds one waits for no person
     effects: list[Effect] = []
     for start in range(0, len(wanted_ids), ACTS_AT_ONCE):
-        acts = acts_of(session, wanted_ids[start : start + ACTS_AT_ONCE], hold=not undo_only)
+        acts = acts_of(session, wanted_ids[start : start + ACTS_AT_ONCE])
         ground = _ground(session, acts, undo_only=undo_only, voiding=voiding, now=now)
         # What is matched goes first: what it gives is what the others match.
         for pledge in sorted(ground.pledges.values(), key=lambda one: (one.matches_id is not None, one.id)):
