@@ -75,7 +75,8 @@ def missed(session: Session, offer_ids: Sequence[UUID]) -> list[UUID]:
     """The completions since these offers are there that gave none of their coupons, oldest first."""
     found: set[UUID] = set()
     for offer in _offers(session, set(offer_ids)):
-        given = select(Coupon.id).where(Coupon.offer_id == offer.id, Coupon.source_id == StepCompletion.id)
+        of_act = (Coupon.offer_id == offer.id, Coupon.source_id == StepCompletion.id)
+        given = select(Coupon.id).where(*of_act, Coupon.state != CouponState.REVOKED.value)
         query = select(StepCompletion.id).where(
             StepCompletion.step_id == offer.step_id,
             StepCompletion.state == CompletionState.VERIFIED.value,

@@ -113,8 +113,10 @@ def change_offer(session: Session, offer: Offer, *, now: datetime, **fields: Any
             pointer="/max_issue" if most < offer.issued else "/max_redemptions",
         )
     _most(uses, most)
-    if "price_minor" in fields and fields["price_minor"] is not None and offer.currency is None:
-        raise Invalid("A price needs the currency of the face value; this offer has none.", pointer="/price")
+    if fields.get("price_minor") is not None:
+        if offer.currency is None:
+            raise Invalid("A price needs the currency of the face value; this offer has none.", pointer="/price")
+        _require_worth_less(offer.face_value_minor, fields["price_minor"], pointer="/price")
     dates = {name: fields.get(name, getattr(offer, name)) for name in ("valid_from", "valid_until")}
     if fields.keys() & dates.keys():
         _check_dates(**dates, now=now)
@@ -230,9 +232,13 @@ def _check_money(plan: OfferPlan) -> None:
         amount = getattr(plan, f"{name}_minor")
         if amount is not None:
             money.require_amount(amount, pointer=f"/{name}/amount_minor")
-    value, price = plan.face_value_minor, plan.price_minor
-    if value is not None and price is not None and value > price:
-        raise Invalid("A coupon cannot be worth more than its product.", pointer="/face_value")
+    if plan.price_minor is not None:
+        _require_worth_less(plan.face_value_minor, plan.price_minor, pointer="/face_value")
+
+
+def _require_worth_less(face_value_minor: int | None, price_minor: int, *, pointer: str) -> None:
+    if face_value_minor is not None and face_value_minor > price_minor:
+        raise Invalid("A coupon cannot be worth more than its product.", pointer=pointer)
 
 
 def _check_dates(valid_from: datetime | None, valid_until: datetime | None, *, now: datetime) -> None:

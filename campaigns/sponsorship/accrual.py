@@ -24,7 +24,7 @@ from campaigns.participants.merging import REASON as MERGED
 from campaigns.planning import Campaign
 from campaigns.scans import Effect
 from campaigns.sponsorship import ledger
-from campaigns.sponsorship.acts import acts_of, missions_of
+from campaigns.sponsorship.acts import acts_of, hold_people, missions_of
 from campaigns.sponsorship.drawing import accrue
 from campaigns.sponsorship.ledger import AccountKind
 from campaigns.sponsorship.lifecycle import WAITED
@@ -92,11 +92,13 @@ def reckon(
     these acts are held before the first is reckoned: hundreds of acts of several missions hold them in one order too.
     """
     wanted_ids = sorted(set(completion_ids))
+    if not undo_only:
+        hold_people(session, wanted_ids)  # all of them before the first pledge: who holds one waits for no person
     rounds = [wanted_ids[start : start + ACTS_AT_ONCE] for start in range(0, len(wanted_ids), ACTS_AT_ONCE)]
     held: tuple[dict[UUID, Pledge], set[UUID]] | None = None
     effects: list[Effect] = []
     for ids in rounds:
-        acts = acts_of(session, ids, hold=not undo_only)
+        acts = acts_of(session, ids)
         if held is None:
             wanted_missions = {act.mission_id for act in acts} | missions_of(session, rounds[1:])
             held = hold(session, wanted_missions, now=now) if wanted_missions else ({}, set())

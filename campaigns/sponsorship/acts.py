@@ -20,6 +20,8 @@ from campaigns.sponsorship.models import Pledge
 from campaigns.sponsorship.reckoning import DRAWN_ON, SIGNED, Act
 from campaigns.storage import columns_of, is_shared
 
+HELD_AT_ONCE = 1_000  # people or acts of one statement
+
 _DONE, _STEPS, _ACTS = columns_of(StepCompletion), columns_of(Step), columns_of(CheckIn)
 _NAMED, _SEEN = columns_of(FriendNaming), columns_of(Validation)
 _MISSIONS, _CAMPAIGNS, _PLACES = columns_of(Mission), columns_of(Campaign), columns_of(Place)
@@ -98,10 +100,8 @@ def missions_of(session: Session, rounds: Iterable[Sequence[UUID]]) -> set[UUID]
     return {id for ids in rounds for id in session.execute(_MISSIONS_OF, {"ids": ids}).scalars()}
 
 
-def acts_of(session: Session, completion_ids: Sequence[UUID], *, hold: bool = True) -> list[Act]:
-    """These completions, in the order in which they were done. `hold` holds their people: no erasure crosses."""
-    if hold:
-        _hold_people(session, completion_ids)
+def acts_of(session: Session, completion_ids: Sequence[UUID]) -> list[Act]:
+    """These completions, in the order in which they were done."""
     rows = session.execute(_KNOWN, {"ids": completion_ids}).all()
     verdicts = scans.judged_verdicts(session, [row[10] for row in rows if row[10] is not None])
     return [
@@ -125,9 +125,15 @@ def acts_of(session: Session, completion_ids: Sequence[UUID], *, hold: bool = Tr
     ]
 
 
-def _hold_people(session: Session, completion_ids: Sequence[UUID]) -> None:
+def hold_people(session: Session, completion_ids: Sequence[UUID]) -> None:
+    """Hold who did these completions until the transaction ends, in one order: no erasure crosses what is reckoned."""
     if not is_shared(session):
         return
-    people = session.execute(_DONE_BY, {"ids": completion_ids}).scalars().all()
-    query = select(Participant.id).where(col(Participant.id).in_(people)).order_by(col(Participant.id))
-    session.exec(query.with_for_update(read=True, key_share=True)).all()
+    people: set[UUID] = set()
+    for start in range(0, len(completion_ids), HELD_AT_ONCE):
+        people.update(session.execute(_DONE_BY, {"ids": completion_ids[start : start + HELD_AT_ONCE]}).scalars())
+    ordered = sorted(people)
+    for start in range(0, len(ordered), HELD_AT_ONCE):
+        mine = col(Participant.id).in_(ordered[start : start + HELD_AT_ONCE])
+        query = select(Participant.id).where(mine).order_by(col(Participant.id))
+        session.exec(query.with_for_update(read=True, key_share=True)).all()

@@ -30,7 +30,9 @@ _ROWS = columns_of(Accrual)
 def merge(session: Session, merge: Merge) -> None:
     """Let what the newer name accrued stand under the older one's. Completions are the older's already."""
     causes.merge(session, merge)
-    for mission_id in sorted({mission_id for mission_id, _ in merge.missions}):
+    missions = sorted({mission_id for mission_id, _ in merge.missions})
+    hold(session, missions, now=merge.now)  # the pledges of all of them in the order of their ids, as everybody does
+    for mission_id in missions:
         held, _ = hold(session, [mission_id], now=merge.now)
         if held:
             _undo_what_gave_way(session, merge, mission_id)

@@ -393,6 +393,15 @@ def test_what_was_earned_while_an_offer_was_paused_is_issued_when_it_goes_on(dat
     assert len(counter.coupons()) == 1
 
 
+def test_a_price_stays_at_least_the_value(database: Database) -> None:
+    counter = set_counter(database)
+    counter.edit(price_minor=200)
+    with pytest.raises(Invalid) as refused:
+        counter.edit(price_minor=199)
+    assert refused.value.context["pointer"] == "/price"
+    assert counter.offer().price_minor == 200
+
+
 def test_no_more_is_issued_than_there_is(database: Database) -> None:
     counter = set_counter(database, max_issue=2)
     people = [counter.person() for _ in range(3)]

@@ -10,6 +10,7 @@ from threading import Thread
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import event
 from sqlmodel import col, select
 
 from campaigns import missions, planning, sponsorship, worker
@@ -18,7 +19,7 @@ from campaigns.identity import Organisation
 from campaigns.missions import Repeat, StepKind, StepPlan
 from campaigns.missions.models import CompletionState, StepCompletion
 from campaigns.planning import Campaign
-from campaigns.sponsorship import payouts
+from campaigns.sponsorship import accrual, payouts
 from campaigns.sponsorship.models import Accrual, Beneficiary, LastSlice, Pledge
 from campaigns.storage import Database
 from tests.campaigns.test_payouts import invited
@@ -54,6 +55,29 @@ def act(scene: Scene) -> UUID:
         )
         mine = select(StepCompletion.id).where(StepCompletion.participant_id == person.id)
         return session.exec(mine).one()
+
+
+def test_who_reckons_many_acts_holds_all_their_people_before_the_first_pledge(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A merge holds people, then pledges: who held a pledge and waited for people would wait for ever."""
+    monkeypatch.setattr(accrual, "ACTS_AT_ONCE", 1)
+    scene = set_scene(postgres_database, steps=WITNESSED)
+    pledge = pledged(postgres_database, scene.mission)
+    done = [act(scene) for _ in range(3)]
+    held: list[str] = []
+
+    def hear(_: object, __: object, sql: str, *___: object) -> None:
+        held.extend(name for name in ("participants", "pledges") if f"FROM {name}" in sql and " FOR " in sql)
+
+    event.listen(postgres_database.engine, "before_cursor_execute", hear)
+    try:
+        with postgres_database.transaction() as session:
+            sponsorship.reckon(session, done, now=NOON)
+    finally:
+        event.remove(postgres_database.engine, "before_cursor_execute", hear)
+    assert (held[0], held.count("participants"), set(held)) == ("participants", 1, {"participants", "pledges"})
+    assert book(postgres_database, pledge) == {"commitment": -30, "pending": 30}
 
 
 def spent(pledge: Pledge) -> tuple[int, int]:
