@@ -1,6 +1,5 @@
 """One shop, one live campaign, one mission, one code, all committed: what most tests of acts begin with."""
 
-import os
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,7 +37,6 @@ from tests.factories import (
 )
 from tests.ntag424 import FILE_READ, META_READ, UID
 
-SOAK = bool(os.environ.get("PASSERELLE_SOAK"))
 KEYRING = Keyring(SECRET)
 INSIDE = Position(*BELLECOUR, accuracy_m=10)
 FAR = Position(BELLECOUR[0] + 0.05, BELLECOUR[1], accuracy_m=20)
@@ -54,7 +52,6 @@ class Scene:
     mission: Mission
     token: Token
     entry: Entry
-    asked: int = 0  # for problems
 
     def scan(self, *, at: datetime = NOON, **overrides: Any) -> ScanRow:
         row = make_scan(overrides.pop("entry", self.entry), at=at, **overrides)
@@ -140,11 +137,6 @@ class Scene:
 
     def problems(self) -> list[str]:
         return verify(self.database)
-
-    def problems_at_times(self) -> list[str]:
-        """The same at each sixth asking, in `make soak` at each: some eighty statements, most of a machine's time."""
-        self.asked += 1
-        return self.problems() if SOAK or self.asked % 6 == 0 else []
 
 
 def set_scene(database: Database, *, live: bool = True, **overrides: Any) -> Scene:
