@@ -126,7 +126,7 @@ def _ways_of(routes: Iterable[RouteContext], keyed: Sequence[Keyed]) -> Iterator
                 policy = policy_of(route)
                 if not isinstance(policy, May):
                     raise RuntimeError(f"{route.path} asks no key for a right")
-                yield route.path, (one, policy)
+                yield str(route.path), (one, policy)
 
 
 def _act_of(route: Any) -> Act:

@@ -11,7 +11,7 @@ the shop. What applied is in the answer.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from campaigns.errors import Conflict, Invalid, NotFound
 from campaigns.events import record_event
 from campaigns.places import Place
 from campaigns.planning import Campaign, Phase, State
+from campaigns.prepared import Table
 from campaigns.rewards import books, steps
 from campaigns.rewards.coupons import cause_of
 from campaigns.rewards.ending import LATE, hold_payouts, revoke, unearn
@@ -277,15 +278,15 @@ def _find(session: Session, organisation_id: UUID, code: str, *, now: datetime) 
     row = prepared.row(session, _FIND, code=code, organisation=organisation_id)
     if row is None:
         return None
-    coupon, offer, flight = (
-        prepared.as_loaded(table, {one.key: value for one, value in zip(read, row[start:], strict=False)})
-        for table, read, start in (
-            (Coupon, _COUPONS, 0),
-            (Offer, _OFFERS, len(_COUPONS)),
-            (Campaign, _FLIGHT, len(_COUPONS) + len(_OFFERS)),
-        )
-    )
+    coupon = _loaded(Coupon, _COUPONS, row)
+    offer = _loaded(Offer, _OFFERS, row[len(_COUPONS) :])
+    flight = _loaded(Campaign, _FLIGHT, row[len(_COUPONS) + len(_OFFERS) :])
     return Found(coupon, offer, flight.state_at(now), row[-1])
+
+
+def _loaded(table: type[Table], read: Iterable[Any], row: Sequence[Any]) -> Table:
+    """What a row begins with, as an object with these columns alone."""
+    return prepared.as_loaded(table, {one.key: value for one, value in zip(read, row, strict=False)})
 
 
 def _refusal(found: Found, place: Place, *, at: datetime) -> Refusal | None:

@@ -86,6 +86,20 @@ def test_a_statement_of_the_first_or_the_last_of_days_is_refused(server: Server)
                 problem(api.get(f"/v1/places/{place}/coupon-statement{suffix}?{days}"), 422, "invalid")
 
 
+def test_a_use_past_the_framework_is_answered_as_within_it(stand: tuple[Shop, dict[str, Any]]) -> None:
+    shop, _ = stand
+    code = earn(shop)
+    with shop.server.api() as api:
+        first = use(api, shop, code)
+        api.headers["Idempotency-Key"] = "a-till-that-sends-one"
+        within, replayed = use(api, shop, code), use(api, shop, code)
+        assert (first.status_code, within.status_code, replayed.status_code) == (201, 201, 201)
+        assert first.content == within.content == replayed.content
+        assert first.headers["content-type"] == within.headers["content-type"]
+        assert replayed.headers["idempotency-replayed"] == "true"
+        problem(use(api, shop, code, nonce="another"), 422, "idempotency_key_reused")
+
+
 def test_from_an_idea_on_a_phone_to_what_the_shop_is_owed(stand: tuple[Shop, dict[str, Any]]) -> None:
     shop, offer = stand
     code = earn(shop)

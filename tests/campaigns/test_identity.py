@@ -48,9 +48,8 @@ def test_a_mistyped_key_is_refused_without_a_look_up(session: Session, spoil: st
 
 
 def test_a_well_formed_key_of_nobody_and_a_revoked_one_are_refused_in_the_same_words(session: Session) -> None:
-    _, key = identity.issue_key(session, make_organisation(session).id, role=Role.OWNER, now=NOON)
-    found = identity.key_by_secret(session, key, now=NOON)
-    found.revoked_at = NOON
+    made, key = identity.issue_key(session, make_organisation(session).id, role=Role.OWNER, now=NOON)
+    made.revoked_at = NOON
     session.flush()
     with pytest.raises(Forbidden) as revoked:
         identity.key_by_secret(session, key, now=NOON)
