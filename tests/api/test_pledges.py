@@ -110,7 +110,13 @@ def test_a_pledge_goes_from_draft_to_its_end(house: House) -> None:
         assert (read["state"], read["waits_for"]) == ("active", [])
         assert HEADLINE in text_of(phone.get(f"/m/{shop.slug}"))
         assert HEADLINE in text_of(phone.get(f"/m/{shop.slug}/rules"))
-        assert read["balances"] == {"unlocked_minor": 0, "pending_minor": 0, "due_minor": 0, "paid_minor": 0}
+        assert read["balances"] == {
+            "unlocked_minor": 0,
+            "pending_minor": 0,
+            "due_minor": 0,
+            "paid_minor": 0,
+            "fees_minor": 0,
+        }
         problem(api.post(f"/v1/pledges/{pledge['id']}/end", json={"reason": ""}), 422)
         ended = api.post(f"/v1/pledges/{pledge['id']}/end", json={"reason": "The bank has closed"})
         assert (ended.json()["state"], ended.json()["state_reason"]) == ("ended", "The bank has closed")

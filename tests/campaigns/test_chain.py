@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, text, update
@@ -215,7 +215,9 @@ def test_a_transfer_is_one_line_and_a_number_one_transfer(session: Session) -> N
     posted(session, purse, 2)
     chain.extend(session, now=NOON)
     first, second = session.exec(select(LedgerLine).order_by(col(LedgerLine.number))).all()
-    for clash in ({"number": 3}, {"transfer_id": uuid4(), "number": 2}):
+    posted(session, purse, 1)
+    third = public_transfers(session)[-1]  # a transfer there is, so that only the number is taken
+    for clash in ({"number": 3}, {"transfer_id": third.id, "number": 2}):
         fields = first.model_dump() | clash
         with pytest.raises(IntegrityError), session.begin_nested():
             store(session, LedgerLine, **fields)

@@ -36,7 +36,7 @@ class Held:
     state: str = "issued"
     gives: bool = False
     was_rolled_back: bool = False
-    is_earned: bool = True  # its completion stands; a used one says when it does not any more
+    is_earned: bool = True  # its completion stands; a used one says when it does not any more, and gives nothing then
     uses: list[tuple[str, Answer, datetime]] = field(default_factory=list)  # nonce, answer, when
 
     @property
@@ -250,7 +250,7 @@ class Coupons(Recounted):
         held = self.counter.balances()
         used = [one for one in self.all if one.state == CouponState.REDEEMED]
         assert held.get("due", 0) == VALUE * sum(not one.gives for one in used)
-        assert held.get("given", 0) == VALUE * sum(one.gives for one in used)
+        assert held.get("given", 0) == VALUE * sum(one.gives and one.is_earned for one in used)
         assert held.get("liability", 0) == VALUE * sum(one.state in GOOD for one in self.all)
         assert sum(held.values()) == 0
 

@@ -254,6 +254,17 @@ def test_what_is_signed_is_what_was_shown(session: Session) -> None:
     assert len(hash) == 64
 
 
+def test_what_is_accepted_is_what_was_shown(session: Session) -> None:
+    ground = make_ground(session)
+    cause = ground.causes[0]
+    _, secret = sponsorship.issue_acceptance_link(session, cause, now=NOON)
+    hash = sponsorship.acceptance_hash(cause, organisation_name=ground.owner.name)
+    sponsorship.change_party(session, cause, now=NOON, name="Another")
+    use = partial(sponsorship.accept, session, secret, name="Ali", now=NOON)
+    refused(Conflict, partial(use, terms_hash=hash), "terms_changed")
+    assert cause.accepted_at is None
+
+
 def test_a_pledge_is_active_once_signed_and_accepted_by_all(session: Session) -> None:
     ground = make_ground(session)
     both = [one.id for one in ground.causes]
