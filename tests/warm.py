@@ -16,16 +16,17 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 
 class Warm:
     """The side of the tests."""
 
-    def __init__(self, folder: Any) -> None:
+    def __init__(self, folder: Path) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = subprocess.Popen([sys.executable, "-m", "tests.warm"], cwd=folder, stdin=theirs)
+            self._process = subprocess.Popen([sys.executable, "-m", "tests.warm"], cwd=folder, stdin=theirs.fileno())
         self._ended: dict[int, int] = {}
 
     def start(self, environment: dict[str, str], module: str, arguments: Sequence[str]) -> "Forked":
@@ -98,11 +99,11 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the tests end their servers themselves
     while True:
-        ready, _, _ = select.select([tests, woken], [], [])
+        ready, _, _ = select.select([tests.fileno(), woken], [], [])
         if woken in ready:
             os.read(woken, 4096)
             _tell_of_the_dead(tests)
-        if tests in ready:
+        if tests.fileno() in ready:
             order, files, *_ = socket.recv_fds(tests, 1 << 16, 2)
             if not order:
                 return

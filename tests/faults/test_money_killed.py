@@ -8,7 +8,7 @@ from campaigns import migrations
 from campaigns.storage import Database
 from tests.conftest import ROOT
 
-STRIDE = 1 if os.environ.get("PASSERELLE_SOAK") else 7  # statements between two kills
+STRIDE = 1 if os.environ.get("PASSERELLE_SOAK") else 7  # statements between two kills; of a payout three
 
 
 def test_money_that_is_killed_on_its_way_leaves_the_books_whole(database_url: str) -> None:
