@@ -33,13 +33,16 @@ from campaigns import clock, identity, migrations
 from campaigns.identity import Role
 from campaigns.sealing import Keyring
 from campaigns.storage import Database
+from tests.warm import Forked, Warm
 
 TLS = ssl.create_default_context()  # one for all clients: each would take 20 ms to make its own
 SECRET = "a-secret-for-tests-only-0123456789abcdef"
 PIN = "4821"  # of the shops' phones
 ERASURES = tempfile.TemporaryDirectory(prefix="passerelle-erasures-")  # of PostgreSQL, whose default is the folder here
+MIGRATED = tempfile.TemporaryDirectory(prefix="passerelle-migrated-")  # the SQLite file that servers begin with
 STATEMENTS = 3000  # to remember, of each kind of database
 _compiled: dict[str, tuple[Dialect, LRUCache[Any, Any]]] = {}  # statements, by kind of database
+_warm: list[Warm] = []
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
@@ -96,11 +99,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated_sqlite() -> Path:
     """A migrated file to copy: migrating one a test would take most of the time."""
-    path = tmp_path_factory.mktemp("migrated") / "passerelle.db"
-    _migrate(f"sqlite:///{path}")
-    return path
+    return _migrated_file()
 
 
 @pytest.fixture(scope="session")
@@ -154,7 +155,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     if request.param == "postgres":
         yield request.getfixturevalue("postgres_database")
         return
-    shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "passerelle.db")
+    _copy_migrated(f"sqlite:///{tmp_path}/passerelle.db")
     database = open_migrated(f"sqlite:///{tmp_path}/passerelle.db")
     yield database
     database.close()
@@ -202,7 +203,7 @@ class Server:
 
     url: str
     key: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     environment: dict[str, str]
 
     def api(self) -> httpx2.Client:
@@ -226,7 +227,8 @@ def client(url: str, **options: Any) -> httpx2.Client:
 
 def found(database_url: str, secret: str, name: str = "La Halle") -> str:
     """What `passerelle init` does, without the second that a process takes: an organisation, and its owner key."""
-    database, now = Database(database_url), clock.utc_now()
+    _copy_migrated(database_url)
+    database, now = open_migrated(database_url), clock.utc_now()
     migrations.upgrade(database)
     with database.transaction() as session:
         identity.recognise_secret_key(session, Keyring(secret).fingerprint(), now=now)
@@ -234,6 +236,20 @@ def found(database_url: str, secret: str, name: str = "La Halle") -> str:
         _, key = identity.issue_key(session, organisation.id, role=Role.OWNER, now=now)
     database.close()
     return key
+
+
+def _copy_migrated(database_url: str) -> None:
+    """Begin a SQLite file that is not there yet with a migrated one: migrating takes longer than what is done next."""
+    path = Path(database_url.removeprefix("sqlite:///"))
+    if database_url.startswith("sqlite:///") and not path.exists():
+        shutil.copy(_migrated_file(), path)
+
+
+def _migrated_file() -> Path:
+    path = Path(MIGRATED.name, "passerelle.db")
+    if not path.exists():
+        _migrate(f"sqlite:///{path}")
+    return path
 
 
 def passerelle_here(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -268,6 +284,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _start(environment: dict[str, str], module: str, *arguments: str) -> subprocess.Popen[bytes] | Forked:
+    """A process of its own; one `serve` is a fork of one that is warm, for a second less of importing."""
+    if (module, *arguments) != ("api", "serve"):
+        return subprocess.Popen([sys.executable, "-m", module, *arguments], env=environment, cwd=ROOT)
+    if not _warm:
+        _warm.append(Warm(ROOT))
+    return _warm[0].start(environment, module, arguments)
+
+
+def pytest_sessionfinish() -> None:
+    while _warm:
+        _warm.pop().close()
+
+
 @contextmanager
 def running_server(
     database_url: str, *arguments: str, module: Sequence[str] = ("api", "serve"), **settings: str
@@ -284,7 +314,7 @@ def running_server(
         **settings,
     }
     key = found(database_url, environment["PASSERELLE_SECRET_KEY"])
-    process = subprocess.Popen([sys.executable, "-m", *module, *arguments], env=environment, cwd=ROOT)
+    process = _start(environment, *module, *arguments)
     try:
         wait_until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), seconds=60)
         yield Server(f"http://127.0.0.1:{port}", key, process, environment)

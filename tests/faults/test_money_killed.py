@@ -8,7 +8,7 @@ from campaigns import migrations
 from campaigns.storage import Database
 from tests.conftest import ROOT
 
-STRIDE = 1 if os.environ.get("PASSERELLE_SOAK") else 7  # statements between two kills
+STRIDE = 1 if os.environ.get("PASSERELLE_SOAK") else 7  # statements between two kills; of a payout three
 PATIENCE_S = 600 if STRIDE > 1 else 2400
 
 
