@@ -11,6 +11,7 @@ from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from sqlalchemy import Float, Numeric
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -46,7 +47,7 @@ class Prepared:
         columns = list(getattr(statement, "exported_columns", ()))
         names = [one.key for one in columns]
         self._row: Any = namedtuple("Row", names, rename=True) if columns else None  # known here only
-        self._converts = [one.type.dialect_impl(dialect).result_processor(dialect, None) for one in columns]
+        self._converts = [_converter(one.type, dialect) for one in columns]
 
     def parameters(self, values: dict[str, Any]) -> Any:
         """What the driver is given for these values."""
@@ -62,6 +63,14 @@ class Prepared:
             )
             for row in found
         ]
+
+
+def _converter(kind: Any, dialect: Dialect) -> Callable[[Any], Any] | None:
+    """What turns a column's value into ours. PostgreSQL asks what the driver gives for a number: of a double, 701."""
+    is_number = dialect.name == "postgresql" and isinstance(kind, Numeric)
+    given = (701 if isinstance(kind, Float) else 1700) if is_number else None
+    found: Callable[[Any], Any] | None = kind.dialect_impl(dialect).result_processor(dialect, given)
+    return found
 
 
 def rows(session: Session, statement: Any, **values: Any) -> list[Any]:
