@@ -67,7 +67,7 @@ class Prepared:
 
 def _converter(kind: Any, dialect: Dialect) -> Callable[[Any], Any] | None:
     """What turns a column's value into ours. PostgreSQL asks what the driver gives for a number: of a double, 701."""
-    is_number = dialect.name == "postgresql" and isinstance(kind, Numeric)
+    is_number = dialect.name == "postgresql" and isinstance(kind, (Float, Numeric))
     given = (701 if isinstance(kind, Float) else 1700) if is_number else None
     found: Callable[[Any], Any] | None = kind.dialect_impl(dialect).result_processor(dialect, given)
     return found

@@ -139,7 +139,7 @@ def test_a_badge_of_one_mission_counts_no_other(database: Database) -> None:
     scene = set_scene(database, steps=REFERRING)
     with database.transaction() as session:
         campaign = session.get_one(Campaign, scene.campaign.id)
-        other = make_mission(session, campaign, steps=[StepPlan(StepKind.IDEA)], now=minutes(-1))
+        other = make_mission(session, campaign, steps=[StepPlan(StepKind.IDEA)], now=minutes(1))
     for kind in (BadgeKind.COMPLETIONS, BadgeKind.REFERRALS):
         make_badge(scene, kind, mission_id=scene.mission.id)
         make_badge(scene, kind, mission_id=other.id)

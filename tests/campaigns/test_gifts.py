@@ -134,7 +134,9 @@ def test_a_void_before_the_payout_is_sent_undoes_the_gift_and_lets_the_others_go
     told = giving.told()
     assert (told.gifts, told.given_minor, told.undone_gifts, told.undone_minor) == (1, 200, 1, 200)
     found = giving.chained()
-    assert [(one.code, one.reverses) for one in found] == [("gift", ""), ("gift", ""), ("gift", "1")]
+    assert [one.code for one in found] == ["gift"] * 3
+    (back,) = (int(one.reverses) for one in found if one.reverses)  # the two of one instant have no order
+    assert back in (1, 2)
     assert lines.check(found).given_minor == {"EUR": 200}
     with database.snapshot() as session:
         (day,) = lines_of(session, giving.counter.place, since=NOON.date(), until=NOON.date())
