@@ -170,6 +170,9 @@ class Promise:
             is_reached = len(self.counted) % self.threshold == 0
             if is_reached and units < reached and self.on(done) is None:
                 self.give(done, now)
+        if self.threshold is not None and rising:
+            for one in [one for one in self.money if one.stands][: len(self.counted) // self.threshold]:
+                one.is_told = False  # what was paid and is reached again is simply paid
 
     def fresh(self, dones: Sequence[Done]) -> list[Done]:
         known = [done for done in dones if self.worth(done)]
