@@ -45,7 +45,8 @@ class ScansRead(BaseModel):
 
 class GroupRead(BaseModel):
     """One group: `keys` as asked for, null where a scan has none. Hours and days are named as the campaign's zone has
-    them, weeks by their Monday. `unique_visitors` is null where none are kept: by hour, verdict or two dimensions.
+    them, weeks by their Monday. `unique_visitors` is null where none are kept: by hour, verdict, medium, language and
+    country.
     """
 
     keys: dict[str, str | None]
@@ -120,9 +121,9 @@ def read_stats(
 ) -> StatsRead | Response:
     """Figures of a campaign, from rollups that follow the scans within two seconds.
 
-    `group_by` takes one or two (`day,place`); with the filters at most two things that are not time. A date begins
-    where the campaign is; an instant widens to its day, or to its hour with `group_by=hour`. `compare=previous` adds
-    the time of equal length before. 422 names what can be asked. Answers 304 to a known `ETag`.
+    `group_by` takes one or two (`day,place`); with the filters it names one thing at most beside time and verdict. A
+    date begins where the campaign is; an instant widens to its day, or to its hour with `group_by=hour`.
+    `compare=previous` adds the time of equal length before. 422 names what can be asked. Answers 304 to a known `ETag`.
     """
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
     where = {"channel": channel, "medium": medium, "device": device, "language": language, "country": country}

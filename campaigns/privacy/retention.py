@@ -54,8 +54,7 @@ def _months(now: datetime, _: bool) -> datetime:
 
 
 def _rollup_day(c: Any) -> ColumnElement[int]:
-    """The day of a row: a week's is its Monday."""
-    return case((c.span == "hour", c.period // 24), (c.span == "week", c.period * 7 - 3), else_=c.period)
+    return case((c.span == "hour", c.period // 24), else_=c.period)
 
 
 def _point_day(now: datetime, _: bool) -> datetime:
@@ -180,7 +179,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "scan_rollups",
         Kind.AGGREGATE,
-        "scans of an hour, civil day or week by place, code, channel, medium, device, language and country",
+        "scans of an hour or civil day by place, code, channel, medium, device, language and country",
         "25 months",
         _rollup_day,
         Unit.DAY,

@@ -77,24 +77,20 @@ class ScanVisitor(SQLModel, table=True):
 
 
 class ScanRollup(SQLModel, table=True):
-    """Scans of a campaign in one hour, civil day or week, of one value of a dimension, or of two values of a pair.
+    """Scans of a campaign in one hour or civil day, all of them or of one value of a dimension.
 
-    Derived from the log by the worker, behind the scans. A count of the last four kinds is of no verdict alone.
+    Derived from the log by the worker, behind the scans.
     """
 
     __tablename__ = "scan_rollups"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     campaign_id: UUID = Field(primary_key=True)
-    dimension: str = Field(primary_key=True, description="empty: all scans; `device`; of a pair `place+device`")
-    span: str = Field(primary_key=True, description="`hour`, `day` or `week`")
+    dimension: str = Field(primary_key=True, description="empty: all scans; else `place`, `device`, ...")
+    span: str = Field(primary_key=True, description="`hour` or `day`")
     phase: str = Field(primary_key=True)
-    period: int = Field(
-        primary_key=True,
-        description="hours or days since 1970, or weeks since Monday 29 December 1969; days and weeks as where it was",
-    )
+    period: int = Field(primary_key=True, description="hours since 1970 in UTC, or civil days as where it was")
     value: str = Field(default="", primary_key=True, description="empty: none")
-    other: str = Field(default="", primary_key=True, description="the second value of a pair")
     valid: int = Field(default=0, sa_type=BigInteger)
     provisional: int = Field(default=0, sa_type=BigInteger)
     held: int = Field(default=0, sa_type=BigInteger)
@@ -103,9 +99,7 @@ class ScanRollup(SQLModel, table=True):
     bot: int = Field(default=0, sa_type=BigInteger)
     confirmed: int = Field(default=0, sa_type=BigInteger, description="of any verdict")
     verified: int = Field(default=0, sa_type=BigInteger, description="confirmed, and valid")
-    visitors: int = Field(
-        default=0, sa_type=BigInteger, description="of a day; a week has their sum, no pair or hour any"
-    )
+    visitors: int = Field(default=0, sa_type=BigInteger, description="of a day; an hour has none")
 
 
 class RollupVisitor(SQLModel, table=True):

@@ -1,6 +1,6 @@
 """Recounting the rollups: every row against the log itself."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from heapq import nsmallest
 from typing import Any
@@ -13,7 +13,7 @@ from campaigns.events import Event
 from campaigns.scans.log import VISITOR_SAMPLE
 from campaigns.scans.log_start import whole_from
 from campaigns.scans.models import RollupVisitor, ScanRollup
-from campaigns.scans.rollups import COLUMNS, KEY, Sums, Visitors, estimate, of_log, week_of
+from campaigns.scans.rollups import COLUMNS, KEY, Sums, Visitors, estimate, no_sums, of_log
 
 _SHOWN = 5
 
@@ -25,14 +25,14 @@ def recount_rollups(session: Session) -> list[str]:
     """
     since = whole_from(session)
     day = clock.day_of(since) + 2  # civil: whole wherever it was
-    begin = {"hour": clock.hour_of(since) + 1, "day": day, "week": week_of(day) + 1}
+    begin = {"hour": clock.hour_of(since) + 1, "day": day}
     events = session.exec(select(Event).where(Event.name == "scans.recorded")).all()
     waiting = {UUID(id) for event in events for id in event.facts["scan_ids"]}
-    sums: Sums = defaultdict(Counter)
+    sums = no_sums()
     keys: Visitors = defaultdict(set)
     for part in of_log(session, first=ids.first_of(since), waiting=waiting):
         for key, numbers in part.sums.items():
-            sums[key].update(numbers)
+            sums[key] = [one + more for one, more in zip(sums[key], numbers, strict=True)]
         for group, some in part.visitors.items():
             keys[group] = set(nsmallest(VISITOR_SAMPLE, keys[group] | some))
     _count_visitors(keys, sums)
@@ -41,9 +41,7 @@ def recount_rollups(session: Session) -> list[str]:
 
 def _count_visitors(keys: Visitors, sums: Sums) -> None:
     for (campaign_id, dimension, day, value), some in keys.items():
-        number = estimate(sorted(some))
-        for span, period in (("day", day), ("week", week_of(day))):
-            sums[campaign_id, dimension, span, "live", period, value, ""]["visitors"] += number
+        sums[campaign_id, dimension, "day", "live", day, value][-1] = estimate(sorted(some))
 
 
 def _sum_problems(session: Session, sums: Sums, begin: dict[str, int]) -> Iterator[str]:
@@ -57,15 +55,15 @@ def _sum_problems(session: Session, sums: Sums, begin: dict[str, int]) -> Iterat
     for key in sorted(counted.keys() | stored.keys()):
         row = stored.get(key)
         there = {name: getattr(row, name) if row else 0 for name in COLUMNS}
-        should = {name: counted[key][name] if key in counted else 0 for name in COLUMNS}
+        should = dict(zip(COLUMNS, counted.get(key) or [0] * len(COLUMNS), strict=True))
         if there == should:
             continue
         wrong += 1
         if wrong <= _SHOWN:
             differ = [name for name in COLUMNS if there[name] != should[name]]
             names = ", ".join(f"{name} {there[name]}, {should[name]} in the log" for name in differ)
-            _, dimension, span, phase, period, value, other = key
-            yield f"rollup {dimension or 'all'} {value} {other}, {span} {period}, {phase}: {names}"
+            _, dimension, span, phase, period, value = key
+            yield f"rollup {dimension or 'all'} {value}, {span} {period}, {phase}: {names}"
     if wrong > _SHOWN:
         yield f"rollups: {wrong - _SHOWN} more rows differ"
 

@@ -1,4 +1,4 @@
-"""Questions to the rollups: figures of a campaign over a time, by up to two groups, of what up to two filters leave.
+"""Questions to the rollups: figures of a campaign over a time, by a time and a group, of what a filter leaves.
 
 Never from counting rows: a question costs as much after ten million scans as after a hundred thousand.
 """
@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_
+from sqlalchemy import func
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
@@ -21,7 +21,7 @@ from campaigns.events import Event
 from campaigns.planning import Campaign
 from campaigns.scans.figures import Figures
 from campaigns.scans.models import CheckIn, ScanRollup
-from campaigns.scans.rollups import COUNTED, DIMENSIONS, PAIRS, Sums, derive, first_day_of, name_of, week_of
+from campaigns.scans.rollups import COLUMNS, COUNTED, DIMENSIONS, WITH_VISITORS, Sums, derive, first_day_of, week_of
 from campaigns.scans.verdict import Verdict
 from campaigns.tokens import Token
 
@@ -49,14 +49,14 @@ class Asked:
         return next((one for one in self.group_by if one in GRAINS), None)
 
     @property
-    def by(self) -> tuple[str, ...]:
-        """The dimensions it is grouped by."""
-        return tuple(one for one in self.group_by if one in DIMENSIONS)
+    def by(self) -> str | None:
+        """The dimension it is grouped by."""
+        return next((one for one in self.group_by if one in DIMENSIONS), None)
 
     @property
-    def dimensions(self) -> tuple[str, ...]:
-        """All it is grouped or filtered by, in their order."""
-        return tuple(one for one in DIMENSIONS if one in self.by or one in self.where)
+    def dimension(self) -> str:
+        """The one it is grouped or filtered by; empty without."""
+        return self.by or next(iter(self.where), "")
 
     def check(self) -> None:
         """Invalid for what cannot be answered, with what can."""
@@ -67,11 +67,11 @@ class Asked:
             raise Invalid("Group by one thing, or by two different ones.", pointer="/group_by")
         if len([one for one in self.group_by if one in GRAINS]) > 1:
             raise Invalid("Group by one of hour, day and week.", pointer="/group_by")
-        if self.grain == "hour" and len(self.dimensions) > 1:
-            raise Invalid(f"By hour there is one of {', '.join(DIMENSIONS)} at most.", pointer="/group_by")
-        if len(self.dimensions) > 2 or (len(self.dimensions) == 2 and self.dimensions not in PAIRS):
-            pairs = ", ".join("+".join(pair) for pair in PAIRS)
-            raise Invalid(f"Groups and filters together may be one of: {pairs}.", pointer="/group_by")
+        if len({one for one in (*self.group_by, *self.where) if one in DIMENSIONS}) > 1:
+            raise Invalid(
+                f"Groups and filters may name one of {', '.join(DIMENSIONS)}, with a time or the verdict.",
+                pointer="/group_by",
+            )
         if self.since and self.until and self.since >= self.until:
             raise Invalid("`until` must be after `since`.", pointer="/until")
 
@@ -85,15 +85,11 @@ class Window(NamedTuple):
 
 
 class Line(NamedTuple):
-    """The figures of one group; `visitors` is None where none are kept (hours, two dimensions, a verdict)."""
+    """The figures of one group; `visitors` is None where none are kept."""
 
     keys: dict[str, Any]
     figures: Figures
     visitors: int | None
-
-
-class _Row(SimpleNamespace):
-    """A row of rollups that are not written yet."""
 
 
 class Answer(NamedTuple):
@@ -170,53 +166,28 @@ def _first_day(session: Session, campaign_id: UUID, end: int) -> int:
     return end - 1 if first is None else min(max(first, end - MOST_DAYS), end - 1)
 
 
-def _labels(asked: Asked) -> tuple[str, ...]:
-    """What the rows are told apart by: `period`, and the columns that hold the dimensions grouped by."""
-    wanted = [("value", "other")[asked.dimensions.index(one)] for one in asked.by]
-    return (*(("period",) if asked.grain else ()), *wanted)
-
-
 def _rows(session: Session, campaign_id: UUID, asked: Asked, window: Window, fresh: Sums) -> list[Any]:
-    """The sums of a window: of its whole weeks and the days beside them, where no row tells its period."""
-    labels = _labels(asked)
-    parts = list(_parts(window, "period" in labels))
-    named = [col(getattr(ScanRollup, one)) for one in labels]
+    """The sums of a window, by what the question tells apart: the period, the value."""
+    named = [*([col(ScanRollup.period)] if asked.grain else []), *([col(ScanRollup.value)] if asked.by else [])]
     query = columns(*named, *_SUMS).where(
         col(ScanRollup.campaign_id) == campaign_id,
-        col(ScanRollup.dimension) == name_of(asked.dimensions),
+        col(ScanRollup.dimension) == asked.dimension,
+        col(ScanRollup.span) == window.span,
         col(ScanRollup.phase) == "live",
-        or_(*(_within(*part) for part in parts)),
+        col(ScanRollup.period) >= window.first,
+        col(ScanRollup.period) < window.end,
+        *(col(ScanRollup.value) == one for one in asked.where.values()),
     )
-    for column, dimension in zip(("value", "other"), asked.dimensions, strict=False):
-        if dimension in asked.where:
-            query = query.where(col(getattr(ScanRollup, column)) == asked.where[dimension])
-    return [*session.execute(query.group_by(*named)), *_fresh_rows(campaign_id, asked, parts, fresh)]
+    return [*session.execute(query.group_by(*named)), *_fresh_rows(campaign_id, asked, window, fresh)]
 
 
-def _fresh_rows(campaign_id: UUID, asked: Asked, parts: Sequence[Window], fresh: Sums) -> Iterator[_Row]:
-    """The same of the scans that wait, as the rollups would have them."""
-    name, wanted = name_of(asked.dimensions), [asked.where.get(one) for one in asked.dimensions]
-    for (campaign, dimension, span, phase, period, *values), numbers in fresh.items():
-        is_ours = (campaign, dimension, phase) == (campaign_id, name, "live")
-        is_within = any(part.span == span and part.first <= period < part.end for part in parts)
-        if is_ours and is_within and all(one in (None, value) for one, value in zip(wanted, values, strict=False)):
-            counted = {one: numbers[one] for one in (*COUNTED, "verified", "visitors")}
-            yield _Row(period=period, value=values[0], other=values[1], **counted)
-
-
-def _within(span: str, first: int, end: int) -> Any:
-    return and_(col(ScanRollup.span) == span, col(ScanRollup.period) >= first, col(ScanRollup.period) < end)
-
-
-def _parts(window: Window, is_told: bool) -> Iterator[Window]:
-    span, first, end = window
-    monday, last = week_of(first + 6), week_of(end)
-    if span == "hour" or is_told or last <= monday:
-        yield window
-        return
-    yield Window("week", monday, last)
-    yield Window("day", first, first_day_of(monday))
-    yield Window("day", first_day_of(last), end)
+def _fresh_rows(campaign_id: UUID, asked: Asked, window: Window, fresh: Sums) -> Iterator[SimpleNamespace]:
+    """The same of the scans that wait, as the rollups will have them."""
+    wanted = (campaign_id, asked.dimension, window.span, "live")
+    for (*about, period, value), numbers in fresh.items():
+        is_within = tuple(about) == wanted and window.first <= period < window.end
+        if is_within and value in (asked.where or {"": value}).values():
+            yield SimpleNamespace(period=period, value=value, **dict(zip(COLUMNS, numbers, strict=True)))
 
 
 # Answering -------------------------------------------------------------------------------------------------------
@@ -232,7 +203,8 @@ def _total(session: Session, campaign_id: UUID, asked: Asked, window: Window, fr
     found = _Sum()
     for row in _rows(session, campaign_id, alone, window, fresh):
         found.add(row, COUNTED)
-    return Line({}, found.figures, found.visitors if window.span == "day" and len(asked.where) < 2 else None)
+    has_visitors = window.span == "day" and alone.dimension in WITH_VISITORS
+    return Line({}, found.figures, found.visitors if has_visitors else None)
 
 
 def _lines(asked: Asked, rows: Sequence[Any]) -> list[Line]:
@@ -267,7 +239,8 @@ class _Sum:
 
 
 def _has_visitors(asked: Asked) -> bool:
-    return asked.grain != "hour" and len(asked.dimensions) < 2 and "verdict" not in asked.group_by
+    is_kept = asked.dimension in WITH_VISITORS
+    return is_kept and asked.grain != "hour" and "verdict" not in asked.group_by
 
 
 def _keys(asked: Asked, row: Any) -> tuple[Any, ...]:
@@ -279,7 +252,7 @@ def _keys(asked: Asked, row: Any) -> tuple[Any, ...]:
         elif one == "verdict":
             keys.append(None)
         else:
-            keys.append(getattr(row, ("value", "other")[asked.dimensions.index(one)]))
+            keys.append(row.value)
     return tuple(keys)
 
 

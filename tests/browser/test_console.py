@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -17,9 +18,12 @@ pytestmark = pytest.mark.browser
 def proposal(house: Server) -> Iterator[Shop]:
     """A shop whose launch waits for approval; other tests launch without one."""
     shop = open_shop(house, launch=False)
-    with house.api() as api:
+    maker = post(house, "/v1/members", {"email": f"{uuid4().hex}@b.example", "name": "Alex Petit", "role": "marketer"})
+    with house.api() as api, house.phone(Accept="text/html") as it:
         api.patch("/v1/organisation", json={"launch_needs_approval": True})
-        assert api.post(f"/v1/campaigns/{shop.campaign_id}/launch").status_code == 202
+        assert it.post(maker["sign_in_link"]["url"]).status_code == 303
+        proposed = it.post(f"/console/campaigns/{shop.campaign_id}/launch")
+        assert proposed.headers["location"] == "/console?done=proposed"
         yield shop
         api.patch("/v1/organisation", json={"launch_needs_approval": False})
 

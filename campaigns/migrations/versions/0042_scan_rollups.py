@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("campaign_id", sa.Uuid(), nullable=False),
         *(sa.Column(name, AutoString(), nullable=False) for name in ("dimension", "span", "phase")),
         sa.Column("period", sa.Integer(), nullable=False),
-        *(sa.Column(name, AutoString(), nullable=False) for name in ("value", "other")),
+        sa.Column("value", AutoString(), nullable=False),
         *(sa.Column(name, sa.BigInteger(), nullable=False) for name in _SUMS),
         sa.PrimaryKeyConstraint(*rollups.KEY, name=op.f("pk_scan_rollups")),
         sqlite_with_rowid=False,
