@@ -127,7 +127,7 @@ def test_a_mission_without_money_has_an_empty_ledger(peers: Peers) -> None:
         slug = make_mission(session, make_campaign(session, owner, now=now), now=now).slug
     assert peers.client.get(f"/m/{slug}/ledger.csv").text.splitlines() == [",".join(lines.COLUMNS)]
     assert peers.client.get(f"/m/{slug}/ledger.ndjson").text == ""
-    assert peers.client.get(f"/m/{slug}/meter").json() == {"pledges": [], "totals": []}
+    assert peers.client.get(f"/m/{slug}/meter").json() == {"pledges": [], "gifts": [], "totals": []}
     assert peers.client.get(f"/m/{slug}/meter", headers=HTML).text == ""
     assert "No line yet" in peers.client.get(f"/m/{slug}/ledger", headers=HTML).text
     assert peers.client.get("/m/nothing/ledger.csv").status_code == 404

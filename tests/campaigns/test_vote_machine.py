@@ -157,6 +157,7 @@ class Votes(RuleBasedStateMachine):
         done = merge(self.database, older.participant, newer.participant, now=self.now)
         assert done.ids == (older.participant.id, newer.participant.id)
         self._merge_votes(older, newer)
+        older.answers = newer.answers | older.answers  # what either phone had queued and sends again
         older.acts += newer.acts
         self.visits = [(older if voter is newer else voter, act) for voter, act in self.visits]
         self.voters[by_age[1]] = Voter(self.booth.somebody())
