@@ -1,6 +1,7 @@
 """`passerelle stats`: the figures of a campaign in the terminal, read from the database beside a running server."""
 
 import json
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -33,11 +34,9 @@ def show_stats(
         refuse(f"There is no database {settings.sqlite_path}.")
     now = clock.utc_now()
     asked = Asked(since=now - timedelta(days=days - 1), group_by=tuple(one.strip() for one in by.split(",")))
-    database = Database(settings.database_url)
-    with database.snapshot() as session:
+    with closing(Database(settings.database_url)) as database, database.snapshot() as session:
         found = _campaign(session, campaign)
         answer = stats.ask(session, found, asked, now=now)
-    database.close()
     lines = [*((_name(found, one), one) for one in answer.lines), ("all", answer.total)]
     if as_json:
         say(json.dumps({"campaign": ids.show("cmp", found.id), "groups": [_as_json(*one) for one in lines]}))
