@@ -34,7 +34,7 @@ def show_stats(
         refuse(f"There is no database {settings.sqlite_path}.")
     now = clock.utc_now()
     asked = Asked(since=now - timedelta(days=days - 1), group_by=tuple(one.strip() for one in by.split(",")))
-    with closing(Database(settings.database_url)) as database, database.snapshot() as session:
+    with closing(Database(settings.database_url)) as database, database.moment() as session:
         found = _campaign(session, campaign)
         answer = stats.ask(session, found, asked, now=now)
     lines = [*((_name(found, one), one) for one in answer.lines), ("all", answer.total)]

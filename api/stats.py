@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session as DbSession
 from sqlmodel import col
 
-from api.dependencies import Now, ReadSession
+from api.dependencies import Core, Now
 from api.etags import Tagged, tag_of
 from api.policies import Actor, may
 from api.schemas import in_our_time
@@ -104,7 +104,7 @@ _FORMULAS = {
 def read_stats(
     campaign_id: str,
     actor: Actor,
-    session: ReadSession,
+    core: Core,
     now: Now,
     tags: Tagged,
     since: _When = None,
@@ -125,23 +125,29 @@ def read_stats(
     date begins where the campaign is; an instant widens to its day, or to its hour with `group_by=hour`.
     `compare=previous` adds the time of equal length before. 422 names what can be asked. Answers 304 to a known `ETag`.
     """
-    campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
-    where = {"channel": channel, "medium": medium, "device": device, "language": language, "country": country}
-    if place_id is not None:
-        where["place"] = ids.show("plc", places.place_by_name(session, actor.organisation_id, place_id).id)
-    if token_id is not None:
-        where["token"] = _code(session, actor.organisation_id, token_id)
-    asked = Asked(
-        since=_instant(campaign, since, "/since"),
-        until=_instant(campaign, until, "/until"),
-        group_by=tuple(one.strip() for part in group_by or () for one in part.split(",")),
-        where={name: value for name, value in where.items() if value is not None},
-    )
-    if asked.since is not None and asked.since > now:
-        raise Invalid("`since` lies in the future.", pointer="/since")
-    shown = _stats(session, campaign, asked, is_compared=compare is not None, now=now)
+    where = {"place": place_id, "token": token_id, "channel": channel, "medium": medium}
+    where |= {"device": device, "language": language, "country": country}
+    # Of one moment: a scan that the worker counts meanwhile is neither there twice nor missing.
+    with core.database.moment() as session:
+        campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
+        asked = Asked(
+            since=_instant(campaign, since, "/since"),
+            until=_instant(campaign, until, "/until"),
+            group_by=tuple(one.strip() for part in group_by or () for one in part.split(",")),
+            where={name: _value(session, campaign, name, one) for name, one in where.items() if one is not None},
+        )
+        if asked.since is not None and asked.since > now:
+            raise Invalid("`since` lies in the future.", pointer="/since")
+        shown = _stats(session, campaign, asked, is_compared=compare is not None, now=now)
     tag = tag_of(shown.model_copy(update={"complete_up_to": clock.EPOCH}))
     return tags.named(shown, tag)
+
+
+def _value(session: DbSession, campaign: Campaign, name: str, value: str) -> str:
+    """What a place or a code is counted under; NotFound for another organisation's."""
+    if name == "place":
+        return ids.show("plc", places.place_by_name(session, campaign.organisation_id, value).id)
+    return _code(session, campaign.organisation_id, value) if name == "token" else value
 
 
 def _stats(session: DbSession, campaign: Campaign, asked: Asked, *, is_compared: bool, now: datetime) -> StatsRead:

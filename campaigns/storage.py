@@ -192,6 +192,14 @@ class Database:
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
+    @contextmanager
+    def moment(self) -> Generator[Session, None, None]:
+        """A read-only session that shows one moment on PostgreSQL too: for figures that are read in several places."""
+        with self.snapshot() as session:
+            if not self.is_sqlite:
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
+
     def forget_overwritten(self) -> bool:
         """Empty SQLite's WAL, which still holds pages as they were. A reader at work puts it off: then False."""
         if self.path is None:

@@ -1,7 +1,5 @@
 """`passerelle verify`: every counter against what it counts, in one read-only snapshot beside a running server."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 
 from sqlmodel import Session, col, select
@@ -15,24 +13,16 @@ from campaigns.storage import Database
 
 def verify(database: Database, *, now: datetime | None = None) -> list[str]:
     """What does not add up, in words; an empty list when everything does. With `now` also what is late."""
-    with _one_moment(database) as session:
+    with database.moment() as session:
         return problems(session, now=now)
 
 
 def rejudge(database: Database) -> list[str]:
     """Each scan whose standing verdict is not what the rules say of the log now, in words. Changes nothing."""
-    with _one_moment(database) as session:
+    with database.moment() as session:
         judged = [name for name, reaction in REACTIONS.items() if reaction is judge]
         waiting = session.exec(select(Event).where(col(Event.name).in_(judged))).all()
         return list(scans.rejudge(session, waiting=scans_of(waiting)))
-
-
-@contextmanager
-def _one_moment(database: Database) -> Iterator[Session]:
-    with database.snapshot() as session:
-        if not database.is_sqlite:
-            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        yield session
 
 
 def problems(session: Session, *, now: datetime | None = None) -> list[str]:
