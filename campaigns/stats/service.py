@@ -232,10 +232,10 @@ class _Sum:
 
     def add(self, row: Any, verdicts: Sequence[str]) -> None:
         for verdict in verdicts:
-            self.figures.by_verdict[verdict] += getattr(row, verdict) or 0
+            self.figures.by_verdict[verdict] += int(getattr(row, verdict) or 0)  # PostgreSQL sums to a Decimal
         if Verdict.VALID in verdicts:
-            self.figures.verified += row.verified or 0
-        self.visitors += row.visitors or 0
+            self.figures.verified += int(row.verified or 0)
+        self.visitors += int(row.visitors or 0)
 
 
 def _has_visitors(asked: Asked) -> bool:

@@ -184,6 +184,7 @@ def test_every_figure_equals_a_recount_of_the_log(database: Database, log: Any) 
             figures = {name: number for name, number in line.figures.by_verdict.items() if number}
             assert figures == {n: v for n, v in counted[key].items() if v and n != "verified"}, (asked, key)
             assert line.figures.verified == counted[key]["verified"], (asked, key)
+            assert type(line.figures.verified) is int
             if line.visitors is not None:
                 assert line.visitors == len(seen[key]), (asked, key)
         alone = replace(asked, group_by=("hour",) if asked.grain == "hour" else ())

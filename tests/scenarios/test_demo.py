@@ -33,7 +33,9 @@ def test_the_demo_shows_the_whole_product_and_its_figures_add_up(tmp_path: Path)
     try:
         text = _wait_for(tmp_path / "said.txt", "API key", demo)
         links = dict(re.findall(r"^  (\S.*?)\s{2,}(\S+)$", text, re.M))
-        with httpx2.Client(headers={"User-Agent": PHONE, "Accept": "text/html", "Accept-Language": "fr"}) as phone:
+        with httpx2.Client(
+            headers={"User-Agent": PHONE, "Accept": "text/html", "Accept-Language": "fr"}, timeout=30
+        ) as phone:
             for name in ("Shopper page", "Mission", "Trail", "Team", "Staff page", "Poster", "API docs"):
                 page = phone.get(links[name])
                 assert page.status_code == 200, name
