@@ -266,3 +266,21 @@ def test_a_recount_tells_of_gifts_that_do_not_add_up(database: Database, change:
             change = update(Gift).values(beneficiary_id=other.id)
         session.execute(change)
     assert any(said in one for one in giving.problems())
+
+
+def test_what_people_gave_is_listed_as_due_and_proposed_without_any_pledge(database: Database) -> None:
+    giving = Giving(database)
+    giving.give()
+    giving.give()
+    owner = giving.counter.scene.campaign.organisation_id
+    with database.snapshot() as session:
+        (due,) = payouts.list_due(session, owner)
+    assert (due.amount_minor, [(one.account, one.acts) for one in due.shares]) == (400, [("given", 2)])
+    with database.transaction() as session:
+        cause = session.get_one(Beneficiary, giving.cause_id)
+        payout = payouts.propose(
+            session, cause, currency="EUR", pledge_ids=[], with_gifts=True, by=giving.ana, now=LATER
+        )
+    assert payout.amount_minor == 400
+    with database.snapshot() as session:
+        assert payouts.list_due(session, owner) == []
