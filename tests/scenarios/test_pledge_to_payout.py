@@ -105,7 +105,7 @@ class Fund:
         with self.member(name, "owner") as browser:
             fields = {"name": f"{name}'s", "role": "owner"}
             assert browser.post("/console/keys", data=fields).status_code == 303
-            return str(re.findall(r"psr_live_\w[\w-]+", browser.get("/console/shown").text)[0])
+            return str(re.findall(r"psr_live_[\w-]+", browser.get("/console/shown").text)[0])
 
     def by(self, key: str) -> httpx2.Client:
         return client(self.server.url, headers={"Authorization": f"Bearer {key}"})
