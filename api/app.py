@@ -81,6 +81,7 @@ from api.pages import (
     console_team,
     coupons,
     feeds,
+    figures,
     flags,
     front,
     invitations,
@@ -232,6 +233,7 @@ _ROUTERS = (
     console_pledges,
     console_team,
     reference,
+    figures,
 )
 
 

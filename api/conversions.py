@@ -112,6 +112,7 @@ def show(one: Conversion) -> ConversionRead:
     "",
     dependencies=[may(Right.CONVERSIONS_WRITE)],
     status_code=201,
+    responses={200: {"model": ConversionRead | TakenRead}},
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _ONE_OR_MANY}}}},
 )
 def tell_conversions(

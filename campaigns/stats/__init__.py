@@ -25,7 +25,7 @@ from campaigns.stats.holdouts import MOST_EXPOSURES, drawable, list_exposures, s
 from campaigns.stats.lift import Estimate, Unit
 from campaigns.stats.models import MOST_MINOR, Conversion, CostItem, CostKind
 from campaigns.stats.money import FORMULAS as MONEY_FORMULAS
-from campaigns.stats.money import Lack, Money, Return, money_of
+from campaigns.stats.money import Lack, Money, Results, Return, money_of
 from campaigns.stats.money import Verdict as MoneyVerdict
 from campaigns.stats.service import (
     GROUPS,
@@ -56,6 +56,7 @@ __all__ = [
     "Line",
     "Money",
     "MoneyVerdict",
+    "Results",
     "Return",
     "Taken",
     "Told",
