@@ -92,6 +92,7 @@ class Clerk:
         self._owner = organisation_id
         self._now = now
         self._campaigns: dict[str, Campaign] = {}
+        self._held_out: dict[UUID, frozenset[UUID]] = {}
         self._settled: set[tuple[UUID, str]] = set()
 
     def take(self, told: Told) -> tuple[Fate, Conversion]:
@@ -148,12 +149,19 @@ class Clerk:
             "currency": told.currency,
             "occurred_at": told.occurred_at,
             "civil_day": clock.civil_day(told.occurred_at, campaign.time_zone),
-            "phase": campaign.phase_of(told.occurred_at),
+            "phase": self._phase(campaign, told.occurred_at, token_id, place_id),
             "place_id": place_id,
             "token_id": token_id,
             "content": told.content,
             "recorded_at": self._now,
         }
+
+    def _phase(self, campaign: Campaign, occurred_at: datetime, *units: UUID | None) -> str:
+        phase = campaign.phase_of(occurred_at)
+        if campaign.id not in self._held_out:
+            self._held_out[campaign.id] = planning.held_out_of(self._session, campaign.id)
+        is_held_out = phase == Phase.LIVE and not self._held_out[campaign.id].isdisjoint(units)
+        return Phase.HOLDOUT.value if is_held_out else phase
 
     def _campaign(self, name: str) -> Campaign:
         if name not in self._campaigns:
@@ -298,7 +306,7 @@ def list_conversions(
 
 
 def totals_of(session: Session, campaign_id: UUID) -> tuple[int, int]:
-    """Conversions of a campaign since its launch, and their revenue in minor units; none of its pilot's."""
+    """Conversions of a campaign since its launch, and their revenue in minor units; its pilot's and holdout's apart."""
     sums = columns(func.sum(col(ConversionTotal.conversions)), func.sum(col(ConversionTotal.revenue_minor)))
     mine = (col(ConversionTotal.campaign_id) == campaign_id, col(ConversionTotal.phase) == Phase.LIVE.value)
     number, revenue = session.execute(sums.where(*mine)).one()
