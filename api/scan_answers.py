@@ -174,7 +174,7 @@ class Answers:
         return json.dumps(body).encode()
 
     def _mission(self, entry: Entry) -> Mission | None:
-        """The campaign's mission; None for a held-out code, and while the database is away: the scan is kept all the same."""
+        """The campaign's mission; None for a held-out code, and while the database is away: the scan is kept."""
         if self._core.database.is_away or entry.is_held_out:
             return None
         with suppress(OperationalError):

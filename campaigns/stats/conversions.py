@@ -22,8 +22,7 @@ from campaigns import audit, clock, ids, places, planning, scans
 from campaigns.errors import CampaignError, Conflict, Invalid, NotFound
 from campaigns.planning import Campaign, Phase
 from campaigns.rewards import Coupon, Outcome, Redemption
-from campaigns.scans.log_start import whole_from
-from campaigns.scans.models import Scan
+from campaigns.scans.models import LogStart, Scan
 from campaigns.stats.costs import settle_currency
 from campaigns.stats.models import Conversion, ConversionTotal
 from campaigns.storage import add_up_all, find_own, insert_once, newest
@@ -165,7 +164,8 @@ class Clerk:
 
     def _campaign(self, name: str) -> Campaign:
         if name not in self._campaigns:
-            self._campaigns[name] = planning.campaign_by_name(self._session, self._owner, name)
+            with _pointed("/campaign_id"):
+                self._campaigns[name] = planning.campaign_by_name(self._session, self._owner, name)
         return self._campaigns[name]
 
     def _require_time(self, campaign: Campaign, occurred_at: datetime) -> None:
@@ -314,8 +314,9 @@ def totals_of(session: Session, campaign_id: UUID) -> tuple[int, int]:
 
 
 def recount(session: Session) -> Iterator[str]:
-    """What does not add up of the totals since the log is whole, in words: older rows may have gone."""
-    since = whole_from(session) + timedelta(days=2)  # told of on the first day, they may be of the next one elsewhere
+    """What does not add up of the totals since the log was last purged, in words: older rows may have gone."""
+    purged = session.exec(select(LogStart.whole_from)).first() or clock.EPOCH
+    since = purged + timedelta(days=2)  # told of on the first day, they may be of the next one elsewhere
     key = [col(getattr(ConversionTotal, name)) for name in TOTAL_KEY]
     kept = columns(*key, col(ConversionTotal.conversions), col(ConversionTotal.revenue_minor))
     told = {tuple(row[:5]): (int(row[5]), int(row[6])) for row in session.execute(kept.where(key[2] >= since.date()))}

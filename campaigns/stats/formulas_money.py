@@ -84,7 +84,7 @@ MONEY = (
             "À force de tirages, de tels intervalles contiennent la vraie valeur 95 fois sur 100. Le tirage porte sur "
             "des lieux : ce qui diffère d’un lieu à l’autre est donc du hasard ; celui de chaque vente est un minimum. "
             "Avec moins de 5 lieux, ou de 20 conversions, d’un côté, rien n’est dit.",
-            "le plus large de : t de Student (Welch, Kish) × √(Σ e²/(1 − n/N) de chaque côté), e = C − N × taux du côté ; "
+            "le plus large de : t de Student (Welch, Kish) × √(Σ e²/(1 − n/N) des deux côtés), e = C − N × taux ; "
             "et 1,96 × √(Σ a² + (N_t/N_h)² × Σ a²), a chaque montant",
         ),
         "Cochran, Sampling Techniques, 6.9; Bell and McCaffrey 2002; Welch 1947; Kish 1965",
