@@ -31,12 +31,12 @@ from campaigns.stats.service import (
     GROUPS,
     Asked,
     Line,
-    Window,
     acts_of,
     ask,
     bounds,
     key_of,
 )
+from campaigns.stats.source import Window
 
 __all__ = [
     "GROUPS",
