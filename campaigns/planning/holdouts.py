@@ -129,10 +129,10 @@ def find_holdout(session: Session, campaign_id: UUID) -> Holdout | None:
 
 def sides_of(session: Session, holdout: Holdout) -> Sides:
     """The units of a draw, each side by id."""
-    query = select(HoldoutUnit).where(HoldoutUnit.holdout_id == holdout.id).order_by(col(HoldoutUnit.unit_id))
+    query = select(HoldoutUnit.unit_id, HoldoutUnit.is_held_out).where(HoldoutUnit.holdout_id == holdout.id)
     sides = Sides([], [])
-    for one in session.exec(query):
-        sides[one.is_held_out].append(one.unit_id)
+    for unit_id, is_held_out in session.exec(query.order_by(col(HoldoutUnit.unit_id))):
+        sides[is_held_out].append(unit_id)
     return sides
 
 

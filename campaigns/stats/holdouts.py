@@ -7,13 +7,12 @@ since the launch, which the page that is shown cannot change; conversions are th
 A conversion without a place, or a code, of the draw is on neither side.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import false, func, or_
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, delete, select
 
@@ -91,13 +90,18 @@ def arms_of(session: Session, campaign: Campaign, holdout: Holdout) -> Arms:
     """What was counted on both sides, since the launch."""
     is_places = holdout.unit == HoldoutUnitKind.PLACE
     exposures = _at_places(session, campaign.id) if is_places else _of_codes(session, campaign.id)
-    periods = sorted({(one.since, one.until) for one in list_exposures(session, campaign.id)}) if is_places else None
+    periods = _periods(session, campaign.id) if is_places else None
     counted = _conversions(session, campaign.id, is_places=is_places, periods=periods)
     exposed, held = (
         [_unit(exposures.get(one, 0), counted.get(one, (0, 0, 0.0))) for one in side]
         for side in sides_of(session, holdout)
     )
     return Arms(exposed, held)
+
+
+def _periods(session: Session, campaign_id: UUID) -> list[tuple[date, date]]:
+    told = select(col(Exposure.since), col(Exposure.until)).where(Exposure.campaign_id == campaign_id)
+    return list(session.exec(told.distinct()))
 
 
 def _unit(exposures: int, counted: tuple[int, int, float]) -> Unit:
@@ -124,14 +128,9 @@ def _conversions(
     """Conversions, revenue and squares by place or code; of places only within the periods that were told."""
     unit, day = col(ConversionTotal.place_id if is_places else ConversionTotal.token_id), col(ConversionTotal.civil_day)
     names = ("conversions", "revenue_minor", "squares")
-    asked: list[Any] = [unit, day, *(func.sum(col(getattr(ConversionTotal, one))) for one in names)]
-    sums = columns(*asked)
-    mine = (col(ConversionTotal.campaign_id) == campaign_id, col(ConversionTotal.phase).in_(_BOTH_SIDES))
-    found: dict[UUID, list[float]] = defaultdict(lambda: [0, 0, 0.0])
-    for id, on, *counted in session.execute(sums.where(*mine).group_by(unit, day)):
-        if periods is not None and not any(since <= on <= until for since, until in periods):
-            continue
-        kept = found[id]
-        for at, one in enumerate(counted):
-            kept[at] += one
-    return {id: (int(kept[0]), int(kept[1]), float(kept[2])) for id, kept in found.items()}
+    sums: Any = columns(unit, *(func.sum(col(getattr(ConversionTotal, one))) for one in names))
+    sums = sums.where(col(ConversionTotal.campaign_id) == campaign_id, col(ConversionTotal.phase).in_(_BOTH_SIDES))
+    if periods is not None:
+        sums = sums.where(or_(false(), *(day.between(since, until) for since, until in periods)))
+    rows = session.execute(sums.group_by(unit))
+    return {id: (int(number), int(revenue), float(squares)) for id, number, revenue, squares in rows}

@@ -86,6 +86,7 @@ def _conversions() -> None:
         sa.PrimaryKeyConstraint(
             "campaign_id", "phase", "civil_day", "place_id", "token_id", name=op.f("pk_conversion_totals")
         ),
+        sqlite_with_rowid=False,
     )
 
 
