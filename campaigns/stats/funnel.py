@@ -18,7 +18,7 @@ from campaigns.scans.figures import Figures
 from campaigns.stats import people as ways
 from campaigns.stats.cohorts import Cohort, cohorts
 from campaigns.stats.people import Counts, Group, Way
-from campaigns.stats.service import Answer, Asked, Window, ask, bounds, code_ids
+from campaigns.stats.service import Answer, Asked, Window, ask, asked_bounds, code_ids
 
 FUNNEL_FORMULA: Final = "funnel/1"  # people by their first counted check-in; of them who did each step until now
 DROP_OFF_FORMULA: Final = "drop_off/1"  # who did a step and not the next, by place or code
@@ -80,12 +80,12 @@ class Funnel(NamedTuple):
 
 def group_of(campaign: Campaign, asked: Asked, window: Window) -> Group:
     """The people that belong to a question."""
-    since, until = bounds(campaign, window)
+    since, until = asked_bounds(campaign, asked, window)
     place, token = asked.where.get("place"), asked.where.get("token")
     return Group(
         campaign.id,
-        None if is_whole(asked) else since,
-        None if is_whole(asked) else until,
+        since,
+        until,
         ids.parse("plc", place) if place else None,
         code_ids(token) if token else None,
     )

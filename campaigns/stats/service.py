@@ -303,13 +303,12 @@ def acts_of(session: Session, campaign: Campaign, asked: Asked, window: Window, 
     """Counted check-ins, by what the figures are filtered by: a code, place, channel or medium."""
     if any(one in asked.where for one in ("device", "language", "country")):
         return Acts(None, None, None)
-    since, until = bounds(campaign, window)
-    where = [
-        col(CheckIn.campaign_id) == campaign.id,
-        *_IS_PUBLIC,
-        col(CheckIn.id) >= ids.first_of(since),
-        col(CheckIn.id) < ids.first_of(until),
-    ]
+    since, until = asked_bounds(campaign, asked, window)
+    where = [col(CheckIn.campaign_id) == campaign.id, *_IS_PUBLIC]
+    if since is not None:
+        where.append(col(CheckIn.id) >= ids.first_of(since))
+    if until is not None:
+        where.append(col(CheckIn.id) < ids.first_of(until))
     for name, value in asked.where.items():
         if name in _OF_TOKEN:
             where.append(col(CheckIn.token_id).in_(_tokens(campaign.id, name, value)))
@@ -336,6 +335,15 @@ def code_ids(value: str) -> Any:
     if value.startswith("tbt_"):
         return columns(col(Token.id)).where(col(Token.batch_id) == ids.parse("tbt", value))
     return [ids.parse("tok", value)]
+
+
+def asked_bounds(campaign: Campaign, asked: Asked, window: Window) -> tuple[datetime | None, datetime | None]:
+    """The same where a time was asked for. Without one there is no end: the day of the first scan where it was may
+    begin later than it does where the campaign is, and by hours the window is a day.
+    """
+    since, until = bounds(campaign, window)
+    is_open = window.span == "day"
+    return None if is_open and asked.since is None else since, None if is_open and asked.until is None else until
 
 
 def bounds(campaign: Campaign, window: Window) -> tuple[datetime, datetime]:
