@@ -43,6 +43,7 @@ STATUS_OF_CODE = {
     "malformed": 400,
     "error": 400,
     "internal": 500,
+    "parquet_missing": 501,
     "log_unavailable": 503,
     "storage_unavailable": 503,
     "busy": 503,
