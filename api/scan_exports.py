@@ -1,6 +1,5 @@
-"""The scans of a campaign to take away, as CSV, NDJSON or Parquet, streamed: as much memory for ten million as for ten."""
+"""The scans of a campaign to take away, as CSV, NDJSON or Parquet, streamed: in as much memory as for ten."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime
@@ -100,8 +99,8 @@ def export_ndjson(found: _Filtered) -> StreamingResponse:
     "/campaigns/{campaign_id}/export.parquet", dependencies=[may(Right.FIGURES_READ)], response_class=StreamingResponse
 )
 def export_parquet(found: _Filtered) -> StreamingResponse:
-    """The same as Parquet, with its length: it is written to a file first, which nobody else sees. 501 without duckdb
-    (`pip install "passerelle[parquet]"`).
+    """The same as Parquet: written to a file first, which nobody else sees, so that its first byte takes a while. 501
+    without duckdb (`pip install "passerelle[parquet]"`).
     """
     parquet.require()
     pages = (page for _, page in exporting.export(found.database, found.wanted))
@@ -109,9 +108,7 @@ def export_parquet(found: _Filtered) -> StreamingResponse:
         path = Path(folder) / "scans.parquet"
         parquet.write(path, TYPES, pages)
         file = path.open("rb")  # gone from the folder with it, and from the disk with the last byte that is sent
-    answer = file_of(f"{found.name}.parquet", "application/vnd.apache.parquet", _chunks(file))
-    answer.headers["Content-Length"] = str(os.fstat(file.fileno()).st_size)
-    return _told(answer, found)
+    return _told(file_of(f"{found.name}.parquet", "application/vnd.apache.parquet", _chunks(file)), found)
 
 
 TYPES = dict.fromkeys(COLUMNS, "VARCHAR") | {
