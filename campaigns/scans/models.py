@@ -16,6 +16,10 @@ from campaigns.storage import Row
 _FAR = text("geofence = 'outside'")
 _IS_FIRST: dict[str, Any] = {"sqlite_where": text("is_first = 1"), "postgresql_where": text("is_first")}
 _IS_LATE: dict[str, Any] = {"sqlite_where": text("is_late = 1"), "postgresql_where": text("is_late")}
+_IS_AGAIN: dict[str, Any] = {
+    "sqlite_where": text("counted = 1 AND phase = 'live' AND is_first = 0"),
+    "postgresql_where": text("counted AND phase = 'live' AND NOT is_first"),
+}
 _IS_PUBLIC: dict[str, Any] = {
     "sqlite_where": text("counted = 1 AND phase = 'live'"),
     "postgresql_where": text("counted AND phase = 'live'"),
@@ -233,6 +237,8 @@ class CheckIn(Row, table=True):
         Index("ix_check_ins_campaign_id_id", "campaign_id", "id"),
         Index("ix_check_ins_place_id_id", "place_id", "id"),
         Index("ix_check_ins_public", "campaign_id", "id", "place_id", "token_id", **_IS_PUBLIC),
+        Index("ix_check_ins_person", "campaign_id", "participant_id", **_IS_PUBLIC),
+        Index("ix_check_ins_again", "campaign_id", "id", "participant_id", **_IS_AGAIN),
         Index("ix_check_ins_late", "campaign_id", "id", **_IS_LATE),
         Index("ix_check_ins_first", "campaign_id", "checked_in_at", "place_id", "token_id", **_IS_FIRST),
         Index("ix_check_ins_first_person", "campaign_id", "participant_id", "checked_in_at", **_IS_FIRST),

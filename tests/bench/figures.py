@@ -198,4 +198,8 @@ def _visit(campaign_id: UUID, token_id: UUID, person: UUID, at: datetime) -> dic
         "token_id": token_id,
     }
     proof = {"phase": "live", "presence": 1, "geofence": "inside", "by_till_code": False, "verdict": "valid"}
-    return about | proof | {"reasons": "", "counted": True, "occurred_at": at, "checked_in_at": at}
+    return (
+        about
+        | proof
+        | {"reasons": "", "counted": True, "is_first": True, "is_late": False, "occurred_at": at, "checked_in_at": at}
+    )

@@ -181,8 +181,7 @@ def test_killed_at_any_moment_every_scan_is_there_or_in_a_file(database: Databas
 
 
 def _everywhere(database: Database, folder: Path) -> set[UUID]:
-    files = [one for one in folder.glob("*.ndjson.gz")]
-    return kept(database).union(*(archiving.read_back(one) for one in files))
+    return kept(database).union(*(archiving.read_back(one) for one in folder.glob("*.ndjson.gz")))
 
 
 def test_a_full_disk_loses_nothing_and_is_told(database: Database, tmp_path: Path) -> None:

@@ -27,6 +27,13 @@ def upgrade() -> None:
     op.execute(_LATE)
     for name, names, sqlite, postgresql in (
         ("public", ("id", "place_id", "token_id"), "counted = 1 AND phase = 'live'", "counted AND phase = 'live'"),
+        ("person", ("participant_id",), "counted = 1 AND phase = 'live'", "counted AND phase = 'live'"),
+        (
+            "again",
+            ("id", "participant_id"),
+            "counted = 1 AND phase = 'live' AND is_first = 0",
+            "counted AND phase = 'live' AND NOT is_first",
+        ),
         ("late", ("id",), "is_late = 1", "is_late"),
         ("first", ("checked_in_at", "place_id", "token_id"), "is_first = 1", "is_first"),
         ("first_person", ("participant_id", "checked_in_at"), "is_first = 1", "is_first"),
@@ -38,3 +45,10 @@ def upgrade() -> None:
             sqlite_where=sa.text(sqlite),
             postgresql_where=sa.text(postgresql),
         )
+    op.create_index(
+        "ix_participants_team",
+        "participants",
+        ["organisation_id", "id"],
+        sqlite_where=sa.text("cohort = 'employee'"),
+        postgresql_where=sa.text("cohort = 'employee'"),
+    )
