@@ -1,5 +1,13 @@
 """Figures people can act on: a campaign's scans by time and by where, on what and in which language."""
 
+from campaigns.stats.kept import (
+    ALSO_WATCHED,
+    AlertThreshold,
+    Comparison,
+    RaisedAlert,
+    Report,
+    TargetForecast,
+)
 from campaigns.stats.service import (
     GROUPS,
     Asked,
@@ -8,16 +16,41 @@ from campaigns.stats.service import (
     acts_of,
     ask,
     bounds,
+    date_of,
     key_of,
+)
+from campaigns.stats.targets import Reached, forecasts_of, part_of_flight, reached
+from campaigns.stats.thresholds import (
+    figures_of,
+    list_raised,
+    list_thresholds,
+    remove_threshold,
+    set_threshold,
 )
 
 __all__ = [
+    "ALSO_WATCHED",
     "GROUPS",
+    "AlertThreshold",
     "Asked",
+    "Comparison",
     "Line",
+    "RaisedAlert",
+    "Reached",
+    "Report",
+    "TargetForecast",
     "Window",
     "acts_of",
     "ask",
     "bounds",
+    "date_of",
+    "figures_of",
+    "forecasts_of",
     "key_of",
+    "list_raised",
+    "list_thresholds",
+    "part_of_flight",
+    "reached",
+    "remove_threshold",
+    "set_threshold",
 ]
