@@ -18,7 +18,7 @@ from rich.table import Table
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from api import cli_access, cli_backup, cli_files, cli_ledger, cli_stats, cli_webhooks
+from api import cli_access, cli_backup, cli_files, cli_ledger, cli_report, cli_stats, cli_webhooks
 from api.terminal import EXIT_DIFFERENT, EXIT_REFUSED, AsJson, read_settings, refuse, say
 from campaigns import audit, clock, identity, ids, migrations, privacy
 from campaigns import verify as verification
@@ -65,6 +65,7 @@ app.command()(cli_backup.backup)
 app.command()(cli_backup.restore)
 app.command("ledger-check")(cli_ledger.ledger_check)
 app.command("stats")(cli_stats.show_stats)
+app.command("report")(cli_report.show_report)
 privacy_app = typer.Typer(help="What is kept of people, and how long.", no_args_is_help=True)
 app.add_typer(privacy_app, name="privacy")
 

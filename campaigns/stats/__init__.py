@@ -1,5 +1,6 @@
 """Figures people can act on: a campaign's scans by time and by where, on what and in which language."""
 
+from campaigns.stats.frozen import canonical, freeze, hash_of, list_reports, report_by_id
 from campaigns.stats.kept import (
     ALSO_WATCHED,
     AlertThreshold,
@@ -8,6 +9,7 @@ from campaigns.stats.kept import (
     Report,
     TargetForecast,
 )
+from campaigns.stats.report import inputs_of
 from campaigns.stats.service import (
     GROUPS,
     Asked,
@@ -43,14 +45,20 @@ __all__ = [
     "acts_of",
     "ask",
     "bounds",
+    "canonical",
     "date_of",
     "figures_of",
     "forecasts_of",
+    "freeze",
+    "hash_of",
+    "inputs_of",
     "key_of",
     "list_raised",
+    "list_reports",
     "list_thresholds",
     "part_of_flight",
     "reached",
     "remove_threshold",
+    "report_by_id",
     "set_threshold",
 ]
