@@ -13,14 +13,10 @@ HERE = "http://127.0.0.1:8000"
 
 def show_report(
     campaign: Annotated[str, typer.Argument(help="A campaign: cmp_... or ext_...")],
-    freeze: Annotated[
-        bool, typer.Option("--freeze", help="Keep it, to be made again identically.")
-    ] = False,
+    freeze: Annotated[bool, typer.Option("--freeze", help="Keep it, to be made again identically.")] = False,
     learned: Annotated[str, typer.Option(help="With --freeze: what was learned, in your words.")] = "",
     lang: Annotated[str, typer.Option(help="Of the page: fr or en.")] = "en",
-    out: Annotated[
-        Path | None, typer.Option(help="Write the page, HTML to print, to this file.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the page, HTML to print, to this file.")] = None,
     server: ServerUrl = HERE,
     key: ServerKey = "",
     as_json: AsJson = False,

@@ -274,6 +274,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "till_code_tries": ("Too many tries", "Share your position or ask the staff instead."),
     "reported": ("Reported already", "This code was reported many times today; the shop was asked to look."),
     "report_too_long": ("Report too long", "A report has at most 500 characters."),
+    "learned_too_long": ("Too much was learned", "What was learned has at most 1,000 characters."),
     "flagged": ("Flagged already", "Many people flagged this contribution; a moderator looks at it first."),
     "comment_empty": ("Empty comment", "Write a few words first."),
     "comment_too_long": ("Comment too long", "A comment has at most 500 characters."),
