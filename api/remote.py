@@ -28,7 +28,7 @@ def ask(
 
 def fetch(server: str, path: str, key: str, *, accept: str, **query: str) -> bytes:
     """GET what is no JSON to read, or is to be kept as it comes. Exits 1 with the reason when it is refused."""
-    return _send("GET", server, path, key, None, {"Accept": accept}, query).content
+    return bytes(_send("GET", server, path, key, None, {"Accept": accept}, query).content)
 
 
 def _send(

@@ -192,7 +192,7 @@ def longest_silence_h(session: Session, campaign: Campaign, *, now: datetime) ->
         col(Token.state) == TokenState.ACTIVE,
         col(Token.place_id).is_not(None),
     )
-    made: dict[UUID, datetime] = dict(session.execute(standing).all())  # type: ignore[arg-type]  # rows are pairs
+    made: dict[UUID, datetime] = dict(session.execute(standing).all())
     if begin is None or not made:
         return None
     earliest, this_hour = clock.hour_of(now - timedelta(hours=LONGEST_SILENCE_H)), clock.hour_of(now)

@@ -15,6 +15,7 @@ from campaigns.events import Event
 from campaigns.identity import Organisation
 from campaigns.planning import Campaign
 from campaigns.scans.models import ScanRollup
+from campaigns.scans.rollups import COUNTED
 from campaigns.stats import Comparison, RaisedAlert, thresholds
 from campaigns.stats.watch import raise_alerts
 from campaigns.storage import Database
@@ -50,13 +51,14 @@ def come(scene: Scene, number: int) -> None:
 
 def set_verdicts(scene: Scene, **verdicts: int) -> None:
     """The rollup of the campaign's day, as if so many scans had such verdicts."""
-    fields = dict.fromkeys(("valid", "provisional", "held", "invalid", "duplicate", "bot", "confirmed", "verified"), 0)
+    fields: dict[str, Any] = dict.fromkeys((*COUNTED, "confirmed", "verified"), 0)
     with scene.database.transaction() as session:
         for row in session.exec(select(ScanRollup)):
             session.delete(row)
         session.flush()
-        key = {"campaign_id": scene.campaign.id, "dimension": "", "span": "day", "phase": "live", "value": ""}
-        session.add(ScanRollup(**key, period=20_740, visitors=0, **fields | verdicts))
+        key: dict[str, Any] = {"dimension": "", "span": "day", "phase": "live", "value": "", "period": 20_740}
+        key |= {"campaign_id": scene.campaign.id, "visitors": 0}
+        session.add(ScanRollup(**key, **fields | verdicts))
 
 
 def test_a_crossing_is_told_once_and_again_only_after_it_was_back(scene: Scene) -> None:
