@@ -54,7 +54,9 @@ def _months(now: datetime, _: bool) -> datetime:
 
 
 def _rollup_day(c: Any) -> ColumnElement[int]:
-    return case((c.span == "hour", c.period // 24), else_=c.period)
+    """The last day of a period: the days of a week go first."""
+    weeks = (c.span == "week", c.period * 7 + 3), (c.span == "eight_weeks", c.period * 56 + 52)
+    return case((c.span == "hour", c.period // 24), *weeks, else_=c.period)
 
 
 def _point_day(now: datetime, _: bool) -> datetime:
@@ -179,7 +181,25 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "scan_rollups",
         Kind.AGGREGATE,
-        "scans of an hour or civil day by place, code, channel, medium, device, language and country",
+        "scans of an hour, day or week by place, code, channel, medium, device, language, country, and by two of them",
+        "25 months",
+        _rollup_day,
+        Unit.DAY,
+        _aggregates,
+    ),
+    Rule(
+        "rollup_cells",
+        Kind.AGGREGATE,
+        "scans of a civil day alike in all of these, on their way to the rollups: some seconds",
+        "25 months",
+        _of("day"),
+        Unit.DAY,
+        _aggregates,
+    ),
+    Rule(
+        "rollup_weeks",
+        Kind.AGGREGATE,
+        "which weeks of a campaign are summed up",
         "25 months",
         _rollup_day,
         Unit.DAY,

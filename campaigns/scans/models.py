@@ -77,20 +77,23 @@ class ScanVisitor(SQLModel, table=True):
 
 
 class ScanRollup(SQLModel, table=True):
-    """Scans of a campaign in one hour or civil day, all of them or of one value of a dimension.
+    """Scans of a campaign in one hour, civil day or week: all, of one value of a dimension, or of two of a pair.
 
-    Derived from the log by the worker, behind the scans.
+    Derived from the log by the worker, behind the scans. Pairs have no hours and no visitors.
     """
 
     __tablename__ = "scan_rollups"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     campaign_id: UUID = Field(primary_key=True)
-    dimension: str = Field(primary_key=True, description="empty: all scans; else `place`, `device`, ...")
-    span: str = Field(primary_key=True, description="`hour` or `day`")
+    dimension: str = Field(
+        primary_key=True, description="empty: all scans; else `place`, `device`, `place,device`, ..."
+    )
+    span: str = Field(primary_key=True, description="`hour`, `day`, `week` or `eight_weeks`")
     phase: str = Field(primary_key=True)
     period: int = Field(primary_key=True, description="hours since 1970 in UTC, or civil days as where it was")
     value: str = Field(default="", primary_key=True, description="empty: none")
+    other_value: str = Field(default="", primary_key=True, description="of a pair's other dimension")
     valid: int = Field(default=0, sa_type=BigInteger)
     provisional: int = Field(default=0, sa_type=BigInteger)
     held: int = Field(default=0, sa_type=BigInteger)
@@ -100,6 +103,44 @@ class ScanRollup(SQLModel, table=True):
     confirmed: int = Field(default=0, sa_type=BigInteger, description="of any verdict")
     verified: int = Field(default=0, sa_type=BigInteger, description="confirmed, and valid")
     visitors: int = Field(default=0, sa_type=BigInteger, description="of a day; an hour has none")
+
+
+class RollupCell(SQLModel, table=True):
+    """Scans of a civil day that are alike in everything counted, until they are shared out to the pairs."""
+
+    __tablename__ = "rollup_cells"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    campaign_id: UUID = Field(primary_key=True)
+    phase: str = Field(primary_key=True)
+    day: int = Field(primary_key=True)
+    token: str = Field(primary_key=True)
+    place: str = Field(primary_key=True)
+    channel: str = Field(primary_key=True)
+    medium: str = Field(primary_key=True)
+    device: str = Field(primary_key=True)
+    language: str = Field(primary_key=True)
+    country: str = Field(primary_key=True)
+    valid: int = Field(default=0, sa_type=BigInteger)
+    provisional: int = Field(default=0, sa_type=BigInteger)
+    held: int = Field(default=0, sa_type=BigInteger)
+    invalid: int = Field(default=0, sa_type=BigInteger)
+    duplicate: int = Field(default=0, sa_type=BigInteger)
+    bot: int = Field(default=0, sa_type=BigInteger)
+    confirmed: int = Field(default=0, sa_type=BigInteger)
+    verified: int = Field(default=0, sa_type=BigInteger)
+
+
+class RollupWeek(SQLModel, table=True):
+    """That a campaign's sums of a week, or of eight, are kept for a dimension."""
+
+    __tablename__ = "rollup_weeks"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    campaign_id: UUID = Field(primary_key=True)
+    dimension: str = Field(primary_key=True)
+    span: str = Field(primary_key=True)
+    period: int = Field(primary_key=True)
 
 
 class RollupVisitor(SQLModel, table=True):

@@ -14,13 +14,13 @@ from campaigns.stats.service import (
     GROUPS,
     Asked,
     Line,
-    Window,
     acts_of,
     ask,
     bounds,
     date_of,
     key_of,
 )
+from campaigns.stats.source import Window
 from campaigns.stats.targets import Reached, forecasts_of, part_of_flight, reached
 from campaigns.stats.thresholds import (
     figures_of,
