@@ -21,6 +21,7 @@ import campaigns.legal.models
 import campaigns.letters.models
 import campaigns.rewards.models
 import campaigns.rewards.point_models
+import campaigns.stats.models
 import campaigns.webhooks.models  # noqa: F401  # the register names their tables
 from campaigns import audit, clock
 from campaigns.care import cases as care_cases
@@ -482,6 +483,14 @@ RULES: tuple[Rule, ...] = (
         _ago(MESSAGE_LIFE),
     ),
     Rule(
+        "conversions",
+        Kind.SCAN_LOG,
+        "a sale that a shop's own system told of, under its id there",
+        "13 months",
+        _of("recorded_at"),
+        before=log_start,
+    ),
+    Rule(
         "events",
         Kind.OPERATIONS,
         "ids of what happened, until somebody reacted to it",
@@ -511,6 +520,12 @@ RULES: tuple[Rule, ...] = (
     _nothing("till_code_tries", "wrong till codes of a shop and day, a number"),
     _nothing("campaigns", "campaigns"),
     _nothing("targets", "targets of campaigns"),
+    _nothing("cost_items", "what a campaign cost"),
+    _nothing("money_terms", "the currency and the margin of a campaign's money"),
+    _nothing("conversion_totals", "sums of conversions of a day, place and code"),
+    _nothing("holdouts", "the seed of a draw"),
+    _nothing("holdout_units", "which places or codes were drawn"),
+    _nothing("exposures", "how many customers a shop had in some days"),
     _nothing("pilots", "where and up to how many a campaign is tried, and what it must show"),
     _nothing("pilot_waivers", "which threshold a member let go, and why"),
     _nothing("cohort_links", "links into a brand's team, by their hashes"),

@@ -1,6 +1,28 @@
-"""Figures people can act on: a campaign's scans by time and by where, on what and in which language."""
+"""Figures people can act on: a campaign's scans by time and by where, what it cost, and what it returned."""
 
+from campaigns.stats.conversion_sheet import ConversionRow
+from campaigns.stats.conversion_sheet import rows_of as conversion_rows
+from campaigns.stats.conversions import (
+    Clerk,
+    Fate,
+    Taken,
+    Told,
+    conversion_by_id,
+    list_conversions,
+    note_import,
+    recount,
+)
+from campaigns.stats.costs import (
+    Costs,
+    add_cost,
+    change_cost,
+    cost_by_name,
+    list_costs,
+    remove_cost,
+    set_margin,
+)
 from campaigns.stats.frozen import canonical, freeze, hash_of, list_reports, report_by_id
+from campaigns.stats.holdouts import MOST_EXPOSURES, drawable, list_exposures, set_exposures
 from campaigns.stats.kept import (
     ALSO_WATCHED,
     AlertThreshold,
@@ -9,6 +31,11 @@ from campaigns.stats.kept import (
     Report,
     TargetForecast,
 )
+from campaigns.stats.lift import Estimate, Unit
+from campaigns.stats.models import MOST_MINOR, Conversion, CostItem, CostKind
+from campaigns.stats.money import FORMULAS as MONEY_FORMULAS
+from campaigns.stats.money import Lack, Money, Results, Return, money_of
+from campaigns.stats.money import Verdict as MoneyVerdict
 from campaigns.stats.report import inputs_of
 from campaigns.stats.service import (
     GROUPS,
@@ -33,32 +60,66 @@ from campaigns.stats.thresholds import (
 __all__ = [
     "ALSO_WATCHED",
     "GROUPS",
+    "MONEY_FORMULAS",
+    "MOST_EXPOSURES",
+    "MOST_MINOR",
     "AlertThreshold",
     "Asked",
+    "Clerk",
     "Comparison",
+    "Conversion",
+    "ConversionRow",
+    "CostItem",
+    "CostKind",
+    "Costs",
+    "Estimate",
+    "Fate",
+    "Lack",
     "Line",
+    "Money",
+    "MoneyVerdict",
     "RaisedAlert",
     "Reached",
     "Report",
+    "Results",
+    "Return",
+    "Taken",
     "TargetForecast",
+    "Told",
+    "Unit",
     "Window",
     "acts_of",
+    "add_cost",
     "ask",
     "bounds",
     "canonical",
+    "change_cost",
+    "conversion_by_id",
+    "conversion_rows",
+    "cost_by_name",
     "date_of",
+    "drawable",
     "figures_of",
     "forecasts_of",
     "freeze",
     "hash_of",
     "inputs_of",
     "key_of",
+    "list_conversions",
+    "list_costs",
+    "list_exposures",
     "list_raised",
     "list_reports",
     "list_thresholds",
+    "money_of",
+    "note_import",
     "part_of_flight",
     "reached",
+    "recount",
+    "remove_cost",
     "remove_threshold",
     "report_by_id",
+    "set_exposures",
+    "set_margin",
     "set_threshold",
 ]

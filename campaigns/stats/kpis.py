@@ -4,7 +4,7 @@ Only acts of the live phase. The days are counted from their rows, a few weeks o
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import case, func
@@ -19,11 +19,14 @@ from campaigns.missions.models import CompletionState, Membership, StepCompletio
 from campaigns.planning import Campaign
 from campaigns.rewards import Coupon
 from campaigns.scans import CheckIn
-from campaigns.stats.service import Asked, ask, start_of
+from campaigns.stats.conversions import totals_of
+from campaigns.stats.models import ConversionTotal
+from campaigns.stats.service import Asked, ask, date_of, start_of
 
 # Totals that missions keep as acts happen.
 _COUNTED = ("participants", "check_ins", "completions", "ideas", "votes", "referrals", "coupons_redeemed")
 _OF_SCANS = ("verified_scans", "unique_visitors")
+_OF_MONEY = ("conversions", "revenue_minor")
 
 
 class Value(NamedTuple):
@@ -35,7 +38,7 @@ class Value(NamedTuple):
 
 
 def values_of(session: Session, campaign: Campaign, kpis: Sequence[str], *, now: datetime) -> dict[str, Value]:
-    """What each KPI comes to by now, since the launch. Conversions and revenue are None: "not measured"."""
+    """What each KPI comes to by now, since the launch. None is "not measured": no conversion was ever told, say."""
     found: dict[str, Value] = {}
     totals = _totals(session, campaign)
     for kpi in kpis:
@@ -43,6 +46,9 @@ def values_of(session: Session, campaign: Campaign, kpis: Sequence[str], *, now:
             found[kpi] = Value(totals.get(kpi, 0))
     if any(kpi in _OF_SCANS for kpi in kpis):
         found |= _of_scans(session, campaign, now)
+    if any(kpi in _OF_MONEY for kpi in kpis):
+        number, revenue = totals_of(session, campaign.id)
+        found |= {"conversions": Value(number or None), "revenue_minor": Value(revenue if number else None)}
     if "bridge_rate" in kpis:
         found["bridge_rate"] = _rate(*bridged(session, campaign))
     if "return_rate" in kpis:
@@ -101,9 +107,24 @@ def by_day(session: Session, campaign: Campaign, kpi: str, first: int, end: int)
     if kpi in _OF_SCANS:
         lines = ask(session, campaign, Asked(since, until, ("day",)), now=until).lines
         return [(one.figures.verified if kpi == "verified_scans" else one.visitors) or 0 for one in lines]
+    if kpi in _OF_MONEY:
+        return _of_money(session, campaign, kpi, first, end)
     found = session.execute(_dated(campaign, kpi, since, until, range(first, end)))
     numbers = {int(day): int(number) for day, number in found if day is not None}
     return [numbers.get(day, 0) for day in range(first, end)]
+
+
+def _of_money(session: Session, campaign: Campaign, kpi: str, first: int, end: int) -> list[int]:
+    """Conversions, or what they brought, by the civil day they happened on."""
+    what = col(ConversionTotal.conversions if kpi == "conversions" else ConversionTotal.revenue_minor)
+    day = col(ConversionTotal.civil_day)
+    query = columns(day, func.sum(what)).where(
+        col(ConversionTotal.campaign_id) == campaign.id,
+        col(ConversionTotal.phase) == "live",
+        *_between(day, date_of(first), date_of(end)),
+    )
+    found: dict[date, Any] = {one: number for one, number in session.execute(query.group_by(day))}
+    return [int(found.get(date_of(one), 0)) for one in range(first, end)]
 
 
 def _dated(campaign: Campaign, kpi: str, since: datetime, until: datetime, days: range) -> Any:

@@ -20,6 +20,7 @@ from campaigns.planning import Campaign, State
 from campaigns.scans import Verdict
 from campaigns.sponsorship.meter import meters_of
 from campaigns.stats import kpis, report_money, targets, thresholds
+from campaigns.stats.money import FORMULAS as MONEY_FORMULAS
 from campaigns.stats.service import Asked, ask
 from campaigns.stats.targets import Reached
 
@@ -34,7 +35,7 @@ FORMULAS: Final = {
     "insider_share": "insider_share/1",
     "bridge_rate": "bridge_rate/1",
     "return_rate": rewards.RETURN_FORMULA,
-    **report_money.FORMULAS,
+    **MONEY_FORMULAS,
 }
 # From where on a figure is a risk to speak of.
 INFLATED: Final = 2.0  # raw scans for each verified one

@@ -1,6 +1,6 @@
 """Forecasts of targets, thresholds and the alerts they raise, and frozen reports
 
-Revision: 0044, after 0042
+Revision: 0044, after 0043
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from alembic import op
 from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 revision = "0044"
-down_revision = "0042"
+down_revision = "0043"
 branch_labels = None
 depends_on = None
 
