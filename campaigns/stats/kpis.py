@@ -4,7 +4,7 @@ Only acts of the live phase. The days are counted from their rows, a few weeks o
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import case, func
@@ -118,12 +118,12 @@ def _of_money(session: Session, campaign: Campaign, kpi: str, first: int, end: i
     """Conversions, or what they brought, by the civil day they happened on."""
     what = col(ConversionTotal.conversions if kpi == "conversions" else ConversionTotal.revenue_minor)
     day = col(ConversionTotal.civil_day)
-    query = columns(day, func.sum(what)).where(
+    query: Any = columns(day.label("day"), func.sum(what).label("number")).where(
         col(ConversionTotal.campaign_id) == campaign.id,
         col(ConversionTotal.phase) == "live",
         *_between(day, date_of(first), date_of(end)),
     )
-    found: dict[date, Any] = {one: number for one, number in session.execute(query.group_by(day))}
+    found = {one.day: one.number for one in session.execute(query.group_by(day))}
     return [int(found.get(date_of(one), 0)) for one in range(first, end)]
 
 

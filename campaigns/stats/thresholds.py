@@ -22,7 +22,7 @@ from campaigns.ids import uuid7_at
 from campaigns.planning import KPIS, Campaign, Objective, State
 from campaigns.planning.models import RATES
 from campaigns.scans.models import ScanRollup
-from campaigns.scans.rollups import COUNTED
+from campaigns.scans.rollup_writing import COUNTED
 from campaigns.scans.verdict import Verdict
 from campaigns.stats import kpis
 from campaigns.stats.kept import (

@@ -15,7 +15,7 @@ from campaigns.events import Event
 from campaigns.identity import Organisation
 from campaigns.planning import Campaign
 from campaigns.scans.models import ScanRollup
-from campaigns.scans.rollups import COUNTED
+from campaigns.scans.rollup_writing import COUNTED
 from campaigns.stats import Comparison, RaisedAlert, thresholds
 from campaigns.stats.watch import raise_alerts
 from campaigns.storage import Database
