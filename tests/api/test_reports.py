@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.api.desk import Desk, text_of
 from tests.api.helpers import CAMPAIGN, Shop, inside, made, make_shop, problem
+from tests.api.test_money import a_cost, on_trial, sell
 from tests.conftest import Server
 
 AS_JSON = {"Accept": "application/json"}
@@ -106,6 +108,36 @@ def test_raw_stands_beside_verified_and_nothing_is_made_up(server: Server) -> No
     page = report(shop, **AS_PAGE).text
     assert "None" not in page
     assert "nan" not in page.lower().replace("finance", "")
+
+
+def test_a_proven_loss_is_the_answer_with_its_interval_and_its_cost(server: Server) -> None:
+    campaign, drawn = on_trial(server)
+    today = datetime.now(UTC).date()
+    period = {"since": (today - timedelta(days=1)).isoformat(), "until": (today + timedelta(days=1)).isoformat()}
+    told = [{"place_id": one, "number": 2000} for one in drawn["exposed"] + drawn["held_out"]]
+    path = f"/v1/campaigns/{campaign}"
+    with server.api() as api:
+        made(api.post("/v1/costs", json=a_cost(campaign)))
+        api.post(f"{path}/exposures", json=period | {"exposures": told})
+        api.patch(f"{path}/money", json={"margin": 0.4})
+        for place in drawn["exposed"]:
+            sell(server, campaign, place, 24, 80_00)
+        before = api.get(f"{path}/report").json()["inputs"]
+        assert (before["money"]["verdict"], before["money"]["lack"]) == ("not_proven", "too_few")
+        assert "n’est pas prouvé" in text_of(api.get(f"{path}/report?lang=fr", headers=AS_PAGE))
+        for place in drawn["held_out"]:
+            sell(server, campaign, place, 18, 80_00)
+        document = api.get(f"{path}/report").json()["inputs"]
+        page = text_of(api.get(f"{path}/report?lang=en", headers=AS_PAGE))
+        watched = made(api.post(f"{path}/alerts", json={"watch": "conversions", "comparison": "above", "value": 500}))
+    assert (document["answer"]["word"], document["answer"]["basis"]) == ("negative", "return")
+    money = document["money"]
+    assert (money["cost_minor"], money["conversions"], money["revenue_minor"]) == (50_000_00, 210, 210 * 80_00)
+    assert money["roi"]["low"] < money["roi"]["value"] == -0.9808 < money["roi"]["high"] < 0
+    assert "Negative so far" in page
+    assert "Its return on investment is -98%, between -" in page
+    assert "50,000 EUR" in page
+    assert watched["now"] == 210
 
 
 def test_a_stop_that_was_tried_is_told(server: Server) -> None:
