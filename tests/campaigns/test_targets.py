@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from campaigns import stats
 from campaigns.planning import Campaign
@@ -80,6 +81,20 @@ def test_each_day_of_a_count_is_what_came_on_it(database: Database) -> None:
         assert kpis.by_day(session, campaign, "check_ins", first, first) == []
 
 
+def test_nothing_of_a_pilot_is_in_a_day_or_in_the_bridge(database: Database) -> None:
+    scene = flight(database)
+    busy(scene, 2)
+    with database.transaction() as session:
+        for table in ("check_ins", "memberships", "step_completions", "ideas"):
+            session.execute(text(f"UPDATE {table} SET phase = 'pilot'"))
+    first = (NOON.date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
+    with database.snapshot() as session:
+        campaign = session.get_one(Campaign, scene.campaign.id)
+        for kpi in ("check_ins", "participants", "completions", "ideas"):
+            assert kpis.by_day(session, campaign, kpi, first, first + 2) == [0, 0], kpi
+        assert kpis.bridged(session, campaign) == (0, 0)
+
+
 def test_a_forecast_a_day_is_kept_and_later_stands_beside_what_came(database: Database) -> None:
     scene = flight(database, ends_at=NOON + 12 * DAY)
     busy(scene, 9)
@@ -138,10 +153,13 @@ def test_the_days_of_a_flight_are_those_of_its_zone(database: Database) -> None:
     """A launch at midnight in Paris has that day whole, also over the night the clocks change."""
     midnight = datetime(2026, 10, 19, 22, tzinfo=UTC)
     with database.transaction() as session:
-        campaign = make_campaign(session, make_organisation(session), now=midnight, ends_at=midnight + 14 * DAY)
+        organisation = make_organisation(session)
+        campaign = make_campaign(session, organisation, now=midnight, ends_at=midnight + 14 * DAY)
+        late = make_campaign(session, organisation, now=midnight + timedelta(hours=1))
     now = datetime(2026, 10, 26, 23, tzinfo=UTC)  # midnight of the 27th, in winter time
     first, end = targets._whole_days(campaign, now)
     assert end - first == 7
+    assert targets._whole_days(late, now) == (first + 1, end), "a day that began before the launch is no whole one"
     left = list(targets._left(campaign, now))
     assert left[:-1] == [1.0] * 6
     assert left[-1] == pytest.approx(23 / 24), "it ends an hour before midnight, as midnight is now"
