@@ -98,7 +98,7 @@ def show_report(
     renderer: Renderer, document: dict[str, Any], language: str, *, sha256: str, is_frozen: bool, **bar: Any
 ) -> str:
     """The page of a document. `bar` is what stands above it on a screen only: links, the form to freeze it."""
-    words = Words(document, language)
+    words, is_early = Words(document, language), document["answer"]["word"] == "too_early"
     return renderer.page(
         "director.html",
         language,
@@ -106,7 +106,9 @@ def show_report(
         director_css=renderer.director_css,
         told=document,
         words_of=words,
-        targets=[_target(words, one) for one in document["targets"]],
+        targets=[
+            _target(words, one, is_early=document["answer"]["word"] == "too_early") for one in document["targets"]
+        ],
         sha256=sha256,
         is_frozen=is_frozen,
         kind_of=lambda risk: _KINDS.get(risk, ""),
@@ -114,7 +116,7 @@ def show_report(
     )
 
 
-def _target(words: Words, one: dict[str, Any]) -> TargetView:
+def _target(words: Words, one: dict[str, Any], *, is_early: bool) -> TargetView:
     told, kpi = one["forecast"], one["kpi"]
     say: Callable[[float | None], str] = lambda value: words.of_kpi(kpi, value) if value is not None else ""  # noqa: E731  # of this KPI
     return TargetView(
@@ -127,18 +129,20 @@ def _target(words: Words, one: dict[str, Any]) -> TargetView:
         low=say(told["low"]) if told else "",
         high=say(told["high"]) if told else "",
         reason=one["reason"] or "",
-        mark=_mark(one),
+        mark=_mark(one, is_early=is_early),
         bar=_bar(one),
     )
 
 
-def _mark(one: dict[str, Any]) -> str:
+def _mark(one: dict[str, Any], *, is_early: bool) -> str:
     if one["value"] is None:
         return "unmeasured"
     if one["reached"]:
         return "reached"
     if one["reason"] == "ended":
         return "missed"
+    if is_early:
+        return ""
     return "" if one["on_course"] is None else "on_course" if one["on_course"] else "behind"
 
 

@@ -29,8 +29,8 @@ class TargetForecast(SQLModel, table=True):
     __tablename__ = "target_forecasts"
 
     campaign_id: UUID = Field(primary_key=True, foreign_key="campaigns.id")
-    kpi: str = Field(primary_key=True)
     day: int = Field(primary_key=True, description="civil days since 1970")
+    kpi: str = Field(primary_key=True)
     made_at: datetime
     wanted: float
     value: float | None = None

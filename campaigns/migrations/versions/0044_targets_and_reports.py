@@ -17,8 +17,8 @@ def upgrade() -> None:
     op.create_table(
         "target_forecasts",
         sa.Column("campaign_id", sa.Uuid(), nullable=False),
-        sa.Column("kpi", AutoString(), nullable=False),
         sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("kpi", AutoString(), nullable=False),
         sa.Column("made_at", UTCDateTime(), nullable=False),
         sa.Column("wanted", sa.Float(), nullable=False),
         *(sa.Column(name, sa.Float(), nullable=True) for name in ("value", "forecast", "low", "high")),
@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["campaign_id"], ["campaigns.id"], name=op.f("fk_target_forecasts_campaign_id_campaigns")
         ),
-        sa.PrimaryKeyConstraint("campaign_id", "kpi", "day", name=op.f("pk_target_forecasts")),
+        sa.PrimaryKeyConstraint("campaign_id", "day", "kpi", name=op.f("pk_target_forecasts")),
     )
     op.create_table(
         "alert_thresholds",
