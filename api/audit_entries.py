@@ -40,6 +40,8 @@ PREFIXES = {
     "tag_key_set": "tks",
     "tag_writing": "twr",
     "code_report": "rpt",
+    "cost": "cst",
+    "holdout": "hld",
     "job": "job",
     "webhook": "whk",
     "webhook_delivery": "dlv",

@@ -18,7 +18,7 @@ from rich.table import Table
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from api import cli_access, cli_backup, cli_files, cli_ledger, cli_report, cli_stats, cli_webhooks
+from api import cli_access, cli_backup, cli_files, cli_ledger, cli_money, cli_report, cli_stats, cli_webhooks
 from api.terminal import EXIT_DIFFERENT, EXIT_REFUSED, AsJson, read_settings, refuse, say
 from campaigns import audit, clock, identity, ids, migrations, privacy
 from campaigns import verify as verification
@@ -56,6 +56,8 @@ for name, commands in (
     ("keys", cli_access.keys_app),
     ("members", cli_access.members_app),
     ("webhooks", cli_webhooks.webhooks_app),
+    ("costs", cli_money.costs_app),
+    ("conversions", cli_money.conversions_app),
 ):
     app.add_typer(commands, name=name)
 scans_app = typer.Typer(help="The scan log.", no_args_is_help=True)

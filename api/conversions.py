@@ -55,7 +55,9 @@ class ConversionCreate(schemas.Request):
 
 
 class ConversionRead(BaseModel):
-    """A conversion as counted. `civil_day` is that of the campaign's zone; a pilot's is in no figure."""
+    """A conversion as counted. `civil_day` is that of the campaign's zone; what is of a pilot or a holdout, as `phase`
+    says, is told apart.
+    """
 
     id: str
     campaign_id: str

@@ -106,9 +106,7 @@ def show_report(
         director_css=renderer.director_css,
         told=document,
         words_of=words,
-        targets=[
-            _target(words, one, is_early=document["answer"]["word"] == "too_early") for one in document["targets"]
-        ],
+        targets=[_target(words, one, is_early=is_early) for one in document["targets"]],
         sha256=sha256,
         is_frozen=is_frozen,
         kind_of=lambda risk: _KINDS.get(risk, ""),

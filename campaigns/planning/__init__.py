@@ -5,6 +5,7 @@ from campaigns.planning.holdouts import (
     Holdout,
     HoldoutUnitKind,
     find_holdout,
+    held_out_of,
     is_held_out,
     sides_of,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "find_holdout",
     "find_pilot",
     "forget",
+    "held_out_of",
     "hold_pilots",
     "is_held_out",
     "launch",

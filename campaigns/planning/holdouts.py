@@ -4,8 +4,9 @@ They are drawn at random before the launch, once, and by nobody's choice: each u
 and its id, and those with the smallest are held out. The seed is shown, so that anyone can do the draw again. What is
 not drawn from (a code made later, a place without a code then) belongs to neither side.
 
-A code that is held out, or stands in a place that is, shows the plain page: no mission, no idea, no offer, and a
-check-in on it completes nothing. Where it leads to a destination it still does. Its scans are logged as all are.
+A code that is held out, or stands in a place that is, shows the plain page: no mission, no idea, and a check-in on it
+completes nothing and is in no figure. Where it leads to a destination it still does. Its scans are logged and counted
+as all are. What the staff of such a place do for people by hand is not held back: give them no kit.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, exists
 from sqlmodel import Field, Session, SQLModel, UniqueConstraint, col, select
 
 from campaigns import ids
@@ -134,9 +136,13 @@ def sides_of(session: Session, holdout: Holdout) -> Sides:
     return sides
 
 
-def is_held_out(session: Session, campaign_id: UUID, *units: UUID | None) -> bool:
-    """Whether one of these, a code and its place, is held out of the campaign."""
-    named = [one for one in units if one is not None]
+def held_out_of(session: Session, campaign_id: UUID) -> frozenset[UUID]:
+    """The places or codes that are held out of a campaign."""
     query = select(HoldoutUnit.unit_id).join(Holdout, col(Holdout.id) == col(HoldoutUnit.holdout_id))
-    mine = (Holdout.campaign_id == campaign_id, col(HoldoutUnit.is_held_out), col(HoldoutUnit.unit_id).in_(named))
-    return session.exec(query.where(*mine)).first() is not None
+    return frozenset(session.exec(query.where(Holdout.campaign_id == campaign_id, col(HoldoutUnit.is_held_out))))
+
+
+def is_held_out(campaign_id: Any, *units: Any) -> ColumnElement[bool]:
+    """For a query: whether one of these columns, a code and its place, is held out of the campaign of a column."""
+    mine = (col(Holdout.id) == col(HoldoutUnit.holdout_id), col(Holdout.campaign_id) == campaign_id)
+    return exists().where(*mine, col(HoldoutUnit.is_held_out), col(HoldoutUnit.unit_id).in_(units))

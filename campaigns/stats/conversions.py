@@ -22,8 +22,7 @@ from campaigns import audit, clock, ids, places, planning, scans
 from campaigns.errors import CampaignError, Conflict, Invalid, NotFound
 from campaigns.planning import Campaign, Phase
 from campaigns.rewards import Coupon, Outcome, Redemption
-from campaigns.scans.log_start import whole_from
-from campaigns.scans.models import Scan
+from campaigns.scans.models import LogStart, Scan
 from campaigns.stats.costs import settle_currency
 from campaigns.stats.models import Conversion, ConversionTotal
 from campaigns.storage import add_up_all, find_own, insert_once, newest
@@ -92,6 +91,7 @@ class Clerk:
         self._owner = organisation_id
         self._now = now
         self._campaigns: dict[str, Campaign] = {}
+        self._held_out: dict[UUID, frozenset[UUID]] = {}
         self._settled: set[tuple[UUID, str]] = set()
 
     def take(self, told: Told) -> tuple[Fate, Conversion]:
@@ -148,16 +148,24 @@ class Clerk:
             "currency": told.currency,
             "occurred_at": told.occurred_at,
             "civil_day": clock.civil_day(told.occurred_at, campaign.time_zone),
-            "phase": campaign.phase_of(told.occurred_at),
+            "phase": self._phase(campaign, told.occurred_at, token_id, place_id),
             "place_id": place_id,
             "token_id": token_id,
             "content": told.content,
             "recorded_at": self._now,
         }
 
+    def _phase(self, campaign: Campaign, occurred_at: datetime, *units: UUID | None) -> str:
+        phase = campaign.phase_of(occurred_at)
+        if campaign.id not in self._held_out:
+            self._held_out[campaign.id] = planning.held_out_of(self._session, campaign.id)
+        is_held_out = phase == Phase.LIVE and not self._held_out[campaign.id].isdisjoint(units)
+        return Phase.HOLDOUT.value if is_held_out else phase
+
     def _campaign(self, name: str) -> Campaign:
         if name not in self._campaigns:
-            self._campaigns[name] = planning.campaign_by_name(self._session, self._owner, name)
+            with _pointed("/campaign_id"):
+                self._campaigns[name] = planning.campaign_by_name(self._session, self._owner, name)
         return self._campaigns[name]
 
     def _require_time(self, campaign: Campaign, occurred_at: datetime) -> None:
@@ -298,7 +306,7 @@ def list_conversions(
 
 
 def totals_of(session: Session, campaign_id: UUID) -> tuple[int, int]:
-    """Conversions of a campaign since its launch, and their revenue in minor units; none of its pilot's."""
+    """Conversions of a campaign since its launch, and their revenue in minor units; its pilot's and holdout's apart."""
     sums = columns(func.sum(col(ConversionTotal.conversions)), func.sum(col(ConversionTotal.revenue_minor)))
     mine = (col(ConversionTotal.campaign_id) == campaign_id, col(ConversionTotal.phase) == Phase.LIVE.value)
     number, revenue = session.execute(sums.where(*mine)).one()
@@ -306,8 +314,9 @@ def totals_of(session: Session, campaign_id: UUID) -> tuple[int, int]:
 
 
 def recount(session: Session) -> Iterator[str]:
-    """What does not add up of the totals since the log is whole, in words: older rows may have gone."""
-    since = whole_from(session) + timedelta(days=2)  # told of on the first day, they may be of the next one elsewhere
+    """What does not add up of the totals since the log was last purged, in words: older rows may have gone."""
+    purged = session.exec(select(LogStart.whole_from)).first() or clock.EPOCH
+    since = purged + timedelta(days=2)  # told of on the first day, they may be of the next one elsewhere
     key = [col(getattr(ConversionTotal, name)) for name in TOTAL_KEY]
     kept = columns(*key, col(ConversionTotal.conversions), col(ConversionTotal.revenue_minor))
     told = {tuple(row[:5]): (int(row[5]), int(row[6])) for row in session.execute(kept.where(key[2] >= since.date()))}

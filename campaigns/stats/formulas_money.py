@@ -76,7 +76,7 @@ MONEY = (
             "Drawn again and again, such intervals hold the true figure 95 times in 100. Places were drawn, so what "
             "differs from place to place is chance; the chance of single sales is the least there is. With fewer than "
             "5 places, or 20 conversions, on a side nothing is said.",
-            "the wider of: Student’s t (Welch) × √(Σ e²/(1 − n/N) of each side), e = C − N × rate of its side; "
+            "the wider of: Student’s t (Welch, Kish) × √(Σ e²/(1 − n/N) of each side), e = C − N × rate of its side; "
             "and 1.96 × √(Σ a² + (N_t/N_h)² × Σ a²), a each amount",
         ),
         Words(
@@ -84,10 +84,10 @@ MONEY = (
             "À force de tirages, de tels intervalles contiennent la vraie valeur 95 fois sur 100. Le tirage porte sur "
             "des lieux : ce qui diffère d’un lieu à l’autre est donc du hasard ; celui de chaque vente est un minimum. "
             "Avec moins de 5 lieux, ou de 20 conversions, d’un côté, rien n’est dit.",
-            "le plus large de : t de Student (Welch) × √(Σ e²/(1 − n/N) de chaque côté), e = C − N × taux du côté ; "
+            "le plus large de : t de Student (Welch, Kish) × √(Σ e²/(1 − n/N) des deux côtés), e = C − N × taux ; "
             "et 1,96 × √(Σ a² + (N_t/N_h)² × Σ a²), a chaque montant",
         ),
-        "Cochran, Sampling Techniques, 6.9; Bell and McCaffrey 2002; Welch 1947",
+        "Cochran, Sampling Techniques, 6.9; Bell and McCaffrey 2002; Welch 1947; Kish 1965",
     ),
     Formula(
         "incremental_profit/1",

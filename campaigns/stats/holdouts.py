@@ -27,6 +27,7 @@ from campaigns.stats.models import ConversionTotal, Exposure
 from campaigns.storage import store_all
 from campaigns.tokens import Kind, Token, TokenState
 
+_BOTH_SIDES = (Phase.LIVE.value, Phase.HOLDOUT.value)
 MOST_EXPOSURES = 10**9  # of a place and period
 
 
@@ -125,7 +126,7 @@ def _conversions(
     names = ("conversions", "revenue_minor", "squares")
     asked: list[Any] = [unit, day, *(func.sum(col(getattr(ConversionTotal, one))) for one in names)]
     sums = columns(*asked)
-    mine = (col(ConversionTotal.campaign_id) == campaign_id, col(ConversionTotal.phase) == Phase.LIVE.value)
+    mine = (col(ConversionTotal.campaign_id) == campaign_id, col(ConversionTotal.phase).in_(_BOTH_SIDES))
     found: dict[UUID, list[float]] = defaultdict(lambda: [0, 0, 0.0])
     for id, on, *counted in session.execute(sums.where(*mine).group_by(unit, day)):
         if periods is not None and not any(since <= on <= until for since, until in periods):

@@ -5,7 +5,8 @@ taken twice, and the wider interval is given:
 
 - between units. Places (or codes) were drawn, not customers: what differs from place to place is chance too. Each arm
   is a ratio of sums, its variance that of the residuals of its units (Cochran, Sampling Techniques, 6.9), each
-  corrected for its own weight in the arm (Bell and McCaffrey 2002), with Student's t of Welch's degrees of freedom.
+  corrected for its own weight in the arm (Bell and McCaffrey 2002). Student's t has Welch's degrees of freedom, an arm
+  of n units those of as many equal ones as its sizes are worth (Kish: (sum N)² / sum N²): a large shop is one shop.
 - within them. Conversions come one by one: counts are Poisson, amounts compound Poisson (the variance is the sum of
   the squared amounts), and no two places are more alike than that. With the normal quantile.
 
@@ -98,7 +99,7 @@ def between_units(exposed: Sequence[Unit], holdout: Sequence[Unit]) -> Lift:
     pairs = []
     for name, inside in (("conversions", within.conversions), ("revenue_minor", within.revenue_minor)):
         first, second = (_ratio_variance([(getattr(one, name), one.exposures) for one in arm]) for arm in arms)
-        parts = ((first, len(arms[0]) - 1), (ratio**2 * second, len(arms[1]) - 1))
+        parts = ((first, _worth(arms[0]) - 1), (ratio**2 * second, _worth(arms[1]) - 1))
         pairs.append(_widened(inside, _half_width(parts)))
     return Lift(*pairs)
 
@@ -137,7 +138,12 @@ def _ratio_variance(pairs: Sequence[tuple[int, int]]) -> float:
     return math.fsum((counted - rate * seen) ** 2 / (1 - seen / exposures) for counted, seen in pairs)
 
 
-def _half_width(parts: Sequence[tuple[float, int]]) -> float:
+def _worth(arm: Sequence[Unit]) -> float:
+    """As how many equal units an arm counts; at least two, so that something is left to vary."""
+    return max(2.0, sum(one.exposures for one in arm) ** 2 / sum(one.exposures**2 for one in arm))
+
+
+def _half_width(parts: Sequence[tuple[float, float]]) -> float:
     """Half of the interval of a sum of independent parts (variance, degrees of freedom): Welch and Satterthwaite."""
     variance = sum(one for one, _ in parts)
     if variance == 0:
