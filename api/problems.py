@@ -43,6 +43,7 @@ STATUS_OF_CODE = {
     "malformed": 400,
     "error": 400,
     "internal": 500,
+    "parquet_missing": 501,
     "log_unavailable": 503,
     "storage_unavailable": 503,
     "busy": 503,
@@ -270,6 +271,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     ),
     "receipt_forged": ("Receipt refused", "The receipt was altered or cut short. Scan the code again."),
     "receipt_of_another_code": ("Receipt of another code", "Scan the code you want to act on."),
+    "parquet_missing": ("Not installed", "This server has no duckdb: ask for CSV or NDJSON, or install the extra."),
     "invalid": ("Invalid input", "A field is missing or out of its range; `errors` names it."),
     "till_code_wrong": (
         "Wrong till code",

@@ -17,7 +17,7 @@ from campaigns import clock, ids, planning, stats
 from campaigns.errors import Invalid
 from campaigns.identity import Right
 from campaigns.planning import Campaign
-from campaigns.stats import AlertThreshold, Comparison, RaisedAlert, Reached, TargetForecast
+from campaigns.stats import AlertThreshold, Comparison, RaisedAlert, TargetForecast, TargetStanding
 
 router = APIRouter(prefix="/v1", tags=["figures"])
 
@@ -228,7 +228,7 @@ def remove_alert(campaign_id: str, alert_id: str, actor: Actor, session: Session
     return Response(status_code=204)
 
 
-def _target(one: Reached) -> TargetStandingRead:
+def _target(one: TargetStanding) -> TargetStandingRead:
     return TargetStandingRead(
         kpi=one.target.kpi,
         target=one.target.value,

@@ -22,15 +22,13 @@ def insider_share(session: Session, campaign_id: UUID) -> float | None:
 
     None without an act, and where either group has one to four people: the share would tell of them.
     """
-    people: dict[bool, set[UUID]] = {True: set(), False: set()}
-    acts = {True: 0, False: 0}
-    for participant_id, cohort, number in session.execute(_acts(campaign_id, "live")):
-        is_insider = cohort == Cohort.EMPLOYEE
-        people[is_insider].add(participant_id)
-        acts[is_insider] += number
-    if not sum(acts.values()) or any(0 < len(group) < LEAST_GROUP for group in people.values()):
+    acts = _acts(campaign_id, "live").subquery()
+    is_insider = acts.c.cohort == Cohort.EMPLOYEE.value
+    query = select(is_insider, func.count(func.distinct(acts.c.person)), func.sum(acts.c.acts)).group_by(is_insider)
+    groups = {bool(insider): (people, int(number)) for insider, people, number in session.execute(query)}
+    if not groups or any(people < LEAST_GROUP for people, _ in groups.values()):
         return None
-    return round(acts[True] / sum(acts.values()), 4)
+    return round(groups.get(True, (0, 0))[1] / sum(number for _, number in groups.values()), 4)
 
 
 def verified_acts(session: Session, campaign_id: UUID, *, phase: str) -> int:

@@ -21,6 +21,7 @@ from campaigns.rewards import Coupon
 from campaigns.scans import CheckIn
 from campaigns.stats.conversions import totals_of
 from campaigns.stats.models import ConversionTotal
+from campaigns.stats.people import bridged_of
 from campaigns.stats.service import Asked, ask, date_of, start_of
 
 # Totals that missions keep as acts happen.
@@ -50,7 +51,7 @@ def values_of(session: Session, campaign: Campaign, kpis: Sequence[str], *, now:
         number, revenue = totals_of(session, campaign.id)
         found |= {"conversions": Value(number or None), "revenue_minor": Value(revenue if number else None)}
     if "bridge_rate" in kpis:
-        found["bridge_rate"] = _rate(*bridged(session, campaign))
+        found["bridge_rate"] = _rate(*bridged_of(session, campaign.id))
     if "return_rate" in kpis:
         found["return_rate"] = _rate(totals.get("online_coupons_redeemed", 0), totals.get("online_coupons_issued", 0))
     return {kpi: found.get(kpi, Value(None)) for kpi in kpis}
@@ -77,23 +78,6 @@ def _of_scans(session: Session, campaign: Campaign, now: datetime) -> dict[str, 
         "verified_scans": Value(verified if is_measured else None),
         "unique_visitors": Value(total.visitors),
     }
-
-
-def bridged(session: Session, campaign: Campaign) -> tuple[int, int]:
-    """People who gave an idea after their first counted check-in, of those with one (formula bridge_rate/1)."""
-    offline = (
-        columns(col(CheckIn.participant_id), func.min(col(CheckIn.checked_in_at)).label("at"))
-        .where(col(CheckIn.campaign_id) == campaign.id, col(CheckIn.counted), col(CheckIn.phase) == "live")
-        .group_by(col(CheckIn.participant_id))
-        .subquery()
-    )
-    online = (
-        columns(func.count(func.distinct(col(Idea.participant_id))))
-        .join(offline, offline.c.participant_id == col(Idea.participant_id))
-        .where(col(Idea.created_at) >= offline.c.at, col(Idea.phase) == "live")
-    )
-    of = session.execute(columns(func.count()).select_from(offline)).scalar_one()
-    return int(session.execute(online).scalar_one()), int(of)
 
 
 # Days ------------------------------------------------------------------------------------------------------------

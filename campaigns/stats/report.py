@@ -21,8 +21,9 @@ from campaigns.scans import Verdict
 from campaigns.sponsorship.meter import meters_of
 from campaigns.stats import kpis, report_money, targets, thresholds
 from campaigns.stats.money import FORMULAS as MONEY_FORMULAS
+from campaigns.stats.people import BRIDGE_FORMULA
 from campaigns.stats.service import Asked, ask
-from campaigns.stats.targets import Reached
+from campaigns.stats.targets import TargetStanding
 
 FORMAT: Final = "report/1"
 FORMULAS: Final = {
@@ -33,7 +34,7 @@ FORMULAS: Final = {
     "inflation": "inflation/1",
     "held_share": "held_share/1",
     "insider_share": "insider_share/1",
-    "bridge_rate": "bridge_rate/1",
+    "bridge_rate": BRIDGE_FORMULA,
     "return_rate": rewards.RETURN_FORMULA,
     **MONEY_FORMULAS,
 }
@@ -86,7 +87,7 @@ def _campaign(campaign: Campaign, now: datetime) -> dict[str, Any]:
     }
 
 
-def _target(one: Reached) -> dict[str, Any]:
+def _target(one: TargetStanding) -> dict[str, Any]:
     kept = one.kept
     return {
         "kpi": one.target.kpi,
@@ -103,7 +104,9 @@ def _target(one: Reached) -> dict[str, Any]:
     }
 
 
-def _answer(campaign: Campaign, reached: Sequence[Reached], money: dict[str, Any], now: datetime) -> dict[str, Any]:
+def _answer(
+    campaign: Campaign, reached: Sequence[TargetStanding], money: dict[str, Any], now: datetime
+) -> dict[str, Any]:
     """Positive or negative (formula answer/1): by the return where that is proven, else by the targets."""
     told = [one for one in reached if one.value is not None]
     good = [one for one in told if one.is_reached or (one.is_on_course and campaign.state_at(now) is not State.ENDED)]
@@ -116,7 +119,7 @@ def _answer(campaign: Campaign, reached: Sequence[Reached], money: dict[str, Any
     return {"word": _by_targets(campaign, reached, len(told), len(good), now), "basis": "targets", **counts}
 
 
-def _by_targets(campaign: Campaign, reached: Sequence[Reached], told: int, good: int, now: datetime) -> str:
+def _by_targets(campaign: Campaign, reached: Sequence[TargetStanding], told: int, good: int, now: datetime) -> str:
     elapsed = targets.part_of_flight(campaign, now)
     if campaign.state_at(now) is not State.ENDED and not all(one.is_reached for one in reached):
         if elapsed is None:
@@ -188,7 +191,7 @@ def _paused_at(session: Session, campaign_id: UUID) -> datetime | None:
 def _risks(
     session: Session,
     campaign: Campaign,
-    reached: Sequence[Reached],
+    reached: Sequence[TargetStanding],
     results: dict[str, Any],
     load: dict[str, Any],
     money: dict[str, Any],
@@ -219,7 +222,7 @@ def _risks(
         yield {"risk": "return_unmeasured", "lack": money["lack"]}
 
 
-def _is_behind(campaign: Campaign, one: Reached, now: datetime) -> bool:
+def _is_behind(campaign: Campaign, one: TargetStanding, now: datetime) -> bool:
     """Whether a target was missed; before the end: whether even the upper end of its forecast does not reach it."""
     if one.is_reached or one.value is None:
         return False

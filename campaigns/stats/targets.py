@@ -30,7 +30,7 @@ NOT_MEASURED, TOO_FEW, NOT_YET = "not_measured", "under_5", "not_made_yet"
 
 
 @dataclass(frozen=True)
-class Reached:
+class TargetStanding:
     """A target and where it stands. Shares are 0 to 1 and may go beyond; None where there is nothing to say.
 
     `kept` is the newest forecast, made on an earlier or on this day; `reason` why there is none.
@@ -64,7 +64,7 @@ class Made(NamedTuple):
     reason: str | None
 
 
-def reached(session: Session, campaign: Campaign, *, now: datetime) -> list[Reached]:
+def reached(session: Session, campaign: Campaign, *, now: datetime) -> list[TargetStanding]:
     """Where each target stands, in the order they were named."""
     targets = planning.list_targets(session, campaign.id)
     values = kpis.values_of(session, campaign, [one.kpi for one in targets], now=now)
@@ -137,12 +137,12 @@ def keep(session: Session, campaign: Campaign, made: Sequence[Made], *, now: dat
 
 def _reached(
     campaign: Campaign, target: Target, value: float | None, kept: TargetForecast | None, now: datetime
-) -> Reached:
+) -> TargetStanding:
     part = part_of_flight(campaign, now)
     expected = None if part is None else target.value * (1.0 if target.kpi in RATES else part)
     progress = None if value is None else value / target.value
     reason = _silence(campaign, target.kpi, value, now) or (kept.reason if kept else NOT_YET)
-    return Reached(target, value, progress, expected, None if reason else kept, reason)
+    return TargetStanding(target, value, progress, expected, None if reason else kept, reason)
 
 
 def _made(session: Session, campaign: Campaign, target: Target, value: kpis.Value, now: datetime) -> Made:

@@ -87,7 +87,7 @@ def test_it_answers_in_one_order_in_both_languages_and_every_figure_names_its_fo
         places = [said.index(one) for one in headings]
         assert places == sorted(places)
         assert f'<html lang="{language}">' in page.text
-        for formula in ("answer/1", "inflation/1", "bridge_rate/1", "return_rate/1", "forecast/1"):
+        for formula in ("answer/1", "inflation/1", "bridge_rate/2", "return_rate/1", "forecast/1"):
             assert f'href="/docs/figures#{formula.replace("/", "-")}"' in page.text, formula
 
 

@@ -17,6 +17,7 @@ from tests.bench.acts import acts
 from tests.bench.codes import codes
 from tests.bench.confirm import confirm
 from tests.bench.crowd import crowd
+from tests.bench.figures import figures
 from tests.bench.measure import Bench
 from tests.bench.memory import memory
 from tests.bench.mixed import mixed
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "redemptions": redemptions,
     "accruals": accruals,
     "crowd": crowd,
+    "figures": figures,
     "mixed": mixed,
     "slow": slow,
     "codes": codes,
