@@ -1,13 +1,13 @@
 """Which check-in is its person's first in a campaign, which came late, and indexes to count them by
 
-Revision: 0046, after 0042
+Revision: 0046, after 0044
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0046"
-down_revision = "0042"
+down_revision = "0044"
 branch_labels = None
 depends_on = None
 
