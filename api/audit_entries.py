@@ -26,6 +26,8 @@ PREFIXES = {
     "staff_session": "ses",
     "campaign": "cmp",
     "target": "tgt",
+    "alert_threshold": "alt",
+    "report": "rep",
     "mission": "mis",
     "moderation_act": "mod",
     "idea_decision": "dec",

@@ -28,6 +28,7 @@ from campaigns.scans import partitions
 from campaigns.scans.log_start import log_start
 from campaigns.scans.visitor import destroy_salts
 from campaigns.sponsorship.chain import Chainer
+from campaigns.stats.watch import keep_forecasts, raise_alerts
 from campaigns.storage import OUTBOX_LOCK, Database, changed
 from campaigns.webhooks import delivering
 from campaigns.webhooks.delivering import Sender
@@ -329,9 +330,9 @@ class Worker:
             self._stopping.wait(pause_s)
 
     def _watch(self) -> None:
-        """Late cases, pledges, posting and coupons each minute; the codes each hour, beside the rounds.
+        """Late cases, pledges, posting, coupons, forecasts and thresholds each minute; the codes each hour.
 
-        100,000 codes take most of a minute, once a day.
+        Beside the rounds: 100,000 codes take most of a minute, once a day.
         """
         watched_at: datetime | None = None
         while not self._stopping.wait(60):  # also before the first: a server that starts has others to serve
@@ -341,6 +342,8 @@ class Worker:
                 post_accruals(self._database, now=now)
                 end_pledges(self._database, now=now)
                 expire_coupons(self._database, now=now)
+                keep_forecasts(self._database, now=now)
+                raise_alerts(self._database, now=now)
                 if watched_at is None or now - watched_at >= WATCH:
                     watch(self._database, since=watched_at, now=now)
                     keep_weeks(self._database, now=now)

@@ -21,6 +21,7 @@ import campaigns.rewards.point_models
 import campaigns.scans.models
 import campaigns.sponsorship.ledger
 import campaigns.sponsorship.models
+import campaigns.stats.kept
 import campaigns.stats.models
 import campaigns.tokens.models
 import campaigns.webhooks.models

@@ -441,6 +441,13 @@ RULES: tuple[Rule, ...] = (
         _of("decided_at"),
     ),
     Rule(
+        "reports",
+        Kind.AUDIT,
+        "figures of a report that was frozen, what was learned, and which member or key froze it",
+        "with the organisation",
+        _of("made_at"),
+    ),
+    Rule(
         "idempotent_answers",
         Kind.OPERATIONS,
         "the sealed answer to a POST that may come again",
@@ -541,6 +548,9 @@ RULES: tuple[Rule, ...] = (
     _nothing("tag_key_sets", "keys of tags"),
     _nothing("tag_writings", "which tag was written in a shop"),
     _nothing("alerts", "codes whose scans fell off"),
+    _nothing("target_forecasts", "what was expected of targets, day by day"),
+    _nothing("alert_thresholds", "figures of campaigns that are watched"),
+    _nothing("raised_alerts", "figures that crossed a threshold"),
     _nothing("sponsors", "who gives"),
     _nothing("beneficiaries", "who receives, and the name typed by who accepted"),
     _nothing("pledges", "promises of sponsors, and the name typed by who signed"),

@@ -16,6 +16,7 @@ from campaigns.places import Place, till
 from campaigns.places.geofence import Geofence
 from campaigns.planning import Phase, State
 from campaigns.scans import live_windows
+from campaigns.scans.firsts import note_another
 from campaigns.scans.models import (
     CheckIn,
     ReceiptTries,
@@ -148,9 +149,13 @@ def check_in(
         "rules_version_id": rules_version_id,
         "voided_at": now if is_voided else None,
         "by_staff": False,
+        "is_first": counted and is_newcomer and phase == "live",
+        "is_late": late,
     }
     if not insert_once(session, CheckIn, **values):
         raise Conflict("This scan was checked in a moment ago.", code="already_checked_in")
+    if counted and not is_newcomer and phase == "live":
+        note_another(session, entry.campaign.id, person.id)
     record_event(session, "scan.checked_in", now=now, check_in_id=id, scan_id=receipt.scan_id)
     return prepared.as_loaded(CheckIn, values)
 
@@ -205,8 +210,12 @@ def witness(
         "rules_version_id": rules_version_id,
         "voided_at": None,
         "by_staff": True,
+        "is_first": False,
+        "is_late": False,
     }
     store(session, CheckIn, **values)
+    if values["counted"] and phase == "live":
+        note_another(session, entry.campaign.id, person.id)
     return CheckIn(**values), True
 
 

@@ -14,6 +14,16 @@ from campaigns import ids
 from campaigns.storage import Row
 
 _FAR = text("geofence = 'outside'")
+_IS_FIRST: dict[str, Any] = {"sqlite_where": text("is_first = 1"), "postgresql_where": text("is_first")}
+_IS_LATE: dict[str, Any] = {"sqlite_where": text("is_late = 1"), "postgresql_where": text("is_late")}
+_IS_AGAIN: dict[str, Any] = {
+    "sqlite_where": text("counted = 1 AND phase = 'live' AND is_first = 0"),
+    "postgresql_where": text("counted AND phase = 'live' AND NOT is_first"),
+}
+_IS_PUBLIC: dict[str, Any] = {
+    "sqlite_where": text("counted = 1 AND phase = 'live'"),
+    "postgresql_where": text("counted AND phase = 'live'"),
+}
 
 
 class Scan(SQLModel, table=True):
@@ -226,6 +236,12 @@ class CheckIn(Row, table=True):
         UniqueConstraint("scan_id"),
         Index("ix_check_ins_campaign_id_id", "campaign_id", "id"),
         Index("ix_check_ins_place_id_id", "place_id", "id"),
+        Index("ix_check_ins_public", "campaign_id", "id", "place_id", "token_id", **_IS_PUBLIC),
+        Index("ix_check_ins_person", "campaign_id", "participant_id", **_IS_PUBLIC),
+        Index("ix_check_ins_again", "campaign_id", "id", "participant_id", **_IS_AGAIN),
+        Index("ix_check_ins_late", "campaign_id", "id", **_IS_LATE),
+        Index("ix_check_ins_first", "campaign_id", "checked_in_at", "place_id", "token_id", **_IS_FIRST),
+        Index("ix_check_ins_first_person", "campaign_id", "participant_id", "checked_in_at", **_IS_FIRST),
     )
 
     scan_id: UUID
@@ -248,6 +264,16 @@ class CheckIn(Row, table=True):
         default=False,
         sa_column_kwargs={"server_default": false()},
         description="recorded by the staff of the place, for who has no phone: its scan id names no scan",
+    )
+    is_first: bool = Field(
+        default=False,
+        sa_column_kwargs={"server_default": false()},
+        description="the first counted one of its person in the campaign, live: where their way begins",
+    )
+    is_late: bool = Field(
+        default=False,
+        sa_column_kwargs={"server_default": false()},
+        description="sent more than ten minutes after its scan, as a phone does that had no network",
     )
 
 

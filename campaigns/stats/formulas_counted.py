@@ -222,13 +222,17 @@ TARGETS = (
         "answer/1",
         Words(
             "The answer",
-            "Positive or negative, in one word: what the targets and the money say together.",
-            "the verdict of ROI where it was measured, else how many targets were reached",
+            "Positive or negative, in one word: by the return where that is proven, else by the targets.",
+            "the verdict of ROI where its interval does not hold zero; else positive where every measured target is "
+            "reached or, before the end, has what is expected by now; negative where none is, mixed between; too early "
+            "in the first tenth of the flight",
         ),
         Words(
             "La réponse",
-            "Positif ou négatif, en un mot : ce que disent ensemble les cibles et l’argent.",
-            "le verdict du retour sur investissement s’il a été mesuré, sinon le nombre de cibles atteintes",
+            "Positif ou négatif, en un mot : selon le retour s’il est prouvé, sinon selon les cibles.",
+            "le verdict du retour sur investissement si son intervalle ne contient pas zéro ; sinon positif quand "
+            "chaque cible mesurée est atteinte ou, avant la fin, a ce qui est attendu à ce jour ; négatif quand aucune "
+            "ne l’est, mitigé entre les deux ; trop tôt dans le premier dixième de la durée",
         ),
     ),
 )

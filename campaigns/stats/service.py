@@ -10,8 +10,9 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import func, literal_column, not_
 from sqlalchemy import select as columns
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from campaigns import clock, ids
@@ -262,33 +263,67 @@ def _without_gaps(asked: Asked, lines: list[Line], window: Window) -> list[Line]
 _OF_TOKEN: Final = {"channel": Token.channel, "medium": Token.medium}
 
 
+# As the index says it: bound values would keep SQLite from counting in the index alone.
+_IS_PUBLIC: Final = (col(CheckIn.counted), col(CheckIn.phase) == literal_column("'live'"))
+
+
 class Acts(NamedTuple):
-    """Counted check-ins of a window and the people who made them; None where the filter says nothing of them."""
+    """Counted check-ins of a window, the late ones of them, and the people who made them.
+
+    None where the filter says nothing of them, and where it was not asked for people.
+    """
 
     check_ins: int | None
+    late: int | None
     people: int | None
 
 
-def acts_of(session: Session, campaign: Campaign, asked: Asked, window: Window) -> Acts:
+def acts_of(session: Session, campaign: Campaign, asked: Asked, window: Window, *, with_people: bool = True) -> Acts:
     """Counted check-ins, by what the figures are filtered by: a code, place, channel or medium."""
     if any(one in asked.where for one in ("device", "language", "country")):
-        return Acts(None, None)
-    since, until = bounds(campaign, window)
-    query = columns(func.count(), func.count(func.distinct(col(CheckIn.participant_id)))).where(
-        col(CheckIn.campaign_id) == campaign.id,
-        col(CheckIn.counted),
-        col(CheckIn.phase) == "live",
-        col(CheckIn.id) >= ids.first_of(since),
-        col(CheckIn.id) < ids.first_of(until),
-    )
+        return Acts(None, None, None)
+    since, until = asked_bounds(campaign, asked, window)
+    # Always from some id on: else SQLite takes the index of people for this, and looks at each row.
+    start = col(CheckIn.id) >= ids.first_of(since or clock.EPOCH)
+    where = [col(CheckIn.campaign_id) == campaign.id, *_IS_PUBLIC, start]
+    if until is not None:
+        where.append(col(CheckIn.id) < ids.first_of(until))
     for name, value in asked.where.items():
         if name in _OF_TOKEN:
-            query = query.where(col(CheckIn.token_id).in_(_tokens(campaign.id, name, value)))
+            where.append(col(CheckIn.token_id).in_(_tokens(campaign.id, name, value)))
         elif name == "place":
-            query = query.where(col(CheckIn.place_id) == ids.parse("plc", value))
+            where.append(col(CheckIn.place_id) == ids.parse("plc", value))
         else:
-            query = query.where(_is_of_code(value))
-    return Acts(*session.execute(query).one())
+            where.append(col(CheckIn.token_id).in_(code_ids(value)))
+    number = columns(func.count()).select_from(CheckIn).where(*where)
+    late = session.execute(number.where(col(CheckIn.is_late))).scalar_one()
+    people = None
+    if with_people and asked.where:
+        distinct = columns(func.count(func.distinct(col(CheckIn.participant_id)))).where(*where)
+        people = session.execute(distinct).scalar_one()
+    elif with_people:
+        people = _people(session, campaign.id, where, since, until)
+    return Acts(session.execute(number).scalar_one(), late, people)
+
+
+def _people(
+    session: Session, campaign_id: UUID, where: Sequence[Any], since: datetime | None, until: datetime | None
+) -> int:
+    """Who came first in the window, and who came before and again in it: a distinct count reads every check-in."""
+    first = aliased(CheckIn)
+    begun = columns(func.count()).where(col(first.campaign_id) == campaign_id, col(first.is_first))
+    if until is not None:
+        begun = begun.where(col(first.checked_in_at) < until)
+    if since is None:
+        return int(session.execute(begun).scalar_one())
+    new = session.execute(begun.where(col(first.checked_in_at) >= since)).scalar_one()
+    came_before = begun.where(
+        col(first.participant_id) == col(CheckIn.participant_id), col(first.checked_in_at) < since
+    ).correlate(CheckIn)
+    again = columns(func.count(func.distinct(col(CheckIn.participant_id)))).where(
+        *where, not_(col(CheckIn.is_first)), came_before.exists()
+    )
+    return int(new + session.execute(again).scalar_one())
 
 
 def _tokens(campaign_id: UUID, name: str, value: str) -> Any:
@@ -296,10 +331,20 @@ def _tokens(campaign_id: UUID, name: str, value: str) -> Any:
     return columns(col(Token.id)).where(col(Token.campaign_id) == campaign_id, func.coalesce(column, "") == value)
 
 
-def _is_of_code(value: str) -> Any:
+def code_ids(value: str) -> Any:
+    """The ids of what is counted as one code: itself, or the query of a batch's serials."""
     if value.startswith("tbt_"):
-        return col(CheckIn.token_id).in_(columns(col(Token.id)).where(col(Token.batch_id) == ids.parse("tbt", value)))
-    return col(CheckIn.token_id) == ids.parse("tok", value)
+        return columns(col(Token.id)).where(col(Token.batch_id) == ids.parse("tbt", value))
+    return [ids.parse("tok", value)]
+
+
+def asked_bounds(campaign: Campaign, asked: Asked, window: Window) -> tuple[datetime | None, datetime | None]:
+    """The same where a time was asked for. Without one there is no end: the day of the first scan where it was may
+    begin later than it does where the campaign is, and by hours the window is a day.
+    """
+    since, until = bounds(campaign, window)
+    is_open = window.span == "day"
+    return None if is_open and asked.since is None else since, None if is_open and asked.until is None else until
 
 
 def bounds(campaign: Campaign, window: Window) -> tuple[datetime, datetime]:

@@ -40,6 +40,7 @@ from campaigns import (
     webhooks,
 )
 from campaigns.approvals import ApprovalKind
+from campaigns.audit import Author, AuthorKind
 from campaigns.care import Alert, AlertKind, ReportKind
 from campaigns.identity import RIGHTS, ApiKey, Role
 from campaigns.identity.rights import KEY_ROLES, rights_of_key
@@ -50,6 +51,7 @@ from campaigns.planning import Campaign
 from campaigns.settings import Settings
 from campaigns.sponsorship import Beneficiary, Payout, Pledge, PledgeKind, PledgePlan
 from campaigns.sponsorship.models import Accrual
+from campaigns.stats import thresholds
 from campaigns.tokens import TagPlan, sun
 from tests.api.helpers import CAMPAIGN, MISSION, PLACE
 from tests.conftest import PHONE, PIN, SECRET
@@ -256,6 +258,12 @@ BODIES: dict[str, Any] = {
         "place_ids": [peer.ids["place_id"]],
     },
     "PATCH /v1/offers/{offer_id}": lambda peer: {"max_issue": 20, "place_ids": [peer.ids["place_id"]]},
+    "POST /v1/campaigns/{campaign_id}/alerts": lambda peer: {
+        "watch": "check_ins",
+        "comparison": "above",
+        "value": 1000 + next(_hours),
+    },
+    "POST /v1/campaigns/{campaign_id}/reports": lambda peer: {"learned": f"{peer.mark} learned"},
     "POST /v1/campaigns/{campaign_id}/badges": lambda peer: {
         "name": {"fr": "Fidèle", "en": "Regular"},
         "criteria": {"kind": "places", "at_least": 3},
@@ -357,6 +365,7 @@ def furnish(services: Services, peer: Peer, now: datetime) -> None:
         _give_pledges(session, peer, now)
         _give_coupons(session, peer, now)
         _give_webhook(session, services, peer, now)
+        _give_figures(session, peer, now)
         _give_money(session, peer, now)
     scans = [make_scan(one, at=now) for one in entries]
     write(services.database, *scans, number=90, now=now)
@@ -639,6 +648,20 @@ def _give_coupons(session: Session, peer: Peer, now: datetime) -> None:
         done = rewards.redeem(session, place, claim, now=now)
         peer.name("redemption_id", "rdm", done.redemption.id, further=names is peer.further)
         peer.rows |= {coupon.code, coupon.id.hex}
+
+
+def _give_figures(session: Session, peer: Peer, now: datetime) -> None:
+    """A threshold that was crossed, and a frozen report."""
+    campaign = planning.campaign_by_name(session, peer.id, peer.ids["campaign_id"])
+    watched: dict[str, Any] = {"watched": "check_ins", "comparison": stats.Comparison.BELOW, "value": 7}
+    threshold = stats.set_threshold(session, campaign, **watched, now=now)
+    thresholds.tell(session, [thresholds.Look(threshold, 0)], now=now)
+    (raised,) = stats.list_raised(session, peer.id, before=None, limit=2)
+    author = Author(AuthorKind.KEY, ids.parse("key", peer.ids["key_id"]))
+    report = stats.freeze(session, campaign, learned=f"{peer.mark} learned", author=author, now=now)
+    peer.name("/v1/campaigns/{campaign_id}/alerts/{alert_id} alert_id", "alt", threshold.id)
+    peer.name("/v1/reports/{report_id} report_id", "rep", report.id)
+    peer.rows |= {raised.id.hex, report.sha256}
 
 
 def _give_money(session: Session, peer: Peer, now: datetime) -> None:

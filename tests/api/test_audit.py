@@ -23,6 +23,7 @@ LAST = (  # what ends something comes after what needs it, in this order
     "DELETE /v1/pledges/{pledge_id}",
     "DELETE /v1/costs/{cost_id}",
     "DELETE /v1/webhooks/{webhook_id}",
+    "DELETE /v1/campaigns/{campaign_id}/alerts/{alert_id}",
     "POST /v1/tokens/{token_id}/revocation",
     "POST /v1/api-keys/{key_id}/revocation",
 )
@@ -52,6 +53,9 @@ NOTED = {
     "POST /v1/campaigns/{campaign_id}/pause": "campaign.changed",
     "POST /v1/campaigns/{campaign_id}/resumption": "campaign.changed",
     "POST /v1/campaigns/{campaign_id}/end": "campaign.changed",
+    "POST /v1/campaigns/{campaign_id}/alerts": "alert_threshold.created",
+    "DELETE /v1/campaigns/{campaign_id}/alerts/{alert_id}": "alert_threshold.removed",
+    "POST /v1/campaigns/{campaign_id}/reports": "report.created",
     "PUT /v1/campaign-files/{external_id}": "campaign.created",
     "POST /v1/campaigns/{campaign_id}/tokens": "token.created",
     "PATCH /v1/tokens/{token_id}": "token.changed",

@@ -237,7 +237,9 @@ def back_to_the_pilot(peers: Peers, named: dict[str, str]) -> None:
     with peers.services.database.transaction() as session:
         statement = text("UPDATE campaigns SET state = 'pilot', launched_at = NULL WHERE id = :id")
         id = ids.parse("cmp", named["campaign_id"])
-        session.execute(statement, {"id": id.hex if peers.services.database.is_sqlite else id})
+        of = {"id": id.hex if peers.services.database.is_sqlite else id}
+        session.execute(statement, of)
+        session.execute(text("UPDATE targets SET locked_at = NULL WHERE campaign_id = :id"), of)
     peers.services.directory.hear("everything", id)
 
 

@@ -46,6 +46,8 @@ NOT_ON_PAGES = {
     "too_many_webhooks",
     "secret_rotating",
     "webhook_off",
+    "threshold_there",
+    "too_many_thresholds",
     "campaign_paused",
 }
 
