@@ -348,6 +348,7 @@ def test_a_file_is_counted_once_and_its_bad_rows_come_back(server: Server) -> No
     columns += ["external_id"] * 4 + ["campaign_id", None]
     assert [one["column"] for one in body["rejected"]] == columns
     assert all(one["reason"] for one in body["rejected"])
+    assert "formula" in body["rejected"][0]["reason"]
     assert (money(server, campaign)["conversions"], money(server, campaign)["revenue_minor"]) == (3, 1250 + 123400)
     body = send(server, text).json()
     assert (body["accepted"], body["duplicates"], body["conflicts"]) == (0, 3, 1)
