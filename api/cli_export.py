@@ -65,7 +65,7 @@ def export(
         filters = {"place": place_id, "token": token_id}
         wanted, number = _wanted(database, campaign, since, until, filters, verdict, now)
         told = {"file": str(out), "format": file_format.value}
-        rows = _written(database, wanted, number, out, file_format, dialect)
+        rows = write_file(database, wanted, number, out, file_format, dialect)
     say(json.dumps(told | {"scans": rows}) if as_json_ else f"Wrote {rows:,} scans to {out}.")
 
 
@@ -85,7 +85,9 @@ def _wanted(
         return wanted, exporting.number(session, wanted)
 
 
-def _written(database: Database, wanted: Wanted, number: int, out: Path, file_format: Format, dialect: Dialect) -> int:
+def write_file(
+    database: Database, wanted: Wanted, number: int, out: Path, file_format: Format, dialect: Dialect
+) -> int:
     """Write beside the file under another name, and give it its name when all is on disk; how many scans."""
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     count = [0]

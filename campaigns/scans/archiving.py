@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -96,7 +97,7 @@ def read_back(path: Path) -> Iterator[UUID]:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             for line in file:
                 yield ids.parse("scn", json.loads(line)["scan_id"])
-    except (OSError, EOFError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zlib.error) as error:
         raise Conflict(f"{path} cannot be read back: {error}. Nothing of it was deleted.") from error
 
 

@@ -16,7 +16,7 @@ from campaigns.places import Place, till
 from campaigns.places.geofence import Geofence
 from campaigns.planning import Phase, State
 from campaigns.scans import live_windows
-from campaigns.scans.firsts import note_first
+from campaigns.scans.firsts import note_another
 from campaigns.scans.models import (
     CheckIn,
     ReceiptTries,
@@ -155,7 +155,7 @@ def check_in(
     if not insert_once(session, CheckIn, **values):
         raise Conflict("This scan was checked in a moment ago.", code="already_checked_in")
     if counted and not is_newcomer and phase == "live":
-        note_first(session, entry.campaign.id, person.id)
+        note_another(session, entry.campaign.id, person.id)
     record_event(session, "scan.checked_in", now=now, check_in_id=id, scan_id=receipt.scan_id)
     return prepared.as_loaded(CheckIn, values)
 
@@ -215,7 +215,7 @@ def witness(
     }
     store(session, CheckIn, **values)
     if values["counted"] and phase == "live":
-        note_first(session, entry.campaign.id, person.id)
+        note_another(session, entry.campaign.id, person.id)
     return CheckIn(**values), True
 
 

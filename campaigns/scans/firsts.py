@@ -7,15 +7,35 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import bindparam, update
 from sqlalchemy import select as columns
-from sqlalchemy import update
 from sqlmodel import Session, col, select
 
-from campaigns import ids
+from campaigns import ids, prepared
 from campaigns.scans.models import CheckIn
-from campaigns.storage import hold
+from campaigns.storage import columns_of, hold
 
 _SHOWN = 5
+_ACTS = columns_of(CheckIn)
+_OLDEST = (
+    columns(_ACTS.is_first)
+    .where(
+        _ACTS.participant_id == bindparam("person"),
+        _ACTS.campaign_id == bindparam("campaign"),
+        _ACTS.phase == "live",
+        _ACTS.counted,
+    )
+    .order_by(_ACTS.id)
+    .limit(1)
+)
+
+
+def note_another(session: Session, campaign_id: UUID, participant_id: UUID) -> None:
+    """The same as `note_first` after one more counts: one look where it is not the first, as it mostly is not."""
+    hold(session, participant_id)
+    row = prepared.row(session, _OLDEST, person=participant_id, campaign=campaign_id)
+    if row is None or not row[0]:
+        note_first(session, campaign_id, participant_id)
 
 
 def note_first(session: Session, campaign_id: UUID, participant_id: UUID) -> None:
