@@ -70,9 +70,10 @@ NO_FIGURES = {
     "GET /v1/audit/export.ndjson": "the audit log",
 }
 # What differs between two answers to one question: random, or of the moment.
-# That a pilot's vote froze a round's rules is no figure: the brand is told it may not change them.
+# That a pilot's vote froze a round's rules is no figure: the brand is told it may not change them. And what a report
+# says of the cost, its currency and its hash have a pilot's coupons in them: they are real money.
 VOLATILE = re.compile(
-    r"\"rules_frozen\":\w+|"
+    r"\"rules_frozen\":\w+|\"cost_\w*minor\":[\w.]+|\"currency\":[\"\w]+|\"sha256\": \"\w+|"
     r"(?:receipt|client_id|secret)\W+[^\"<>]{0,20}[\w-]{10,}|[0-9a-f-]{36}|[\w-]{100}|scn_\w+|[0-9a-f]{32}",
     re.I,
 )
