@@ -191,7 +191,7 @@ class CheckIn(Row, table=True):
         UniqueConstraint("scan_id"),
         Index("ix_check_ins_campaign_id_id", "campaign_id", "id"),
         Index("ix_check_ins_place_id_id", "place_id", "id"),
-        Index("ix_check_ins_public", "campaign_id", "id", "place_id", "token_id", **_IS_PUBLIC),
+        Index("ix_check_ins_public", "campaign_id", "id", "place_id", "token_id", "participant_id", **_IS_PUBLIC),
         Index("ix_check_ins_late", "campaign_id", "id", **_IS_LATE),
         Index("ix_check_ins_first", "campaign_id", "checked_in_at", "place_id", "token_id", **_IS_FIRST),
         Index("ix_check_ins_first_person", "campaign_id", "participant_id", "checked_in_at", **_IS_FIRST),

@@ -26,7 +26,7 @@ from tests.bench.servers import Shop, shop_on
 
 ACTS = 10  # check-ins of each
 DAYS = 90
-TIMES = 3
+TIMES = 2
 
 
 def figures(bench: Bench, kind: str) -> Iterator[Line]:

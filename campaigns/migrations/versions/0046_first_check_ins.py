@@ -19,6 +19,8 @@ UPDATE check_ins SET is_first = true WHERE counted AND phase = 'live' AND NOT EX
 """
 _LATE = "UPDATE check_ins SET is_late = true WHERE ',' || reasons || ',' LIKE '%,late,%'"
 
+_PUBLIC = ("id", "place_id", "token_id", "participant_id")
+
 
 def upgrade() -> None:
     for name in ("is_first", "is_late"):
@@ -26,7 +28,12 @@ def upgrade() -> None:
     op.execute(_FIRST)
     op.execute(_LATE)
     for name, names, sqlite, postgresql in (
-        ("public", ("id", "place_id", "token_id"), "counted = 1 AND phase = 'live'", "counted AND phase = 'live'"),
+        (
+            "public",
+            ("id", "place_id", "token_id", "participant_id"),
+            "counted = 1 AND phase = 'live'",
+            "counted AND phase = 'live'",
+        ),
         ("late", ("id",), "is_late = 1", "is_late"),
         ("first", ("checked_in_at", "place_id", "token_id"), "is_first = 1", "is_first"),
         ("first_person", ("participant_id", "checked_in_at"), "is_first = 1", "is_first"),
