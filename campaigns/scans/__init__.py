@@ -19,6 +19,10 @@ from campaigns.scans.models import CheckIn, Scan
 from campaigns.scans.positions import Position, SealedFix, accuracy_up, best_fix
 from campaigns.scans.receipt import Receipt, ReceiptBook
 from campaigns.scans.recount import recount
+from campaigns.scans.rollup_pairs import SUMMED, has_cells, share_out
+from campaigns.scans.rollup_weeks import is_counted
+from campaigns.scans.rollup_weeks import keep as keep_week
+from campaigns.scans.rollup_weeks import over as weeks_over
 from campaigns.scans.rollups import derive
 from campaigns.scans.service import (
     confirm,
@@ -53,6 +57,7 @@ __all__ = [
     "EARNING",
     "PERSON_COLUMNS",
     "STRONG",
+    "SUMMED",
     "CheckIn",
     "Effect",
     "Figures",
@@ -80,8 +85,11 @@ __all__ = [
     "find_witnessed",
     "forget",
     "forget_positions",
+    "has_cells",
+    "is_counted",
     "judge",
     "judged_verdicts",
+    "keep_week",
     "last_hours",
     "list_scans",
     "merge",
@@ -93,6 +101,7 @@ __all__ = [
     "rejudge",
     "scan_by_id",
     "scan_of",
+    "share_out",
     "sight",
     "standing_judgements",
     "standing_of",
@@ -105,5 +114,6 @@ __all__ = [
     "void_of",
     "void_witnessed",
     "voids_among",
+    "weeks_over",
     "witness",
 ]

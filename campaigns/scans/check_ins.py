@@ -14,7 +14,7 @@ from campaigns.events import record_event
 from campaigns.participants import Cohort, Participant
 from campaigns.places import Place, till
 from campaigns.places.geofence import Geofence
-from campaigns.planning import State
+from campaigns.planning import Phase, State
 from campaigns.scans import live_windows
 from campaigns.scans.firsts import note_another
 from campaigns.scans.models import (
@@ -124,7 +124,7 @@ def check_in(
     judgement = _judge_check_in(
         first_reasons, receipt, entry.place, best, presence, late=late, closed=closed, spent=claim.is_spent
     )
-    phase = "draft" if judgement.verdict is Verdict.TEST else entry.campaign.phase_of(receipt.scanned_at)
+    phase = "draft" if judgement.verdict is Verdict.TEST else _phase(entry, receipt)
     at = min(max(occurred_at or now, receipt.scanned_at), now)
     id = ids.uuid7_at(now)
     earns = phase != "draft" and judgement.verdict in EARNING and presence >= least_presence
@@ -158,6 +158,10 @@ def check_in(
         note_another(session, entry.campaign.id, person.id)
     record_event(session, "scan.checked_in", now=now, check_in_id=id, scan_id=receipt.scan_id)
     return prepared.as_loaded(CheckIn, values)
+
+
+def _phase(entry: Entry, receipt: Receipt) -> str:
+    return Phase.HOLDOUT.value if entry.is_held_out else entry.campaign.phase_of(receipt.scanned_at)
 
 
 def standing_of(session: Session, scan_id: UUID) -> tuple[str, bool]:

@@ -11,7 +11,7 @@ from sqlmodel import Session
 from campaigns import clock
 from campaigns.missions.insiders import LEAST_GROUP
 from campaigns.planning import Campaign
-from campaigns.scans.rollups import first_day_of, week_of
+from campaigns.scans.rollup_weeks import first_day_of, week_of
 from campaigns.stats import people as ways
 from campaigns.stats.people import Way
 from campaigns.stats.service import date_of

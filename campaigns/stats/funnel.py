@@ -18,7 +18,8 @@ from campaigns.scans.figures import Figures
 from campaigns.stats import people as ways
 from campaigns.stats.cohorts import Cohort, cohorts
 from campaigns.stats.people import Counts, Group, Way
-from campaigns.stats.service import Answer, Asked, Window, ask, asked_bounds, code_ids
+from campaigns.stats.service import Answer, Asked, ask, asked_bounds, code_ids
+from campaigns.stats.source import Window
 
 FUNNEL_FORMULA: Final = "funnel/1"  # people by their first counted check-in; of them who did each step until now
 DROP_OFF_FORMULA: Final = "drop_off/1"  # who did a step and not the next, by place or code

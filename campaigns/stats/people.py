@@ -97,11 +97,16 @@ def sample(session: Session, group: Group, *, people: int) -> list[Way]:
 
 def bridge_rate(session: Session, campaign_id: UUID) -> float | None:
     """People with a counted check-in who then acted online / people with one; None without any."""
+    bridged, people = bridged_of(session, campaign_id)
+    return round(bridged / people, 4) if people else None
+
+
+def bridged_of(session: Session, campaign_id: UUID) -> tuple[int, int]:
+    """Both numbers of that rate."""
     first = _firsts(Group(campaign_id)).subquery()
     crossed = _online(campaign_id, first).subquery()
     people = session.execute(columns(func.count()).select_from(first)).scalar_one()
-    bridged = session.execute(columns(func.count()).select_from(crossed)).scalar_one()
-    return round(bridged / people, 4) if people else None
+    return int(session.execute(columns(func.count()).select_from(crossed)).scalar_one()), int(people)
 
 
 def acts_of(session: Session, campaign_id: UUID, drawn: Sequence[Way]) -> Iterator[tuple[UUID, datetime]]:

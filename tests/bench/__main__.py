@@ -22,6 +22,7 @@ from tests.bench.figures import figures
 from tests.bench.measure import Bench
 from tests.bench.memory import memory
 from tests.bench.mixed import mixed
+from tests.bench.people import people
 from tests.bench.processes import processes
 from tests.bench.redemptions import redemptions
 from tests.bench.report import Line, as_json, headline, print_table
@@ -43,6 +44,7 @@ PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "accruals": accruals,
     "crowd": crowd,
     "figures": figures,
+    "people": people,
     "exports": exports,
     "mixed": mixed,
     "slow": slow,

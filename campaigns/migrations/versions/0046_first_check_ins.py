@@ -1,13 +1,13 @@
 """Which check-in is its person's first in a campaign, which came late, and indexes to count them by
 
-Revision: 0046, after 0042
+Revision: 0046, after 0044
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0046"
-down_revision = "0042"
+down_revision = "0044"
 branch_labels = None
 depends_on = None
 
@@ -19,8 +19,6 @@ UPDATE check_ins SET is_first = true WHERE counted AND phase = 'live' AND NOT EX
 """
 _LATE = "UPDATE check_ins SET is_late = true WHERE ',' || reasons || ',' LIKE '%,late,%'"
 
-_PUBLIC = ("id", "place_id", "token_id", "participant_id")
-
 
 def upgrade() -> None:
     for name in ("is_first", "is_late"):
@@ -28,11 +26,13 @@ def upgrade() -> None:
     op.execute(_FIRST)
     op.execute(_LATE)
     for name, names, sqlite, postgresql in (
+        ("public", ("id", "place_id", "token_id"), "counted = 1 AND phase = 'live'", "counted AND phase = 'live'"),
+        ("person", ("participant_id",), "counted = 1 AND phase = 'live'", "counted AND phase = 'live'"),
         (
-            "public",
-            ("id", "place_id", "token_id", "participant_id"),
-            "counted = 1 AND phase = 'live'",
-            "counted AND phase = 'live'",
+            "again",
+            ("id", "participant_id"),
+            "counted = 1 AND phase = 'live' AND is_first = 0",
+            "counted AND phase = 'live' AND NOT is_first",
         ),
         ("late", ("id",), "is_late = 1", "is_late"),
         ("first", ("checked_in_at", "place_id", "token_id"), "is_first = 1", "is_first"),
@@ -45,3 +45,10 @@ def upgrade() -> None:
             sqlite_where=sa.text(sqlite),
             postgresql_where=sa.text(postgresql),
         )
+    op.create_index(
+        "ix_participants_team",
+        "participants",
+        ["organisation_id", "id"],
+        sqlite_where=sa.text("cohort = 'employee'"),
+        postgresql_where=sa.text("cohort = 'employee'"),
+    )
