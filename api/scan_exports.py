@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -19,6 +20,7 @@ from campaigns.planning import Campaign
 from campaigns.scans import Verdict
 from campaigns.stats import Asked, exporting, parquet
 from campaigns.stats.exporting import ExportedScan, Wanted
+from campaigns.storage import Database
 
 router = APIRouter(prefix="/v1", tags=["figures"])
 
@@ -27,12 +29,21 @@ LOOKED_AT = "X-Total-Count"  # how many scans are gone through at most: what a p
 _Verdict = Annotated[Verdict | None, Query(description="Of the one that stands.")]
 
 
+@dataclass(frozen=True)
+class Found:
+    """The scans that are asked for, and how many are gone through for them."""
+
+    database: Database
+    name: str
+    wanted: Wanted
+    number: int
+
+
 class Filters:
     """What an export is asked of."""
 
     def __init__(
         self,
-        campaign_id: str,
         actor: Actor,
         core: Core,
         now: Now,
@@ -42,17 +53,19 @@ class Filters:
         token_id: Value = None,
         verdict: _Verdict = None,
     ) -> None:
-        self.database = core.database
-        with core.database.snapshot() as session:
-            self.campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
-            where = {"place": place_id, "token": token_id}
-            asked = asked_for(session, self.campaign, since, until, where, now=now)
-            self.wanted = wanted_of(self.campaign, asked, verdict, now=now)
-            self.number = exporting.number(session, self.wanted)
+        self._core, self._now, self._organisation_id = core, now, actor.organisation_id
+        self._times, self._verdict = (since, until), verdict
+        self._where = {"place": place_id, "token": token_id}
 
-    @property
-    def name(self) -> str:
-        return f"scans-{ids.plain_name(self.campaign.name) or 'campaign'}"
+    def of(self, campaign_id: str) -> Found:
+        """The scans of a campaign they leave; NotFound for another organisation's."""
+        database = self._core.database
+        with database.snapshot() as session:
+            campaign = planning.campaign_by_name(session, self._organisation_id, campaign_id)
+            asked = asked_for(session, campaign, *self._times, self._where, now=self._now)
+            wanted = wanted_of(campaign, asked, self._verdict, now=self._now)
+            name = f"scans-{ids.plain_name(campaign.name) or 'campaign'}"
+            return Found(database, name, wanted, exporting.number(session, wanted))
 
 
 _Filtered = Annotated[Filters, Depends()]
@@ -76,12 +89,13 @@ def wanted_of(campaign: Campaign, asked: Asked, verdict: Verdict | None, *, now:
 @router.get(
     "/campaigns/{campaign_id}/export.csv", dependencies=[may(Right.FIGURES_READ)], response_class=StreamingResponse
 )
-def export_csv(found: _Filtered, dialect: Dialect = Dialect.PLAIN) -> StreamingResponse:
+def export_csv(campaign_id: str, filters: _Filtered, dialect: Dialect = Dialect.PLAIN) -> StreamingResponse:
     """Every scan as it was judged last, with what was done on it, as CSV: place, code, time with its offset, presence.
 
     In the order of time, up to the moment it was asked for; no visitor key, no person. `dialect=excel-fr`: semicolons
     and a byte order mark. `X-Total-Count` is how many scans are gone through: all of the time, whatever is filtered.
     """
+    found = filters.of(campaign_id)
     pages = ([_as_text(row) for row in page] for _, page in exporting.export(found.database, found.wanted))
     return _told(csv_file(found.name, COLUMNS, pages, dialect=dialect), found)
 
@@ -89,8 +103,9 @@ def export_csv(found: _Filtered, dialect: Dialect = Dialect.PLAIN) -> StreamingR
 @router.get(
     "/campaigns/{campaign_id}/export.ndjson", dependencies=[may(Right.FIGURES_READ)], response_class=StreamingResponse
 )
-def export_ndjson(found: _Filtered) -> StreamingResponse:
+def export_ndjson(campaign_id: str, filters: _Filtered) -> StreamingResponse:
     """The same with a JSON object a line; what there is not is null."""
+    found = filters.of(campaign_id)
     pages = ([as_json(row) for row in page] for _, page in exporting.export(found.database, found.wanted))
     return _told(ndjson_file(found.name, pages), found)
 
@@ -98,11 +113,12 @@ def export_ndjson(found: _Filtered) -> StreamingResponse:
 @router.get(
     "/campaigns/{campaign_id}/export.parquet", dependencies=[may(Right.FIGURES_READ)], response_class=StreamingResponse
 )
-def export_parquet(found: _Filtered) -> StreamingResponse:
+def export_parquet(campaign_id: str, filters: _Filtered) -> StreamingResponse:
     """The same as Parquet: written to a file first, which nobody else sees, so that its first byte takes a while. 501
     without duckdb (`pip install "passerelle[parquet]"`).
     """
     parquet.require()
+    found = filters.of(campaign_id)
     pages = (page for _, page in exporting.export(found.database, found.wanted))
     with tempfile.TemporaryDirectory(prefix="passerelle-export-") as folder:
         path = Path(folder) / "scans.parquet"
@@ -124,7 +140,7 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
-def _told(answer: StreamingResponse, found: Filters) -> StreamingResponse:
+def _told(answer: StreamingResponse, found: Found) -> StreamingResponse:
     answer.headers[LOOKED_AT] = str(found.number)
     return answer
 

@@ -13,7 +13,7 @@ from campaigns.missions.insiders import LEAST_GROUP
 from campaigns.planning import Campaign
 from campaigns.scans.rollup_weeks import first_day_of, week_of
 from campaigns.stats import people as ways
-from campaigns.stats.people import Group, Way
+from campaigns.stats.people import Way
 from campaigns.stats.service import date_of
 
 COHORT_FORMULA: Final = "cohort_retention/1"  # of a week's new people, who did any act so many weeks later
@@ -31,14 +31,12 @@ class Cohort(NamedTuple):
     active: list[int] | None
 
 
-def cohorts(
-    session: Session, campaign: Campaign, group: Group, drawn: Sequence[Way], *, people: int, now: datetime
-) -> list[Cohort]:
+def cohorts(session: Session, campaign: Campaign, drawn: Sequence[Way], *, now: datetime) -> list[Cohort]:
     """The last 53 weeks since people were won, oldest first, weeks without any among them; of the people drawn.
 
     An act is a counted check-in, an idea, or a verified completion of an online step.
     """
-    acts = ((id, _week(campaign, at)) for id, at in ways.acts_of_sample(session, group, people=people))
+    acts = ((id, _week(campaign, at)) for id, at in ways.acts_of(session, campaign.id, drawn))
     weeks: dict[UUID, set[int]] = defaultdict(set)
     for id, week in acts:
         weeks[id].add(week)

@@ -117,7 +117,7 @@ def funnel(
         steps,
         groups,
         _drop_offs(groups),
-        cohorts(session, campaign, group, drawn, people=whole.check_in, now=now),
+        cohorts(session, campaign, drawn, now=now),
         answer.total.figures,
         rate,
         whole.check_in,

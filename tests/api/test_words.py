@@ -19,6 +19,7 @@ PAGES = ROOT / "api" / "pages"
 PO = PAGES / "locales" / "fr" / "LC_MESSAGES" / "passerelle.po"
 # Codes that only the API answers, or that a page shows in a form of its own.
 NOT_ON_PAGES = {
+    "parquet_missing",  # of exports, which no page asks for
     "error",
     "forbidden",
     "gone",
