@@ -43,6 +43,7 @@ from api import (
     sponsors,
     statements,
     stats,
+    stats_stream,
     tag_keys,
     tags,
     token_batches,
@@ -65,6 +66,7 @@ from api.pages import (
     comments,
     console,
     console_cases,
+    console_figures,
     console_ideas,
     console_keys,
     console_log,
@@ -77,6 +79,7 @@ from api.pages import (
     console_team,
     coupons,
     feeds,
+    figures,
     flags,
     front,
     invitations,
@@ -109,6 +112,7 @@ from api.pages.staff_session import refuse_locked
 from api.policies import PUBLIC, name_policies
 from api.rules_in_force import RulesInForce
 from api.scan import ScanPath
+from api.streams import Streams
 from campaigns import clock as clocks
 from campaigns import identity as identities
 from campaigns import migrations
@@ -165,6 +169,7 @@ _ROUTERS = (
     tags,
     printing,
     scans,
+    stats_stream,
     stats,
     missions,
     accruals,
@@ -196,6 +201,7 @@ _ROUTERS = (
     addresses,
     pilot,
     staff,
+    figures,
     staff_acts,
     staff_rewards,  # its paths before the one that takes any code
     staff_coupons,
@@ -213,6 +219,7 @@ _ROUTERS = (
     tag_pages,
     console_sign_in,
     console,
+    console_figures,
     console_keys,
     console_members,
     console_log,
@@ -270,6 +277,7 @@ def wire(services: Services) -> ASGIApp:
         app.state.pages = pages
         app.state.visitors = visitors
         app.state.stopping = asyncio.Event()
+        app.state.streams = Streams(services.database, clock)
         app.state.scan_path = ScanPath(services, queue, visitors, pages, services.renderer)
         worker = Worker(services.database, clock, services.mailer, sender_of(settings, clock))
         listener = Listener(services.database)
@@ -278,6 +286,7 @@ def wire(services: Services) -> ASGIApp:
             worker.start()
         yield
         app.state.stopping.set()
+        app.state.streams.close()
         await asyncio.to_thread(services.activity.close)
         await asyncio.to_thread(worker.stop)
         await asyncio.to_thread(listener.stop)

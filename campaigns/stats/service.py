@@ -108,7 +108,7 @@ def ask(session: Session, campaign: Campaign, asked: Asked, *, now: datetime) ->
     """
     asked.check()
     window = _window(session, campaign, asked, now=now)
-    fresh, complete_up_to = _fresh(session, now)
+    fresh, complete_up_to = fresh_sums(session, now)
     total = _total(session, campaign.id, asked, window, fresh)
     lines = _lines(asked, _rows(session, campaign.id, asked, window, fresh)) if asked.group_by else []
     if asked.grain is not None:
@@ -119,7 +119,7 @@ def ask(session: Session, campaign: Campaign, asked: Asked, *, now: datetime) ->
     return Answer(window, total, lines, complete_up_to)
 
 
-def _fresh(session: Session, now: datetime) -> tuple[Sums, datetime]:
+def fresh_sums(session: Session, now: datetime) -> tuple[Sums, datetime]:
     """What the scans add that the worker has not counted yet: a scan is in the figures as soon as it was answered.
 
     Some hundreds of them; and since when there are more, or a confirmation waits for the judge.
