@@ -104,7 +104,7 @@ class MemberMay:
 
 
 def member_may(right: Right | None = None, *, by_itself: bool = False) -> Any:
-    """The member at the console, with a right if one is named. `by_itself`: a page asks, which keeps no session going."""
+    """The member at the console, with a right if one is named. `by_itself`: a page asks, not a person."""
     return Depends(MemberMay(right, by_itself=by_itself))
 
 
