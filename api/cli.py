@@ -18,7 +18,19 @@ from rich.table import Table
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from api import cli_access, cli_backup, cli_files, cli_ledger, cli_stats, cli_webhooks
+from api import (
+    cli_access,
+    cli_archive,
+    cli_backup,
+    cli_export,
+    cli_files,
+    cli_funnel,
+    cli_ledger,
+    cli_money,
+    cli_report,
+    cli_stats,
+    cli_webhooks,
+)
 from api.terminal import EXIT_DIFFERENT, EXIT_REFUSED, AsJson, read_settings, refuse, say
 from campaigns import audit, clock, identity, ids, migrations, privacy
 from campaigns import verify as verification
@@ -56,6 +68,8 @@ for name, commands in (
     ("keys", cli_access.keys_app),
     ("members", cli_access.members_app),
     ("webhooks", cli_webhooks.webhooks_app),
+    ("costs", cli_money.costs_app),
+    ("conversions", cli_money.conversions_app),
 ):
     app.add_typer(commands, name=name)
 scans_app = typer.Typer(help="The scan log.", no_args_is_help=True)
@@ -63,8 +77,12 @@ app.add_typer(scans_app, name="scans")
 
 app.command()(cli_backup.backup)
 app.command()(cli_backup.restore)
+app.command()(cli_archive.archive)
 app.command("ledger-check")(cli_ledger.ledger_check)
 app.command("stats")(cli_stats.show_stats)
+app.command("report")(cli_report.show_report)
+app.command("funnel")(cli_funnel.show)
+app.command()(cli_export.export)
 privacy_app = typer.Typer(help="What is kept of people, and how long.", no_args_is_help=True)
 app.add_typer(privacy_app, name="privacy")
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlmodel import Session, select
 
-from api.terminal import AsJson, read_settings, refuse, say
+from api.terminal import AsJson, campaign_named, read_settings, refuse, say
 from campaigns import clock, ids, stats
 from campaigns.planning import Campaign
 from campaigns.stats import Asked, Line
@@ -35,22 +34,13 @@ def show_stats(
     now = clock.utc_now()
     asked = Asked(since=now - timedelta(days=days - 1), group_by=tuple(one.strip() for one in by.split(",")))
     with closing(Database(settings.database_url)) as database, database.moment() as session:
-        found = _campaign(session, campaign)
+        found = campaign_named(session, campaign)
         answer = stats.ask(session, found, asked, now=now)
     lines = [*((_name(found, one), one) for one in answer.lines), ("all", answer.total)]
     if as_json:
         say(json.dumps({"campaign": ids.show("cmp", found.id), "groups": [_as_json(*one) for one in lines]}))
     else:
         Console().print(_table(found, lines, answer.complete_up_to))
-
-
-def _campaign(session: Session, name: str) -> Campaign:
-    external = ids.external(name)
-    wanted = Campaign.external_id == external if external else Campaign.id == ids.parse("cmp", name)
-    found = session.exec(select(Campaign).where(wanted)).all()
-    if len(found) != 1:
-        refuse(f"There is no campaign {name}." if not found else f"Several organisations have a campaign {name}.")
-    return found[0]
 
 
 def _name(campaign: Campaign, line: Line) -> str:

@@ -13,11 +13,15 @@ from api import problems
 from api.scan import is_scan_path
 
 BODY_LIMIT = 1_000_000  # bytes of any request body
-BODY_LIMITS = {"/v1/places/import": 2_000_000, "/staff/coupons/pictures": 8_000_000}  # but of these
+BODY_LIMITS = {
+    "/v1/places/import": 2_000_000,
+    "/v1/conversions/import": 2_000_000,
+    "/staff/coupons/pictures": 8_000_000,
+}  # but of these
 ACTS_AT_ONCE = 3  # requests that may write, in one process; one of them may be asking a geocoder
 ACTS_WAITING = 1_000
 BUSY = "Too many people are acting just now. Try again in a moment."
-TOO_LARGE = "A request body has at most 1 MB, a list of places 2 MB."
+TOO_LARGE = "A request body has at most 1 MB, a CSV file 2 MB."
 
 log = logging.getLogger("passerelle.edge")
 

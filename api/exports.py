@@ -30,12 +30,12 @@ def csv_file(name: str, columns: Sequence[str], pages: Rows, *, dialect: Dialect
     """
     cells = ([[defused(row[column]) for column in columns] for row in page] for page in pages)
     body = csv_text(columns, cells, excel_fr=dialect is Dialect.EXCEL_FR)
-    return _file(f"{name}.csv", "text/csv; charset=utf-8", body)
+    return file_of(f"{name}.csv", "text/csv; charset=utf-8", body)
 
 
 def ndjson_file(name: str, pages: Rows) -> StreamingResponse:
     """A download of one JSON object a line."""
-    return _file(f"{name}.ndjson", "application/x-ndjson", ndjson_text(pages))
+    return file_of(f"{name}.ndjson", "application/x-ndjson", ndjson_text(pages))
 
 
 def defused(cell: str) -> str:
@@ -47,7 +47,7 @@ def text_file(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]], 
     """A CSV download in a dialect, of cells as they are; those that would start a formula are defused here."""
     cells = ([defused(cell) for cell in row] for row in rows)
     body = csv_text(columns, [cells], excel_fr=dialect is Dialect.EXCEL_FR)
-    return _file(f"{name}.csv", "text/csv; charset=utf-8", body)
+    return file_of(f"{name}.csv", "text/csv; charset=utf-8", body)
 
 
 def csv_text(
@@ -72,6 +72,7 @@ def _lines(rows: Iterable[Sequence[str]], separator: str) -> str:
     return text.getvalue()
 
 
-def _file(name: str, media_type: str, body: Iterator[str]) -> StreamingResponse:
+def file_of(name: str, media_type: str, body: Iterator[str] | Iterator[bytes]) -> StreamingResponse:
+    """A download under a name, which nobody keeps."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, no-store"}
     return StreamingResponse(body, media_type=media_type, headers=headers)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
 
 from api.dependencies import Services
 from api.pages import views
@@ -15,6 +16,7 @@ from api.pages.refusals import MESSAGES
 from api.pages.render import Spliced
 from api.pages.ways import spots_of, ways_here
 from campaigns import missions
+from campaigns.missions import Mission
 from campaigns.planning import State
 from campaigns.tokens.directory import Entry
 
@@ -36,7 +38,7 @@ class Aside(NamedTuple):
     successor: str = ""
 
 
-_Key = tuple[str, str | None, State, str, Aside | None]  # campaign, place, state, language
+_Key = tuple[str, str | None, State, str, bool, Aside | None]  # campaign, place, state, language, whether held out
 
 
 class HostedPages:
@@ -51,7 +53,7 @@ class HostedPages:
 
     async def page(self, entry: Entry, state: State, language: str, aside: Aside | None = None) -> Spliced:
         """The page to splice a visitor's form into."""
-        key = (entry.campaign_hex, entry.place_hex, state, language, aside)
+        key = (entry.campaign_hex, entry.place_hex, state, language, entry.is_held_out, aside)
         kept = self._pages.get(key)
         if kept is not None and self._core.database.is_away:
             return kept[1]
@@ -66,6 +68,8 @@ class HostedPages:
 
     async def url_of(self, entry: Entry) -> str:
         """The page of the campaign's mission, or the front page: where a scan leads when its own page cannot be had."""
+        if entry.is_held_out:
+            return "/"
         known = self._urls.get(entry.campaign_hex)
         return known if known is not None else await asyncio.to_thread(self._read_url, entry)
 
@@ -112,7 +116,7 @@ class HostedPages:
         """Read what the page shows and make it. With an error it stands at another address than the scan's."""
         renderer = self._core.renderer
         with self._core.database.snapshot() as session:
-            mission = missions.mission_of(session, entry.campaign.id)
+            mission = _mission_of(session, entry)
             view = None
             among = [entry.place.id] if entry.place else None
             spots = spots_of(session, entry.campaign.id, among=among, now=self._core.clock())
@@ -146,7 +150,7 @@ class HostedPages:
         renderer = self._core.renderer
         with self._core.database.snapshot() as session:
             house = views.house(session, entry.campaign.organisation_id)
-            mission = missions.mission_of(session, entry.campaign.id)
+            mission = _mission_of(session, entry)
         title, message, step = MESSAGES[aside.closure] if aside.closure else ("", "", "")
         return renderer.spliced(
             "aside.html",
@@ -161,6 +165,11 @@ class HostedPages:
             mission_url=f"/m/{mission.slug}" if mission else "",
             **aside._asdict(),
         )
+
+
+def _mission_of(session: Session, entry: Entry) -> Mission | None:
+    """The campaign's mission; a held-out code shows the plain page, without it."""
+    return None if entry.is_held_out else missions.mission_of(session, entry.campaign.id)
 
 
 def _note_failure(task: asyncio.Task[Spliced]) -> None:

@@ -14,12 +14,13 @@ from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import ids, places
+from campaigns.csv_file import Fault
 from campaigns.errors import Invalid
 from campaigns.identity import Right
 from campaigns.places import Kept, Place, StaffRole, StaffSession
 from campaigns.places.importing import CHUNK
 from campaigns.places.phones import LINK_LIFE
-from campaigns.places.sheet import Fault, Sheet, SheetRow
+from campaigns.places.sheet import Sheet, SheetRow
 from campaigns.sealing import new_secret
 from campaigns.tokens import qr
 

@@ -22,26 +22,47 @@ def ask(
     **query: str,
 ) -> dict[str, Any]:
     """Send a request; the JSON of the answer, empty for none. Exits 1 with the reason when it is refused."""
+    answer = _send(method, server, path, key, content, {"Content-Type": kind}, query)
+    return {} if answer.status_code == 204 else _json(server, answer)
+
+
+def fetch(server: str, path: str, key: str, *, accept: str, **query: str) -> bytes:
+    """GET what is no JSON to read, or is to be kept as it comes. Exits 1 with the reason when it is refused."""
+    return bytes(_send("GET", server, path, key, None, {"Accept": accept}, query).content)
+
+
+def _send(
+    method: str,
+    server: str,
+    path: str,
+    key: str,
+    content: bytes | None,
+    headers: dict[str, str],
+    query: dict[str, str],
+) -> Any:
     import httpx2
 
     if not key or not key.isascii():
         refuse("Give a key: --key psr_live_... or PASSERELLE_API_KEY.")
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": kind}
+    headers = {"Authorization": f"Bearer {key}", **headers}
     try:
         answer = httpx2.request(
             method, f"{server.rstrip('/')}{path}", params=query, headers=headers, content=content, timeout=60
         )
     except httpx2.HTTPError as error:
         refuse(f"The server at {server} does not answer: {error}")
-    if answer.status_code == 204:
-        return {}
+    if not answer.is_success:
+        body = _json(server, answer)
+        faults = "".join(f"\n  {one['pointer']}: {one['detail']}" for one in body.get("errors", []))
+        refuse(f"{body.get('detail', answer.text)}{faults}")
+    return answer
+
+
+def _json(server: str, answer: Any) -> dict[str, Any]:
     try:
         body: dict[str, Any] = answer.json()
     except ValueError:
         refuse(f"{server} answered {answer.status_code}, and not as Passerelle does. Is it the right address?")
-    if not answer.is_success:
-        faults = "".join(f"\n  {one['pointer']}: {one['detail']}" for one in body.get("errors", []))
-        refuse(f"{body.get('detail', answer.text)}{faults}")
     return body
 
 

@@ -174,8 +174,8 @@ class Answers:
         return json.dumps(body).encode()
 
     def _mission(self, entry: Entry) -> Mission | None:
-        """The campaign's mission; None also while the database is away, for the scan is stored all the same."""
-        if self._core.database.is_away:
+        """The campaign's mission; None for a held-out code, and while the database is away: the scan is kept."""
+        if self._core.database.is_away or entry.is_held_out:
             return None
         with suppress(OperationalError):
             return self._core.rules.led_to(self._core.database, entry.campaign.id).mission

@@ -1,32 +1,25 @@
 """Figures of a campaign: over any time, by up to two groups, beside those of the time before."""
 
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
-from sqlalchemy import func, select
 from sqlmodel import Session as DbSession
-from sqlmodel import col
 
 from api.dependencies import Core, Now
 from api.etags import Tagged, tag_of
+from api.figure_filters import Value, When, asked_for
 from api.policies import Actor, may
-from api.schemas import in_our_time
-from campaigns import clock, ids, missions, places, planning, rewards, stats, tokens
-from campaigns.community import Idea
-from campaigns.errors import Invalid
+from campaigns import clock, missions, planning, rewards, stats, tokens
 from campaigns.identity import Right
 from campaigns.planning import Campaign
-from campaigns.scans import CheckIn, Figures, Verdict
+from campaigns.scans import Figures, Verdict
 from campaigns.stats import Asked, Line, Window
 
 router = APIRouter(prefix="/v1", tags=["figures"])
 
-_When = Annotated[str | None, Query(max_length=40, description="A date, or an instant with its zone.")]
-_Value = Annotated[str | None, Query(max_length=90)]
 _Word = Annotated[str | None, Query(max_length=80)]
 
 
@@ -69,9 +62,10 @@ class StatsRead(BaseModel):
 
     `since` and `until` are what the figures cover, `until` not included; scans after `complete_up_to` may be missing.
     `check_ins` and `participants`, the people who made them, are of the same time; null for a filter that says nothing
-    of them. `bridge_rate`, `return_rate`, `insider_share` and `staff_recorded` are of the whole campaign; null with a
-    range or filter. `return_rate` is coupons redeemed in a shop / coupons issued, to people who had acted online.
-    `formulas` names the formula of each figure that is reckoned.
+    of them. `late_check_ins` are those that a phone sent more than ten minutes after its scan. `bridge_rate`,
+    `return_rate`, `insider_share` and `staff_recorded` are of the whole campaign; null with a range or filter.
+    `return_rate` is coupons redeemed in a shop / coupons issued, to people who had acted online. `formulas` names the
+    formula of each figure that is reckoned.
     """
 
     since: str
@@ -80,6 +74,7 @@ class StatsRead(BaseModel):
     unique_visitors: int | None
     participants: int | None
     check_ins: int | None
+    late_check_ins: int | None
     bridge_rate: float | None
     return_rate: float | None
     insider_share: float | None
@@ -93,7 +88,7 @@ class StatsRead(BaseModel):
 
 # Versioned: a figure that is reckoned otherwise has another id.
 _FORMULAS = {
-    "bridge_rate": "bridge_rate/1",
+    "bridge_rate": stats.BRIDGE_FORMULA,
     "return_rate": rewards.RETURN_FORMULA,
     "insider_share": "insider_share/1",
     "inflation": "inflation/1",
@@ -107,12 +102,12 @@ def read_stats(
     core: Core,
     now: Now,
     tags: Tagged,
-    since: _When = None,
-    until: _When = None,
+    since: When = None,
+    until: When = None,
     group_by: Annotated[list[str] | None, Query(max_length=2, description=", ".join(stats.GROUPS))] = None,
     compare: Annotated[str | None, Query(pattern="^previous$")] = None,
-    place_id: _Value = None,
-    token_id: _Value = None,
+    place_id: Value = None,
+    token_id: Value = None,
     channel: _Word = None,
     medium: _Word = None,
     device: _Word = None,
@@ -130,37 +125,24 @@ def read_stats(
     # Of one moment: a scan that the worker counts meanwhile is neither there twice nor missing.
     with core.database.moment() as session:
         campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
-        asked = Asked(
-            since=_instant(campaign, since, "/since"),
-            until=_instant(campaign, until, "/until"),
-            group_by=tuple(one.strip() for part in group_by or () for one in part.split(",")),
-            where={name: _value(session, campaign, name, one) for name, one in where.items() if one is not None},
-        )
-        if asked.since is not None and asked.since > now:
-            raise Invalid("`since` lies in the future.", pointer="/since")
+        asked = asked_for(session, campaign, since, until, where, group_by or (), now=now)
         shown = _stats(session, campaign, asked, is_compared=compare is not None, now=now)
     tag = tag_of(shown.model_copy(update={"complete_up_to": clock.EPOCH}))
     return tags.named(shown, tag)
 
 
-def _value(session: DbSession, campaign: Campaign, name: str, value: str) -> str:
-    """What a place or a code is counted under; NotFound for another organisation's."""
-    if name == "place":
-        return ids.show("plc", places.place_by_name(session, campaign.organisation_id, value).id)
-    return _code(session, campaign.organisation_id, value) if name == "token" else value
-
-
 def _stats(session: DbSession, campaign: Campaign, asked: Asked, *, is_compared: bool, now: datetime) -> StatsRead:
     answer = stats.ask(session, campaign, asked, now=now)
     can_measure = tokens.is_measurable(session, campaign)
-    acts = stats.acts_of(session, campaign, asked, answer.window)
-    is_whole = asked.since is asked.until is None and not asked.where
+    is_whole = stats.is_whole(asked)
+    acts = stats.acts_of(session, campaign, asked, answer.window, with_people=not is_whole)
     return StatsRead(
         **_covered(campaign, answer.window),
         **_headline(answer.total, can_measure),
         participants=_people(session, campaign) if is_whole else acts.people,
         check_ins=acts.check_ins,
-        bridge_rate=_bridge_rate(session, campaign.id, acts.people or 0) if is_whole else None,
+        late_check_ins=acts.late,
+        bridge_rate=stats.bridge_rate(session, campaign.id) if is_whole else None,
         return_rate=rewards.return_rate(session, campaign.id) if is_whole else None,
         insider_share=missions.insider_share(session, campaign.id) if is_whole else None,
         staff_recorded=_staff_recorded(session, campaign) if is_whole else None,
@@ -210,33 +192,6 @@ def _covered(campaign: Campaign, window: Window) -> dict[str, str]:
     return dict(zip(("since", "until"), names, strict=True))
 
 
-def _instant(campaign: Campaign, text: str | None, pointer: str) -> datetime | None:
-    """A date, which begins where the campaign is, or an instant with its zone."""
-    if text is None:
-        return None
-    try:
-        if len(text) == len("2026-10-25"):
-            day = datetime.combine(date.fromisoformat(text), datetime.min.time(), clock.zone(campaign.time_zone))
-            return in_our_time(day)
-        instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            raise ValueError("no zone")
-        return in_our_time(instant)
-    except ValueError as error:
-        raise Invalid(
-            "Give a date such as 2026-10-25, or an instant with its zone, between 2000 and 2100.", pointer=pointer
-        ) from error
-
-
-def _code(session: DbSession, organisation_id: UUID, token_id: str) -> str:
-    """What a code is counted under: a serial under its batch."""
-    if token_id.startswith("tbt_"):
-        return ids.show("tbt", tokens.batch_by_id(session, organisation_id, ids.parse("tbt", token_id)).id)
-    token = tokens.token_by_id(session, organisation_id, ids.parse("tok", token_id))
-    is_serial = token.kind == tokens.Kind.SERIAL and token.batch_id is not None
-    return ids.show("tbt", token.batch_id or token.id) if is_serial else ids.show("tok", token.id)
-
-
 def _people(session: DbSession, campaign: Campaign) -> int:
     mission = missions.mission_of(session, campaign.id)
     return missions.counters(session, mission.id).get("participants", 0) if mission else 0
@@ -244,24 +199,3 @@ def _people(session: DbSession, campaign: Campaign) -> int:
 
 def _staff_recorded(session: DbSession, campaign: Campaign) -> int:
     return sum(sum(one.acts.values()) for one in missions.recorded_by_place(session, campaign.id))
-
-
-_PUBLIC = (col(CheckIn.counted), col(CheckIn.phase) == "live")  # what the pilot did is no public figure (I21)
-
-
-def _bridge_rate(session: DbSession, campaign_id: Any, offline: int) -> float | None:
-    """People with a verified offline act who then acted online / people with one (formula bridge_rate/1)."""
-    if not offline:
-        return None
-    first = (
-        select(col(CheckIn.participant_id), func.min(col(CheckIn.checked_in_at)).label("at"))
-        .where(col(CheckIn.campaign_id) == campaign_id, *_PUBLIC)
-        .group_by(col(CheckIn.participant_id))
-        .subquery()
-    )
-    bridged: int = session.execute(
-        select(func.count(func.distinct(col(Idea.participant_id))))
-        .join(first, first.c.participant_id == col(Idea.participant_id))
-        .where(col(Idea.created_at) >= first.c.at, col(Idea.phase) == "live")
-    ).scalar_one()
-    return round(bridged / offline, 4)

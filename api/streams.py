@@ -48,7 +48,8 @@ class Reading:
 
     @classmethod
     def begin(cls, session: Session, now: datetime) -> "Reading":
-        return cls(session, now, *stats.fresh_sums(session, now))
+        rollups, complete_up_to = stats.fresh_sums(session, now)
+        return cls(session, now, rollups.sums, complete_up_to)
 
 
 Read = Callable[[Reading], dict[str, Any]]

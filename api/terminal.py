@@ -8,7 +8,10 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
+from sqlmodel import Session, select
 
+from campaigns import ids
+from campaigns.planning import Campaign
 from campaigns.settings import Settings
 
 EXIT_REFUSED = 1  # the command was understood and refused; the reason is on standard error
@@ -35,6 +38,16 @@ def refuse(reason: str) -> NoReturn:
     """Say why on standard error and exit 1."""
     Console(stderr=True).print(reason, style="red", markup=False, highlight=False)
     raise typer.Exit(EXIT_REFUSED)
+
+
+def campaign_named(session: Session, name: str) -> Campaign:
+    """The campaign of that id or external id; a refusal when there is none, or one in several organisations."""
+    external = ids.external(name)
+    wanted = Campaign.external_id == external if external else Campaign.id == ids.parse("cmp", name)
+    found = session.exec(select(Campaign).where(wanted)).all()
+    if len(found) != 1:
+        refuse(f"There is no campaign {name}." if not found else f"Several organisations have a campaign {name}.")
+    return found[0]
 
 
 def show_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from campaigns import community, missions, planning, rewards, scans, sponsorship
+from campaigns import community, missions, planning, rewards, scans, sponsorship, stats
 from campaigns.events import Event
 from campaigns.reactions import REACTIONS, judge, scans_of
 from campaigns.sponsorship import chain
@@ -29,4 +29,4 @@ def problems(session: Session, *, now: datetime | None = None) -> list[str]:
     """The same within a snapshot that is open already."""
     counted = [*scans.recount(session), *missions.recount(session), *community.recount(session)]
     money = [*sponsorship.recount(session), *chain.recount(session, now=now)]
-    return [*planning.recount(session), *counted, *money, *rewards.recount(session)]
+    return [*planning.recount(session), *counted, *money, *rewards.recount(session), *stats.recount(session)]

@@ -28,6 +28,7 @@ from campaigns.scans import partitions
 from campaigns.scans.log_start import log_start
 from campaigns.scans.visitor import destroy_salts
 from campaigns.sponsorship.chain import Chainer
+from campaigns.stats.watch import keep_forecasts, raise_alerts
 from campaigns.storage import OUTBOX_LOCK, Database, changed
 from campaigns.webhooks import delivering
 from campaigns.webhooks.delivering import Sender
@@ -40,6 +41,9 @@ COUNTED_A_ROUND = 3_500  # characters: some 100 scans, which their rows and visi
 BETWEEN_CHUNKS_S = 0.005  # the interpreter and the write lock go round: whoever waits is served between two chunks
 AT_EASE = timedelta(seconds=2)  # a backlog as young as this leaves the interpreter to the scans, EASE times its own use
 EASE = 4
+ROWS_AT_ONCE = 500  # written in one transaction: whoever scans waits for no more
+SHARE_OUT_S = 2.0  # between two looks for cells to share out, when the outbox is empty
+SHARE_OUT_AT_LAST_S = 60.0  # and when it is not
 PURGE = timedelta(hours=1)  # between two purges
 WATCH = timedelta(hours=1)  # between two looks for codes whose scans fell off
 TELL = timedelta(minutes=1)  # between two looks for votes that closed
@@ -88,6 +92,30 @@ def _drain_sqlite(database: Database, now: datetime) -> Round:
         return Round(0, False)
     with database.transaction() as session:
         return _carry_out(session, plan, now)
+
+
+def share_out(database: Database) -> bool:
+    """Share some cells of the rollups out to the pairs of their values; whether more wait."""
+    with database.snapshot() as session:
+        if not scans.has_cells(session):
+            return False
+    with database.between_rounds() as session:
+        return scans.share_out(session)
+
+
+def keep_weeks(database: Database, *, now: datetime) -> None:
+    """Keep the sums of weeks that are over, some 500 rows a transaction; the whole last: it says that all are kept."""
+    with database.snapshot() as session:
+        over = list(scans.weeks_over(session, now=now))
+    for week in over:
+        left = list(reversed(scans.SUMMED))
+        while left:
+            with database.between_rounds() as session:
+                if not scans.is_counted(session, week):
+                    return
+                rows = 0
+                while left and rows < ROWS_AT_ONCE:
+                    rows += scans.keep_week(session, week, left.pop())
 
 
 def work(database: Database, *, by: UUID, now: datetime, kinds: Mapping[str, Chunk] = JOBS) -> bool:
@@ -249,6 +277,7 @@ class Worker:
         self._chainer = Chainer(database)
         self._purged_at: datetime | None = None
         self._steps: Iterator[bool] | None = None  # of the purge that is under way
+        self._shared_out_at = 0.0
         self._thread = threading.Thread(target=self.run, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -282,6 +311,8 @@ class Worker:
             try:
                 now = self._clock()
                 pause_s = self._drain(now)
+                if self._share_out(is_idle=pause_s == ROUND_S):
+                    pause_s = BETWEEN_CHUNKS_S
                 if work(self._database, by=self._id, now=now):
                     pause_s = BETWEEN_CHUNKS_S
                 if self._purge(now):
@@ -299,9 +330,9 @@ class Worker:
             self._stopping.wait(pause_s)
 
     def _watch(self) -> None:
-        """Late cases, pledges, posting and coupons each minute; the codes each hour, beside the rounds.
+        """Late cases, pledges, posting, coupons, forecasts and thresholds each minute; the codes each hour.
 
-        100,000 codes take most of a minute, once a day.
+        Beside the rounds: 100,000 codes take most of a minute, once a day.
         """
         watched_at: datetime | None = None
         while not self._stopping.wait(60):  # also before the first: a server that starts has others to serve
@@ -311,8 +342,11 @@ class Worker:
                 post_accruals(self._database, now=now)
                 end_pledges(self._database, now=now)
                 expire_coupons(self._database, now=now)
+                keep_forecasts(self._database, now=now)
+                raise_alerts(self._database, now=now)
                 if watched_at is None or now - watched_at >= WATCH:
                     watch(self._database, since=watched_at, now=now)
+                    keep_weeks(self._database, now=now)
                     watched_at = now
             except OperationalError as error:
                 log.warning("the database does not answer the watch: %s", type(error.orig).__name__)
@@ -361,6 +395,15 @@ class Worker:
             self._steps = steps
             return True
         self._purged_at = now
+        return False
+
+    def _share_out(self, *, is_idle: bool) -> bool:
+        """Share out some cells, when that is due; whether more of them wait."""
+        if time.monotonic() - self._shared_out_at < (SHARE_OUT_S if is_idle else SHARE_OUT_AT_LAST_S):
+            return False
+        if share_out(self._database):
+            return True
+        self._shared_out_at = time.monotonic()
         return False
 
     def _drain(self, now: datetime) -> float:

@@ -76,7 +76,7 @@ def _check_in(request: Request, core: Services, code: str, asked: CheckInCreate,
             return _wrong_till_code(request, core, entry, asked, language, now)
 
     def act() -> CheckedIn:
-        led = core.rules.led_to(core.database, entry.campaign.id)
+        led = missions.NOWHERE if entry.is_held_out else core.rules.led_to(core.database, entry.campaign.id)
         rules = core.rules.version_id(core.database, led.mission, now=now) if led.mission else None
         with core.database.transaction() as session:
             ground = missions.ground_of(session, receipt, led)

@@ -15,19 +15,21 @@ from api.pages.console_names import Names
 from api.pages.console_session import Anyone, Form, Seat, member_may
 from api.pagination import before
 from api.policies import MEMBER
-from campaigns import approvals, care, identity, ids, missions, pilots, planning
+from campaigns import approvals, care, identity, ids, missions, pilots, planning, stats
 from campaigns.approvals import Approval, ApprovalState
 from campaigns.errors import CampaignError, Invalid
 from campaigns.identity import Right
 from campaigns.missions import StepKind
 from campaigns.missions.models import LocalText
 from campaigns.planning import Campaign, Target, Threshold
+from campaigns.stats import RaisedAlert
 
 router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[MEMBER])
 CAMPAIGNS_SHOWN = 25
 WAITING_SHOWN = 50
 DECIDED_SHOWN = 10
 REPORTS_LOOKED_AT = 100
+ALERTS_SHOWN = 10
 REASON_LIMIT = 500
 Launcher = Annotated[Seat, member_may(Right.CAMPAIGNS_LAUNCH)]
 Decider = Annotated[Seat, member_may(Right.APPROVALS_DECIDE)]
@@ -235,6 +237,7 @@ def _overview(
             "waiting": [_approval(session, names, one, seat) for one in proposed],
             "decided": [_approval(session, names, one, seat) for one in decided],
             "reports": _open_reports(session, seat),
+            "raised": _raised(session, names, seat),
         }
     more = ids.show("cur", rows[CAMPAIGNS_SHOWN - 1].id) if len(rows) > CAMPAIGNS_SHOWN else ""
     asked = sum(1 for one in context["waiting"] if not one.is_mine) if seat.may(Right.APPROVALS_DECIDE) else 0
@@ -246,6 +249,14 @@ def _open_reports(session: DbSession, seat: Seat) -> int:
         return 0
     found = care.list_reports(session, seat.organisation.id, before=None, limit=REPORTS_LOOKED_AT)
     return sum(1 for one in found if one.handled_at is None)
+
+
+def _raised(session: DbSession, names: Names, seat: Seat) -> list[tuple[str, RaisedAlert]]:
+    """Thresholds that are crossed now, each with its campaign."""
+    if not seat.may(Right.FIGURES_READ):
+        return []
+    found = stats.list_raised(session, seat.organisation.id, is_open=True, before=None, limit=ALERTS_SHOWN)
+    return [(names.of("campaign", one.campaign_id), one) for one in found]
 
 
 def _launch_page(seat: Seat, campaign_id: str) -> HTMLResponse:

@@ -46,6 +46,11 @@ class Seat:
     def language(self) -> str:
         return language_for(self.request)
 
+    @property
+    def other_lang_url(self) -> str:
+        """This page in the other language."""
+        return _in_other_language(self.request, self.language)
+
     def may(self, right: Right | str) -> bool:
         return right in self.member.rights
 
@@ -83,7 +88,7 @@ class Seat:
             "pointer": error.context.get("pointer", "") if error else "",
             "is_invalid": error is not None and error.code == Invalid.code,
             "here": self.request.url.path,
-            "other_lang_url": _in_other_language(self.request, self.language),
+            "other_lang_url": self.other_lang_url,
         }
         html = self.core.renderer.page(name, self.language, **frame | context)
         return HTMLResponse(html, status_of(error) if error else 200)

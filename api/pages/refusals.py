@@ -171,6 +171,11 @@ MESSAGES: dict[str, tuple[str, str, str]] = {
         "You need not report it again.",
     ),
     "report_too_long": ("Your report was not sent", "A report has at most 500 characters; shorten it a little.", ""),
+    "learned_too_long": (
+        "It was not frozen",
+        "What was learned has at most 1,000 characters; shorten it a little.",
+        "",
+    ),
     "flagged": ("Thank you", "Many people flagged this already; a moderator looks at it first.", ""),
     "comment_empty": ("It was not sent", "Write a few words first: the text is empty.", ""),
     "comment_too_long": ("It was not sent", "A comment has at most 500 characters; shorten it a little.", ""),

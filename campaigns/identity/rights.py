@@ -49,6 +49,7 @@ class Right(StrEnum):
     SCANS_CONFIRM = "scans.confirm"
     SCANS_VOID = "scans.void"
     FIGURES_READ = "figures.read"
+    CONVERSIONS_WRITE = "conversions.write"
     CARE_READ = "care.read"
     CARE_WRITE = "care.write"
     MODERATION_WRITE = "moderation.write"
@@ -75,7 +76,7 @@ MEANING: dict[Right, str] = {
     Right.PLACES_WRITE: "make and change places, import them",
     Right.STAFF_WRITE: "make staff links, kits with sign-in codes, and sign a shop's phones out",
     Right.CAMPAIGNS_READ: "read campaigns, KPIs and jobs",
-    Right.CAMPAIGNS_WRITE: "plan and change campaigns, apply campaign files, cancel jobs",
+    Right.CAMPAIGNS_WRITE: "plan and change campaigns, apply campaign files, note costs, draw holdouts, cancel jobs",
     Right.CAMPAIGNS_LAUNCH: "launch, pause, resume and end campaigns, or propose a launch where it needs approval",
     Right.TOKENS_READ: "read codes, batches and tags, and print them",
     Right.TOKENS_WRITE: "issue, change, replace and revoke codes",
@@ -90,7 +91,8 @@ MEANING: dict[Right, str] = {
     Right.MISSIONS_ACT: "tell of an act that was done in another system",
     Right.SCANS_VOID: "void a scan, with all that rests on it",
     Right.SCANS_CONFIRM: "confirm a scan, for the server of a destination",
-    Right.FIGURES_READ: "read figures",
+    Right.FIGURES_READ: "read figures, costs and conversions",
+    Right.CONVERSIONS_WRITE: "tell of sales and other conversions, as a shop's own system does",
     Right.CARE_READ: "read what people report, and alerts",
     Right.CARE_WRITE: "handle what people report",
     Right.IDEAS_WRITE: "decide what becomes of ideas and merge them, for a public reason",
@@ -134,6 +136,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         Right.COUPONS_ROLL_BACK,
         Right.MISSIONS_ACT,
         Right.SCANS_CONFIRM,
+        Right.CONVERSIONS_WRITE,
         Right.CARE_WRITE,
         Right.IDEAS_WRITE,
         Right.PLEDGES_WRITE,

@@ -13,6 +13,7 @@ import campaigns.letters.models
 import campaigns.missions.models
 import campaigns.participants.models
 import campaigns.places.models
+import campaigns.planning.holdouts
 import campaigns.planning.models
 import campaigns.privacy.models
 import campaigns.rewards.models
@@ -20,6 +21,8 @@ import campaigns.rewards.point_models
 import campaigns.scans.models
 import campaigns.sponsorship.ledger
 import campaigns.sponsorship.models
+import campaigns.stats.kept
+import campaigns.stats.models
 import campaigns.tokens.models
 import campaigns.webhooks.models
 from campaigns.scans import partitions

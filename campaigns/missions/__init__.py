@@ -74,6 +74,7 @@ from campaigns.missions.reversal import (
     verified_of,
 )
 from campaigns.missions.service import (
+    NOWHERE,
     Led,
     Standing,
     StepPlan,
@@ -96,6 +97,7 @@ from campaigns.missions.service import (
 __all__ = [
     "LEAST_GROUP",
     "MODES",
+    "NOWHERE",
     "PERSON_COLUMNS",
     "CheckedIn",
     "GoalMetric",

@@ -181,6 +181,9 @@ class Led(NamedTuple):
     steps: Sequence[Step]
 
 
+NOWHERE = Led(None, ())  # where a held-out code leads
+
+
 def led_to(session: Session, campaign_id: UUID) -> Led:
     """Where scans of a campaign lead."""
     mission = mission_of(session, campaign_id)

@@ -28,6 +28,15 @@ class Participant(Row, table=True):
     """
 
     __tablename__ = "participants"
+    __table_args__ = (
+        Index(
+            "ix_participants_team",
+            "organisation_id",
+            "id",
+            sqlite_where=text("cohort = 'employee'"),
+            postgresql_where=text("cohort = 'employee'"),
+        ),
+    )
 
     organisation_id: UUID = Field(foreign_key="organisations.id", index=True)
     pseudonym: str

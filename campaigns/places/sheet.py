@@ -1,37 +1,24 @@
-"""Reading places from a CSV file, as people and spreadsheets write them (RFC 4180, and what Excel makes of it).
+"""Reading places from a CSV file, as people and spreadsheets write them.
 
-The separator is the one that makes columns of the header; where it is a semicolon, as in French Excel, numbers may
-have a decimal comma. A line number is that of the line on which a row begins, whatever line breaks its cells hold.
+Where the separator is a semicolon, as in French Excel, numbers may have a decimal comma.
 """
 
-import csv
-import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from campaigns.csv_file import CsvFile, Fault
 from campaigns.errors import Invalid
 from campaigns.places.models import DAYS
 
-MOST_ROWS = 10_000
 REQUIRED = ("name", "lat", "lon", "time_zone")
 COLUMNS = (*REQUIRED, "radius_m", "address", "opening_hours", *DAYS, "external_id")
 _NUMBERS = ("lat", "lon", "radius_m")
-_SEPARATORS = (",", ";", "\t")
 _NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?\Z", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d{1,20},\d{1,20}\Z", re.ASCII)
 _SPAN = re.compile(r"(\d{1,2}:\d\d)\s?[-–]\s?(\d{1,2}:\d\d)(?:[\s,]+|\Z)", re.ASCII)
 _CLOSED = ("", "-", "closed", "fermé", "ferme")
-_FORMULA = re.compile(r"=|#(?:REF|N/A|NAME\?|VALUE|DIV/0|NOM\?|VALEUR)")  # or what one leaves when it fails
-
-
-class Fault(NamedTuple):
-    """Why a row cannot be taken: the line it begins on, the column if one is to blame, and the reason."""
-
-    line: int
-    column: str | None
-    reason: str
 
 
 class SheetRow(NamedTuple):
@@ -45,102 +32,30 @@ class Sheet:
     """A file of places. Invalid, for the whole file, when it is not UTF-8 or its header does not fit."""
 
     def __init__(self, file: bytes) -> None:
-        text = _decoded(file)
-        first = next((line for line in text.splitlines() if line.strip()), "")
-        self.separator = max(_SEPARATORS, key=lambda one: len(_known(_names_in(first, one))))
-        self._reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.separator, strict=True)
-        self.columns = self._read_header()
+        self._file = CsvFile(file, columns=COLUMNS, required=REQUIRED, of="places")
+        self.columns = self._file.columns
+        if "opening_hours" in self.columns and any(day in self.columns for day in DAYS):
+            raise Invalid("Give opening_hours or the days mon to sun, not both.")
 
     def rows(self) -> Iterator[SheetRow | Fault]:
         """Row after row, a Fault for one that cannot be read. Invalid beyond 10,000. Empty lines are no rows."""
-        number = 0
-        for line, cells in self._lines():
-            if isinstance(cells, list) and not any(cell.strip() for cell in cells):
+        for row in self._file.rows():
+            if isinstance(row, Fault):
+                yield row
                 continue
-            number += 1
-            if number > MOST_ROWS:
-                raise Invalid(f"A file has at most {MOST_ROWS:,} places; cut this one in parts.")
-            yield self._row(line, cells) if isinstance(cells, list) else Fault(line, None, cells)
-
-    def _lines(self) -> Iterator[tuple[int, list[str] | str]]:
-        """The line a record begins on, and its cells; or, in words, why it has none."""
-        while True:
-            line = self._reader.line_num + 1
             try:
-                cells = next(self._reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                yield line, "A quotation mark opens or closes in the wrong place, or is not closed."
-            else:
-                yield line, cells
-
-    def _read_header(self) -> list[str]:
-        for _, cells in self._lines():
-            if isinstance(cells, list) and any(cell.strip() for cell in cells):
-                names = [_folded(cell) for cell in cells]
-                _require_fitting(names)
-                return names
-        raise Invalid(f"The file is empty. Its first line names the columns: {', '.join(REQUIRED)}, ...")
-
-    def _row(self, line: int, cells: list[str]) -> SheetRow | Fault:
-        width = max((at + 1 for at, cell in enumerate(cells) if cell.strip()), default=0)
-        named = [name if name else None for name in self.columns]
-        beyond = [at for at in range(width) if cells[at].strip() and (at >= len(named) or named[at] is None)]
-        if beyond:
-            return Fault(line, None, f"The row has {width} cells, and there are {len(_known(self.columns))} columns.")
-        given = {name: cells[at].strip() if at < len(cells) else "" for at, name in enumerate(named) if name}
-        try:
-            return SheetRow(line, _fields(given, self.separator))
-        except Invalid as error:
-            return Fault(line, error.context["pointer"].lstrip("/"), error.detail)
-
-
-def _decoded(file: bytes) -> str:
-    try:
-        return file.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = file.count(b"\n", 0, error.start) + 1
-        raise Invalid(
-            f"The file is not UTF-8 (line {line}). In Excel, save it as “CSV UTF-8”; elsewhere choose UTF-8.",
-        ) from error
-
-
-def _names_in(line: str, separator: str) -> list[str]:
-    return [_folded(cell.strip('"')) for cell in line.split(separator)]
-
-
-def _folded(name: str) -> str:
-    return name.strip().lower().replace(" ", "_")
-
-
-def _known(names: Sequence[str]) -> list[str]:
-    return [name for name in names if name in COLUMNS]
-
-
-def _require_fitting(names: Sequence[str]) -> None:
-    unknown = [name[:40] for name in names if name and name not in COLUMNS]
-    twice = sorted({name for name in names if name and names.count(name) > 1})
-    missing = [name for name in REQUIRED if name not in names]
-    if missing:
-        raise Invalid(f"The first line lacks the columns {', '.join(missing)}.")
-    if unknown:
-        raise Invalid(f"There are no columns {', '.join(unknown)!r}; known are {', '.join(COLUMNS)}.")
-    if twice:
-        raise Invalid(f"The columns {', '.join(twice)} are there twice.")
-    if "opening_hours" in names and any(day in names for day in DAYS):
-        raise Invalid("Give opening_hours or the days mon to sun, not both.")
+                yield SheetRow(row.line, _fields(row.given, self._file.separator))
+            except Invalid as error:
+                yield Fault(row.line, error.context["pointer"].lstrip("/"), error.detail)
 
 
 def _fields(given: dict[str, str], separator: str) -> dict[str, Any]:
     """The fields of a row. An empty cell gives nothing: no address, no hours, the radius there is or the usual one.
 
-    Invalid for an empty cell of a required column, and for a formula.
+    Invalid for an empty cell of a required column.
     """
     fields: dict[str, Any] = {}
     for name, cell in given.items():
-        if _FORMULA.match(cell):
-            raise Invalid("This is a formula, not its value. Save the values.", pointer=f"/{name}")
         if not cell and name in REQUIRED:
             hint = " An address alone is not enough here." if name in ("lat", "lon") else ""
             raise Invalid(f"{name} is empty.{hint}", pointer=f"/{name}")

@@ -1,5 +1,15 @@
 """Campaigns: objective, targets, flight and state."""
 
+from campaigns.planning.holdouts import (
+    MOST_UNITS,
+    Holdout,
+    HoldoutUnitKind,
+    find_holdout,
+    held_out_of,
+    is_held_out,
+    sides_of,
+)
+from campaigns.planning.holdouts import draw as draw_holdout
 from campaigns.planning.models import (
     KPIS,
     Campaign,
@@ -56,10 +66,13 @@ from campaigns.planning.service import (
 __all__ = [
     "BEFORE_LAUNCH",
     "KPIS",
+    "MOST_UNITS",
     "PERSON_COLUMNS",
     "Campaign",
     "ChecklistItem",
     "Criterion",
+    "Holdout",
+    "HoldoutUnitKind",
     "LaunchFacts",
     "Objective",
     "Phase",
@@ -77,11 +90,15 @@ __all__ = [
     "change_campaign",
     "checklist",
     "declare_pilot",
+    "draw_holdout",
     "end",
     "find_campaign",
+    "find_holdout",
     "find_pilot",
     "forget",
+    "held_out_of",
     "hold_pilots",
+    "is_held_out",
     "launch",
     "list_campaigns",
     "list_targets",
@@ -95,6 +112,7 @@ __all__ = [
     "require_pilot_place",
     "resume",
     "set_targets",
+    "sides_of",
     "start_pilot",
     "target_problem",
     "thresholds_of",

@@ -37,11 +37,12 @@ class State(StrEnum):
 
 
 class Phase(StrEnum):
-    """What an act belongs to. Trials of a draft and the pilot's acts enter no public figure (I21)."""
+    """What an act belongs to. Trials of a draft, a pilot's acts (I21) and a holdout's enter no public figure."""
 
     DRAFT = "draft"
     PILOT = "pilot"
     LIVE = "live"
+    HOLDOUT = "holdout"
 
 
 ALL_KPIS = (

@@ -21,6 +21,7 @@ import campaigns.legal.models
 import campaigns.letters.models
 import campaigns.rewards.models
 import campaigns.rewards.point_models
+import campaigns.stats.models
 import campaigns.webhooks.models  # noqa: F401  # the register names their tables
 from campaigns import audit, clock
 from campaigns.care import cases as care_cases
@@ -54,7 +55,9 @@ def _months(now: datetime, _: bool) -> datetime:
 
 
 def _rollup_day(c: Any) -> ColumnElement[int]:
-    return case((c.span == "hour", c.period // 24), else_=c.period)
+    """The last day of a period: the days of a week go first."""
+    weeks = (c.span == "week", c.period * 7 + 3), (c.span == "eight_weeks", c.period * 56 + 52)
+    return case((c.span == "hour", c.period // 24), *weeks, else_=c.period)
 
 
 def _point_day(now: datetime, _: bool) -> datetime:
@@ -179,7 +182,25 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "scan_rollups",
         Kind.AGGREGATE,
-        "scans of an hour or civil day by place, code, channel, medium, device, language and country",
+        "scans of an hour, day or week by place, code, channel, medium, device, language, country, and by two of them",
+        "25 months",
+        _rollup_day,
+        Unit.DAY,
+        _aggregates,
+    ),
+    Rule(
+        "rollup_cells",
+        Kind.AGGREGATE,
+        "scans of a civil day alike in all of these, on their way to the rollups: some seconds",
+        "25 months",
+        _of("day"),
+        Unit.DAY,
+        _aggregates,
+    ),
+    Rule(
+        "rollup_weeks",
+        Kind.AGGREGATE,
+        "which weeks of a campaign are summed up",
         "25 months",
         _rollup_day,
         Unit.DAY,
@@ -420,6 +441,13 @@ RULES: tuple[Rule, ...] = (
         _of("decided_at"),
     ),
     Rule(
+        "reports",
+        Kind.AUDIT,
+        "figures of a report that was frozen, what was learned, and which member or key froze it",
+        "with the organisation",
+        _of("made_at"),
+    ),
+    Rule(
         "idempotent_answers",
         Kind.OPERATIONS,
         "the sealed answer to a POST that may come again",
@@ -455,6 +483,14 @@ RULES: tuple[Rule, ...] = (
         _ago(MESSAGE_LIFE),
     ),
     Rule(
+        "conversions",
+        Kind.SCAN_LOG,
+        "a sale that a shop's own system told of, under its id there",
+        "13 months",
+        _of("recorded_at"),
+        before=log_start,
+    ),
+    Rule(
         "events",
         Kind.OPERATIONS,
         "ids of what happened, until somebody reacted to it",
@@ -484,6 +520,12 @@ RULES: tuple[Rule, ...] = (
     _nothing("till_code_tries", "wrong till codes of a shop and day, a number"),
     _nothing("campaigns", "campaigns"),
     _nothing("targets", "targets of campaigns"),
+    _nothing("cost_items", "what a campaign cost"),
+    _nothing("money_terms", "the currency and the margin of a campaign's money"),
+    _nothing("conversion_totals", "sums of conversions of a day, place and code"),
+    _nothing("holdouts", "the seed of a draw"),
+    _nothing("holdout_units", "which places or codes were drawn"),
+    _nothing("exposures", "how many customers a shop had in some days"),
     _nothing("pilots", "where and up to how many a campaign is tried, and what it must show"),
     _nothing("pilot_waivers", "which threshold a member let go, and why"),
     _nothing("cohort_links", "links into a brand's team, by their hashes"),
@@ -506,6 +548,9 @@ RULES: tuple[Rule, ...] = (
     _nothing("tag_key_sets", "keys of tags"),
     _nothing("tag_writings", "which tag was written in a shop"),
     _nothing("alerts", "codes whose scans fell off"),
+    _nothing("target_forecasts", "what was expected of targets, day by day"),
+    _nothing("alert_thresholds", "figures of campaigns that are watched"),
+    _nothing("raised_alerts", "figures that crossed a threshold"),
     _nothing("sponsors", "who gives"),
     _nothing("beneficiaries", "who receives, and the name typed by who accepted"),
     _nothing("pledges", "promises of sponsors, and the name typed by who signed"),

@@ -10,6 +10,7 @@ from campaigns.scans.check_ins import (
     witness,
 )
 from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique_visitors
+from campaigns.scans.firsts import note_first
 from campaigns.scans.forgetting import PERSON_COLUMNS, forget, forget_positions
 from campaigns.scans.judge import judge, rejudge
 from campaigns.scans.log_start import move_log_start
@@ -18,6 +19,10 @@ from campaigns.scans.models import CheckIn, Scan
 from campaigns.scans.positions import Position, SealedFix, accuracy_up, best_fix
 from campaigns.scans.receipt import Receipt, ReceiptBook
 from campaigns.scans.recount import recount
+from campaigns.scans.rollup_pairs import SUMMED, has_cells, share_out
+from campaigns.scans.rollup_weeks import is_counted
+from campaigns.scans.rollup_weeks import keep as keep_week
+from campaigns.scans.rollup_weeks import over as weeks_over
 from campaigns.scans.rollups import derive
 from campaigns.scans.service import (
     confirm,
@@ -52,6 +57,7 @@ __all__ = [
     "EARNING",
     "PERSON_COLUMNS",
     "STRONG",
+    "SUMMED",
     "CheckIn",
     "Effect",
     "Figures",
@@ -79,18 +85,23 @@ __all__ = [
     "find_witnessed",
     "forget",
     "forget_positions",
+    "has_cells",
+    "is_counted",
     "judge",
     "judged_verdicts",
+    "keep_week",
     "last_hours",
     "list_scans",
     "merge",
     "move_log_start",
     "note_effects",
+    "note_first",
     "photographed",
     "recount",
     "rejudge",
     "scan_by_id",
     "scan_of",
+    "share_out",
     "sight",
     "standing_judgements",
     "standing_of",
@@ -103,5 +114,6 @@ __all__ = [
     "void_of",
     "void_witnessed",
     "voids_among",
+    "weeks_over",
     "witness",
 ]

@@ -14,8 +14,9 @@ from campaigns.events import record_event
 from campaigns.participants import Cohort, Participant
 from campaigns.places import Place, till
 from campaigns.places.geofence import Geofence
-from campaigns.planning import State
+from campaigns.planning import Phase, State
 from campaigns.scans import live_windows
+from campaigns.scans.firsts import note_another
 from campaigns.scans.models import (
     CheckIn,
     ReceiptTries,
@@ -123,7 +124,7 @@ def check_in(
     judgement = _judge_check_in(
         first_reasons, receipt, entry.place, best, presence, late=late, closed=closed, spent=claim.is_spent
     )
-    phase = "draft" if judgement.verdict is Verdict.TEST else entry.campaign.phase_of(receipt.scanned_at)
+    phase = "draft" if judgement.verdict is Verdict.TEST else _phase(entry, receipt)
     at = min(max(occurred_at or now, receipt.scanned_at), now)
     id = ids.uuid7_at(now)
     earns = phase != "draft" and judgement.verdict in EARNING and presence >= least_presence
@@ -148,11 +149,19 @@ def check_in(
         "rules_version_id": rules_version_id,
         "voided_at": now if is_voided else None,
         "by_staff": False,
+        "is_first": counted and is_newcomer and phase == "live",
+        "is_late": late,
     }
     if not insert_once(session, CheckIn, **values):
         raise Conflict("This scan was checked in a moment ago.", code="already_checked_in")
+    if counted and not is_newcomer and phase == "live":
+        note_another(session, entry.campaign.id, person.id)
     record_event(session, "scan.checked_in", now=now, check_in_id=id, scan_id=receipt.scan_id)
     return prepared.as_loaded(CheckIn, values)
+
+
+def _phase(entry: Entry, receipt: Receipt) -> str:
+    return Phase.HOLDOUT.value if entry.is_held_out else entry.campaign.phase_of(receipt.scanned_at)
 
 
 def standing_of(session: Session, scan_id: UUID) -> tuple[str, bool]:
@@ -201,8 +210,12 @@ def witness(
         "rules_version_id": rules_version_id,
         "voided_at": None,
         "by_staff": True,
+        "is_first": False,
+        "is_late": False,
     }
     store(session, CheckIn, **values)
+    if values["counted"] and phase == "live":
+        note_another(session, entry.campaign.id, person.id)
     return CheckIn(**values), True
 
 

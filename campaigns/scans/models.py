@@ -14,6 +14,16 @@ from campaigns import ids
 from campaigns.storage import Row
 
 _FAR = text("geofence = 'outside'")
+_IS_FIRST: dict[str, Any] = {"sqlite_where": text("is_first = 1"), "postgresql_where": text("is_first")}
+_IS_LATE: dict[str, Any] = {"sqlite_where": text("is_late = 1"), "postgresql_where": text("is_late")}
+_IS_AGAIN: dict[str, Any] = {
+    "sqlite_where": text("counted = 1 AND phase = 'live' AND is_first = 0"),
+    "postgresql_where": text("counted AND phase = 'live' AND NOT is_first"),
+}
+_IS_PUBLIC: dict[str, Any] = {
+    "sqlite_where": text("counted = 1 AND phase = 'live'"),
+    "postgresql_where": text("counted AND phase = 'live'"),
+}
 
 
 class Scan(SQLModel, table=True):
@@ -77,20 +87,23 @@ class ScanVisitor(SQLModel, table=True):
 
 
 class ScanRollup(SQLModel, table=True):
-    """Scans of a campaign in one hour or civil day, all of them or of one value of a dimension.
+    """Scans of a campaign in one hour, civil day or week: all, of one value of a dimension, or of two of a pair.
 
-    Derived from the log by the worker, behind the scans.
+    Derived from the log by the worker, behind the scans. Pairs have no hours and no visitors.
     """
 
     __tablename__ = "scan_rollups"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     campaign_id: UUID = Field(primary_key=True)
-    dimension: str = Field(primary_key=True, description="empty: all scans; else `place`, `device`, ...")
-    span: str = Field(primary_key=True, description="`hour` or `day`")
+    dimension: str = Field(
+        primary_key=True, description="empty: all scans; else `place`, `device`, `place,device`, ..."
+    )
+    span: str = Field(primary_key=True, description="`hour`, `day`, `week` or `eight_weeks`")
     phase: str = Field(primary_key=True)
     period: int = Field(primary_key=True, description="hours since 1970 in UTC, or civil days as where it was")
     value: str = Field(default="", primary_key=True, description="empty: none")
+    other_value: str = Field(default="", primary_key=True, description="of a pair's other dimension")
     valid: int = Field(default=0, sa_type=BigInteger)
     provisional: int = Field(default=0, sa_type=BigInteger)
     held: int = Field(default=0, sa_type=BigInteger)
@@ -100,6 +113,44 @@ class ScanRollup(SQLModel, table=True):
     confirmed: int = Field(default=0, sa_type=BigInteger, description="of any verdict")
     verified: int = Field(default=0, sa_type=BigInteger, description="confirmed, and valid")
     visitors: int = Field(default=0, sa_type=BigInteger, description="of a day; an hour has none")
+
+
+class RollupCell(SQLModel, table=True):
+    """Scans of a civil day that are alike in everything counted, until they are shared out to the pairs."""
+
+    __tablename__ = "rollup_cells"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    campaign_id: UUID = Field(primary_key=True)
+    phase: str = Field(primary_key=True)
+    day: int = Field(primary_key=True)
+    token: str = Field(primary_key=True)
+    place: str = Field(primary_key=True)
+    channel: str = Field(primary_key=True)
+    medium: str = Field(primary_key=True)
+    device: str = Field(primary_key=True)
+    language: str = Field(primary_key=True)
+    country: str = Field(primary_key=True)
+    valid: int = Field(default=0, sa_type=BigInteger)
+    provisional: int = Field(default=0, sa_type=BigInteger)
+    held: int = Field(default=0, sa_type=BigInteger)
+    invalid: int = Field(default=0, sa_type=BigInteger)
+    duplicate: int = Field(default=0, sa_type=BigInteger)
+    bot: int = Field(default=0, sa_type=BigInteger)
+    confirmed: int = Field(default=0, sa_type=BigInteger)
+    verified: int = Field(default=0, sa_type=BigInteger)
+
+
+class RollupWeek(SQLModel, table=True):
+    """That a campaign's sums of a week, or of eight, are kept for a dimension."""
+
+    __tablename__ = "rollup_weeks"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    campaign_id: UUID = Field(primary_key=True)
+    dimension: str = Field(primary_key=True)
+    span: str = Field(primary_key=True)
+    period: int = Field(primary_key=True)
 
 
 class RollupVisitor(SQLModel, table=True):
@@ -185,6 +236,12 @@ class CheckIn(Row, table=True):
         UniqueConstraint("scan_id"),
         Index("ix_check_ins_campaign_id_id", "campaign_id", "id"),
         Index("ix_check_ins_place_id_id", "place_id", "id"),
+        Index("ix_check_ins_public", "campaign_id", "id", "place_id", "token_id", **_IS_PUBLIC),
+        Index("ix_check_ins_person", "campaign_id", "participant_id", **_IS_PUBLIC),
+        Index("ix_check_ins_again", "campaign_id", "id", "participant_id", **_IS_AGAIN),
+        Index("ix_check_ins_late", "campaign_id", "id", **_IS_LATE),
+        Index("ix_check_ins_first", "campaign_id", "checked_in_at", "place_id", "token_id", **_IS_FIRST),
+        Index("ix_check_ins_first_person", "campaign_id", "participant_id", "checked_in_at", **_IS_FIRST),
     )
 
     scan_id: UUID
@@ -207,6 +264,16 @@ class CheckIn(Row, table=True):
         default=False,
         sa_column_kwargs={"server_default": false()},
         description="recorded by the staff of the place, for who has no phone: its scan id names no scan",
+    )
+    is_first: bool = Field(
+        default=False,
+        sa_column_kwargs={"server_default": false()},
+        description="the first counted one of its person in the campaign, live: where their way begins",
+    )
+    is_late: bool = Field(
+        default=False,
+        sa_column_kwargs={"server_default": false()},
+        description="sent more than ten minutes after its scan, as a phone does that had no network",
     )
 
 

@@ -4,13 +4,13 @@ The worker derives them from the log, behind the scans: once from the event of e
 by the difference whenever the judge or a void changes one. Sums commute, so neither waits for the other. Everything
 that writes here runs in a round of the outbox or between two: never two at a time.
 
-Two dimensions together are not kept: of a batch over two hundred codes that made ten times the rows, and each scan
-waits while they are written.
+Two dimensions together would make ten times the rows, and each scan waits while they are written: a scan is counted
+in one cell of all its values, which `rollup_pairs` shares out when nobody waits. Weeks that are over have their sums
+(`rollup_weeks`): a question about a year reads some sixty of them, not its days.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -18,11 +18,21 @@ from sqlalchemy import case, delete, func
 from sqlalchemy import select as columns
 from sqlmodel import Session, col
 
-from campaigns import clock, ids, prepared
+from campaigns import clock, ids
 from campaigns.places import Place
 from campaigns.planning import Campaign
+from campaigns.scans import rollup_weeks
 from campaigns.scans.log import VISITOR_SAMPLE
-from campaigns.scans.models import RollupVisitor, Scan, ScanConfirmation, ScanJudgement, ScanRollup
+from campaigns.scans.models import (
+    RollupCell,
+    RollupVisitor,
+    RollupWeek,
+    Scan,
+    ScanConfirmation,
+    ScanJudgement,
+    ScanRollup,
+)
+from campaigns.scans.rollup_writing import COLUMNS, DIMENSIONS, VISITOR_KEY, add
 from campaigns.scans.signals import HOUR_MS, milliseconds_of
 from campaigns.scans.verdict import Verdict
 from campaigns.tokens import Kind, Token
@@ -30,13 +40,8 @@ from campaigns.tokens import Kind, Token
 _CHUNK = 400
 _SAMPLE_SPACE: Final = 1 << 63
 ALL: Final = ""
-DIMENSIONS: Final = ("token", "place", "channel", "medium", "device", "language", "country")
 # Unique visitors are kept of these: each key is a row.
 WITH_VISITORS: Final = (ALL, "token", "place", "channel", "device")
-COUNTED: Final = tuple(one.value for one in Verdict if one not in (Verdict.ORPHAN, Verdict.TEST))
-KEY: Final = ("campaign_id", "dimension", "span", "phase", "period", "value")
-COLUMNS: Final = (*COUNTED, "confirmed", "verified", "visitors")
-VISITOR_KEY: Final = ("campaign_id", "dimension", "day", "value")
 _AT: Final = {name: index for index, name in enumerate(COLUMNS)}
 
 
@@ -60,6 +65,7 @@ class Change(NamedTuple):
 
 
 Sums = dict[tuple[Any, ...], list[int]]  # by KEY, as COLUMNS go
+Cells = dict[tuple[Any, ...], list[int]]  # by CELL_KEY, as COLUMNS go
 Visitors = dict[tuple[Any, ...], set[int]]  # keys by VISITOR_KEY
 
 
@@ -68,26 +74,18 @@ class Rollups(NamedTuple):
 
     sums: Sums
     visitors: Visitors
+    cells: Cells
 
     def write(self, session: Session) -> None:
         """Add it up, in one order."""
         _add_visitors(session, self.visitors, self.sums)
-        _run(session, "rollups", [(key[0].hex, *key[1:], *self.sums[key]) for key in sorted(self.sums)])
+        add(session, "cells", self.cells)
+        rollup_weeks.add_sums(session, self.sums)
 
 
 def no_sums() -> Sums:
     """Nothing yet: each row begins with zeros."""
     return defaultdict(lambda: [0] * len(COLUMNS))
-
-
-def week_of(day: int) -> int:
-    """The week, from Monday on, of a day since 1970, which began on a Thursday."""
-    return (day + 3) // 7
-
-
-def first_day_of(week: int) -> int:
-    """Its Monday."""
-    return week * 7 - 3
 
 
 def derive(session: Session, scan_ids: Iterable[UUID]) -> Rollups:
@@ -100,30 +98,31 @@ def derive(session: Session, scan_ids: Iterable[UUID]) -> Rollups:
             for dimension, value in _alone(facts):
                 if dimension in WITH_VISITORS:
                     visitors[facts.campaign_id, dimension, facts.day, value].add(scan.visitor_key)
-    sums = no_sums()
+    sums, cells = no_sums(), no_sums()
     for (facts, verdict), number in counted.items():
-        for row in _rows_of(sums, facts):
+        for row in _rows_of(sums, cells, facts):
             row[_AT[verdict]] += number
-    return Rollups(sums, visitors)
+    return Rollups(sums, visitors, cells)
 
 
 def difference(session: Session, changes: Sequence[Change]) -> Rollups:
     """What changed verdicts, and confirmations now counted, add and take. Reads only."""
     facts = {scan.id: facts for facts, scan in facts_of(session, {one.scan_id for one in changes})}
-    sums = no_sums()
+    sums, cells = no_sums(), no_sums()
     for one in changes:
         if one.scan_id in facts:
-            for row in _rows_of(sums, facts[one.scan_id]):
+            for row in _rows_of(sums, cells, facts[one.scan_id]):
                 row[_AT[one.verdict]] += one.scans
                 row[_AT["confirmed"]] += one.confirmed
                 row[_AT["verified"]] += one.confirmed if one.verdict == Verdict.VALID else 0
-    return Rollups({key: row for key, row in sums.items() if any(row)}, {})
+    changed = ({key: row for key, row in some.items() if any(row)} for some in (sums, cells))
+    return Rollups(next(changed), {}, next(changed))
 
 
 def rebuild(session: Session) -> None:
     """Count the whole log anew, as it stands. For a database whose log is older than its rollups."""
-    session.execute(delete(ScanRollup))
-    session.execute(delete(RollupVisitor))
+    for table in (ScanRollup, RollupVisitor, RollupCell, RollupWeek):
+        session.execute(delete(table))
     for rollups in of_log(session):
         rollups.write(session)
 
@@ -209,37 +208,12 @@ def _alone(facts: Facts) -> Iterator[tuple[str, str]]:
     yield from zip(DIMENSIONS, facts.values, strict=True)
 
 
-def _rows_of(sums: Sums, facts: Facts) -> Iterator[list[int]]:
+def _rows_of(sums: Sums, cells: Cells, facts: Facts) -> Iterator[list[int]]:
     """The rows that a scan is counted in."""
     for dimension, value in _alone(facts):
-        yield sums[facts.campaign_id, dimension, "hour", facts.phase, facts.hour, value]
-        yield sums[facts.campaign_id, dimension, "day", facts.phase, facts.day, value]
-
-
-# Writing ---------------------------------------------------------------------------------------------------------
-
-
-def _run(session: Session, what: str, rows: Sequence[tuple[Any, ...]]) -> int:
-    """Write rows with the driver's own statement: some thousands a second are turned from types of ours by nobody."""
-    if not rows:
-        return 0
-    connection = session.connection()
-    return int(prepared.execute(connection, _statement(what, connection.dialect.name), rows, is_many=True).rowcount)
-
-
-@cache
-def _statement(what: str, dialect: str) -> str:
-    mark = "?" if dialect == "sqlite" else "%s"
-    id = mark if dialect == "sqlite" else "%s::uuid"
-    table, key, sums = {
-        "rollups": ("scan_rollups", KEY, COLUMNS),
-        "visitors": ("rollup_visitors", (*VISITOR_KEY, "visitor_key"), ()),
-    }[what]
-    marks = ", ".join([id, *[mark] * (len(key) + len(sums) - 1)])
-    added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in sums)
-    then = f"({', '.join(key)}) DO UPDATE SET {added}" if added else "DO NOTHING"
-    insert = f"INSERT INTO {table} ({', '.join((*key, *sums))}) VALUES ({marks})"  # noqa: S608  # names of our own columns
-    return f"{insert} ON CONFLICT {then}"
+        yield sums[facts.campaign_id, dimension, "hour", facts.phase, facts.hour, value, ""]
+        yield sums[facts.campaign_id, dimension, "day", facts.phase, facts.day, value, ""]
+    yield cells[facts.campaign_id, facts.phase, facts.day, *facts.values]
 
 
 # Visitors --------------------------------------------------------------------------------------------------------
@@ -262,10 +236,10 @@ def _add_visitors(session: Session, visitors: Visitors, sums: Sums) -> None:
     crowded = {key: number for pair, new in most.items() for key, number in _crowded(session, *pair, new)}
     for group in sorted(visitors):
         campaign_id, dimension, day, value = group
-        more = _run(session, "visitors", [(campaign_id.hex, *group[1:], key) for key in sorted(visitors[group])])
+        more = add(session, "visitors", {(*group, key): [] for key in visitors[group]})
         if more and group in crowded:
             more = _cut(session, dict(zip(VISITOR_KEY, group, strict=True)), crowded[group], more)
-        sums[campaign_id, dimension, "day", "live", day, value][_AT["visitors"]] += more
+        sums[campaign_id, dimension, "day", "live", day, value, ""][_AT["visitors"]] += more
 
 
 def _crowded(session: Session, campaign_id: UUID, day: int, new: int) -> Iterator[tuple[tuple[Any, ...], int]]:

@@ -16,7 +16,8 @@ from sqlmodel import Session, col
 
 from campaigns import clock, ids
 from campaigns.scans.models import Scan, ScanRollup
-from campaigns.scans.rollups import COLUMNS, COUNTED, Sums
+from campaigns.scans.rollup_writing import COLUMNS, COUNTED
+from campaigns.scans.rollups import Sums
 
 MINUTES: Final = 15  # that are shown one by one
 RECENT: Final = 300  # scans of a campaign that are read for them at most: fewer minutes are shown of a rush
@@ -143,7 +144,7 @@ def counts_by_hour(session: Session, scope: Scope, hours: Sequence[int], fresh: 
     for hour, *numbers in session.execute(query.group_by(period)):
         found[hour] = Count(*map(int, numbers))
     wanted = frozenset(hours)
-    for (campaign_id, dimension, span, phase, hour, value), numbers in fresh.items():
+    for (campaign_id, dimension, span, phase, hour, value, _), numbers in fresh.items():
         is_of_it = (dimension, span, phase) == (scope.dimension, "hour", "live") and hour in wanted
         if is_of_it and campaign_id in scope.campaign_ids and value in scope.values:
             found[hour] = found.get(hour, Count()).plus(_count(numbers))

@@ -4,15 +4,15 @@ Never from counting rows: a question costs as much after ten million scans as af
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import func, literal_column, not_
 from sqlalchemy import select as columns
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from campaigns import clock, ids
@@ -21,8 +21,11 @@ from campaigns.events import Event
 from campaigns.planning import Campaign
 from campaigns.scans.figures import Figures
 from campaigns.scans.models import CheckIn, ScanRollup
-from campaigns.scans.rollups import COLUMNS, COUNTED, DIMENSIONS, WITH_VISITORS, Sums, derive, first_day_of, week_of
+from campaigns.scans.rollup_weeks import first_day_of, week_of
+from campaigns.scans.rollup_writing import COUNTED, DIMENSIONS
+from campaigns.scans.rollups import WITH_VISITORS, Rollups, derive
 from campaigns.scans.verdict import Verdict
+from campaigns.stats.source import Source, Window
 from campaigns.tokens import Token
 
 GRAINS: Final = ("hour", "day", "week")
@@ -31,8 +34,6 @@ MOST_HOURS: Final = 92 * 24
 MOST_DAYS: Final = 1100  # three years, and a day to spare
 MOST_GROUPS: Final = 10_000
 FRESH: Final = 500  # scans that wait for the worker are read, so many at most
-
-_SUMS = [func.sum(col(getattr(ScanRollup, name))).label(name) for name in (*COUNTED, "verified", "visitors")]
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,19 @@ class Asked:
         return next((one for one in self.group_by if one in GRAINS), None)
 
     @property
-    def by(self) -> str | None:
-        """The dimension it is grouped by."""
-        return next((one for one in self.group_by if one in DIMENSIONS), None)
+    def by(self) -> tuple[str, ...]:
+        """The dimensions it is grouped by."""
+        return tuple(one for one in self.group_by if one in DIMENSIONS)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The dimensions it is grouped or filtered by, in the order of the rollups."""
+        return tuple(one for one in DIMENSIONS if one in self.group_by or one in self.where)
 
     @property
     def dimension(self) -> str:
-        """The one it is grouped or filtered by; empty without."""
-        return self.by or next(iter(self.where), "")
+        """What the rollups call that: empty without, `token,device` for two."""
+        return ",".join(self.named)
 
     def check(self) -> None:
         """Invalid for what cannot be answered, with what can."""
@@ -67,21 +73,13 @@ class Asked:
             raise Invalid("Group by one thing, or by two different ones.", pointer="/group_by")
         if len([one for one in self.group_by if one in GRAINS]) > 1:
             raise Invalid("Group by one of hour, day and week.", pointer="/group_by")
-        if len({one for one in (*self.group_by, *self.where) if one in DIMENSIONS}) > 1:
+        if len(self.named) > (1 if self.grain == "hour" else 2):
             raise Invalid(
-                f"Groups and filters may name one of {', '.join(DIMENSIONS)}, with a time or the verdict.",
+                f"Groups and filters may name two of {', '.join(DIMENSIONS)}, or one by the hour.",
                 pointer="/group_by",
             )
         if self.since and self.until and self.since >= self.until:
             raise Invalid("`until` must be after `since`.", pointer="/until")
-
-
-class Window(NamedTuple):
-    """The periods that are summed: hours since 1970, or civil days since 1970. `end` is not included."""
-
-    span: str
-    first: int
-    end: int
 
 
 class Line(NamedTuple):
@@ -109,8 +107,9 @@ def ask(session: Session, campaign: Campaign, asked: Asked, *, now: datetime) ->
     asked.check()
     window = _window(session, campaign, asked, now=now)
     fresh, complete_up_to = fresh_sums(session, now)
-    total = _total(session, campaign.id, asked, window, fresh)
-    lines = _lines(asked, _rows(session, campaign.id, asked, window, fresh)) if asked.group_by else []
+    source = Source(session, campaign.id, window, fresh, _first_of(session, campaign.id))
+    total = _total(source, asked)
+    lines = _lines(asked, source.rows(asked.named, asked.by, asked.grain, asked.where)) if asked.group_by else []
     if asked.grain is not None:
         lines = _without_gaps(asked, lines, window)
     else:
@@ -119,7 +118,7 @@ def ask(session: Session, campaign: Campaign, asked: Asked, *, now: datetime) ->
     return Answer(window, total, lines, complete_up_to)
 
 
-def fresh_sums(session: Session, now: datetime) -> tuple[Sums, datetime]:
+def fresh_sums(session: Session, now: datetime) -> tuple[Rollups, datetime]:
     """What the scans add that the worker has not counted yet: a scan is in the figures as soon as it was answered.
 
     Some hundreds of them; and since when there are more, or a confirmation waits for the judge.
@@ -132,7 +131,7 @@ def fresh_sums(session: Session, now: datetime) -> tuple[Sums, datetime]:
             late = min(event.recorded_at, late or event.recorded_at)
             break
         scan_ids += event.facts["scan_ids"]
-    return derive(session, map(UUID, scan_ids)).sums, late or now
+    return derive(session, map(UUID, scan_ids)), late or now
 
 
 _JUDGED: Final = ("scans.confirmed", "scans.located", "scan.checked_in")
@@ -161,33 +160,13 @@ def _day(campaign: Campaign, instant: datetime) -> int:
 
 def _first_day(session: Session, campaign_id: UUID, end: int) -> int:
     """The day of the first scan that was counted, as far back as is answered; the last day without one."""
-    mine = (col(ScanRollup.campaign_id) == campaign_id, ScanRollup.dimension == "", ScanRollup.span == "day")
-    first = session.exec(select(func.min(ScanRollup.period)).where(*mine, ScanRollup.phase == "live")).one()
+    first = _first_of(session, campaign_id)
     return end - 1 if first is None else min(max(first, end - MOST_DAYS), end - 1)
 
 
-def _rows(session: Session, campaign_id: UUID, asked: Asked, window: Window, fresh: Sums) -> list[Any]:
-    """The sums of a window, by what the question tells apart: the period, the value."""
-    named = [*([col(ScanRollup.period)] if asked.grain else []), *([col(ScanRollup.value)] if asked.by else [])]
-    query = columns(*named, *_SUMS).where(
-        col(ScanRollup.campaign_id) == campaign_id,
-        col(ScanRollup.dimension) == asked.dimension,
-        col(ScanRollup.span) == window.span,
-        col(ScanRollup.phase) == "live",
-        col(ScanRollup.period) >= window.first,
-        col(ScanRollup.period) < window.end,
-        *(col(ScanRollup.value) == one for one in asked.where.values()),
-    )
-    return [*session.execute(query.group_by(*named)), *_fresh_rows(campaign_id, asked, window, fresh)]
-
-
-def _fresh_rows(campaign_id: UUID, asked: Asked, window: Window, fresh: Sums) -> Iterator[SimpleNamespace]:
-    """The same of the scans that wait, as the rollups will have them."""
-    wanted = (campaign_id, asked.dimension, window.span, "live")
-    for (*about, period, value), numbers in fresh.items():
-        is_within = tuple(about) == wanted and window.first <= period < window.end
-        if is_within and value in (asked.where or {"": value}).values():
-            yield SimpleNamespace(period=period, value=value, **dict(zip(COLUMNS, numbers, strict=True)))
+def _first_of(session: Session, campaign_id: UUID) -> int | None:
+    mine = (col(ScanRollup.campaign_id) == campaign_id, ScanRollup.dimension == "", ScanRollup.span == "day")
+    return session.exec(select(func.min(ScanRollup.period)).where(*mine, ScanRollup.phase == "live")).one()
 
 
 # Answering -------------------------------------------------------------------------------------------------------
@@ -198,17 +177,17 @@ def _require_few(number: int) -> None:
         raise Invalid(f"These are {number} lines; at most {MOST_GROUPS} are answered.", pointer="/group_by")
 
 
-def _total(session: Session, campaign_id: UUID, asked: Asked, window: Window, fresh: Sums) -> Line:
+def _total(source: Source, asked: Asked) -> Line:
     alone = replace(asked, group_by=())  # by the filters alone: a day's visitor of two places is one
     found = _Sum()
-    for row in _rows(session, campaign_id, alone, window, fresh):
+    for row in source.rows(alone.named, (), None, alone.where):
         found.add(row, COUNTED)
-    has_visitors = window.span == "day" and alone.dimension in WITH_VISITORS
+    has_visitors = source.window.span == "day" and alone.dimension in WITH_VISITORS
     return Line({}, found.figures, found.visitors if has_visitors else None)
 
 
-def _lines(asked: Asked, rows: Sequence[Any]) -> list[Line]:
-    """Rows as lines. Weeks are summed from their days; a verdict's line has its scans alone."""
+def _lines(asked: Asked, rows: Iterable[Any]) -> list[Line]:
+    """Rows as lines. A verdict's line has its scans alone."""
     found: dict[tuple[Any, ...], _Sum] = defaultdict(_Sum)
     for row in rows:
         keys = _keys(asked, row)
@@ -248,11 +227,11 @@ def _keys(asked: Asked, row: Any) -> tuple[Any, ...]:
     keys: list[Any] = []
     for one in asked.group_by:
         if one == asked.grain:
-            keys.append(week_of(row.period) if one == "week" else row.period)
+            keys.append(row.period)
         elif one == "verdict":
             keys.append(None)
         else:
-            keys.append(row.value)
+            keys.append(getattr(row, one))
     return tuple(keys)
 
 
@@ -284,33 +263,67 @@ def _without_gaps(asked: Asked, lines: list[Line], window: Window) -> list[Line]
 _OF_TOKEN: Final = {"channel": Token.channel, "medium": Token.medium}
 
 
+# As the index says it: bound values would keep SQLite from counting in the index alone.
+_IS_PUBLIC: Final = (col(CheckIn.counted), col(CheckIn.phase) == literal_column("'live'"))
+
+
 class Acts(NamedTuple):
-    """Counted check-ins of a window and the people who made them; None where the filter says nothing of them."""
+    """Counted check-ins of a window, the late ones of them, and the people who made them.
+
+    None where the filter says nothing of them, and where it was not asked for people.
+    """
 
     check_ins: int | None
+    late: int | None
     people: int | None
 
 
-def acts_of(session: Session, campaign: Campaign, asked: Asked, window: Window) -> Acts:
+def acts_of(session: Session, campaign: Campaign, asked: Asked, window: Window, *, with_people: bool = True) -> Acts:
     """Counted check-ins, by what the figures are filtered by: a code, place, channel or medium."""
     if any(one in asked.where for one in ("device", "language", "country")):
-        return Acts(None, None)
-    since, until = bounds(campaign, window)
-    query = columns(func.count(), func.count(func.distinct(col(CheckIn.participant_id)))).where(
-        col(CheckIn.campaign_id) == campaign.id,
-        col(CheckIn.counted),
-        col(CheckIn.phase) == "live",
-        col(CheckIn.id) >= ids.first_of(since),
-        col(CheckIn.id) < ids.first_of(until),
-    )
+        return Acts(None, None, None)
+    since, until = asked_bounds(campaign, asked, window)
+    # Always from some id on: else SQLite takes the index of people for this, and looks at each row.
+    start = col(CheckIn.id) >= ids.first_of(since or clock.EPOCH)
+    where = [col(CheckIn.campaign_id) == campaign.id, *_IS_PUBLIC, start]
+    if until is not None:
+        where.append(col(CheckIn.id) < ids.first_of(until))
     for name, value in asked.where.items():
         if name in _OF_TOKEN:
-            query = query.where(col(CheckIn.token_id).in_(_tokens(campaign.id, name, value)))
+            where.append(col(CheckIn.token_id).in_(_tokens(campaign.id, name, value)))
         elif name == "place":
-            query = query.where(col(CheckIn.place_id) == ids.parse("plc", value))
+            where.append(col(CheckIn.place_id) == ids.parse("plc", value))
         else:
-            query = query.where(_is_of_code(value))
-    return Acts(*session.execute(query).one())
+            where.append(col(CheckIn.token_id).in_(code_ids(value)))
+    number = columns(func.count()).select_from(CheckIn).where(*where)
+    late = session.execute(number.where(col(CheckIn.is_late))).scalar_one()
+    people = None
+    if with_people and asked.where:
+        distinct = columns(func.count(func.distinct(col(CheckIn.participant_id)))).where(*where)
+        people = session.execute(distinct).scalar_one()
+    elif with_people:
+        people = _people(session, campaign.id, where, since, until)
+    return Acts(session.execute(number).scalar_one(), late, people)
+
+
+def _people(
+    session: Session, campaign_id: UUID, where: Sequence[Any], since: datetime | None, until: datetime | None
+) -> int:
+    """Who came first in the window, and who came before and again in it: a distinct count reads every check-in."""
+    first = aliased(CheckIn)
+    begun = columns(func.count()).where(col(first.campaign_id) == campaign_id, col(first.is_first))
+    if until is not None:
+        begun = begun.where(col(first.checked_in_at) < until)
+    if since is None:
+        return int(session.execute(begun).scalar_one())
+    new = session.execute(begun.where(col(first.checked_in_at) >= since)).scalar_one()
+    came_before = begun.where(
+        col(first.participant_id) == col(CheckIn.participant_id), col(first.checked_in_at) < since
+    ).correlate(CheckIn)
+    again = columns(func.count(func.distinct(col(CheckIn.participant_id)))).where(
+        *where, not_(col(CheckIn.is_first)), came_before.exists()
+    )
+    return int(new + session.execute(again).scalar_one())
 
 
 def _tokens(campaign_id: UUID, name: str, value: str) -> Any:
@@ -318,10 +331,20 @@ def _tokens(campaign_id: UUID, name: str, value: str) -> Any:
     return columns(col(Token.id)).where(col(Token.campaign_id) == campaign_id, func.coalesce(column, "") == value)
 
 
-def _is_of_code(value: str) -> Any:
+def code_ids(value: str) -> Any:
+    """The ids of what is counted as one code: itself, or the query of a batch's serials."""
     if value.startswith("tbt_"):
-        return col(CheckIn.token_id).in_(columns(col(Token.id)).where(col(Token.batch_id) == ids.parse("tbt", value)))
-    return col(CheckIn.token_id) == ids.parse("tok", value)
+        return columns(col(Token.id)).where(col(Token.batch_id) == ids.parse("tbt", value))
+    return [ids.parse("tok", value)]
+
+
+def asked_bounds(campaign: Campaign, asked: Asked, window: Window) -> tuple[datetime | None, datetime | None]:
+    """The same where a time was asked for. Without one there is no end: the day of the first scan where it was may
+    begin later than it does where the campaign is, and by hours the window is a day.
+    """
+    since, until = bounds(campaign, window)
+    is_open = window.span == "day"
+    return None if is_open and asked.since is None else since, None if is_open and asked.until is None else until
 
 
 def bounds(campaign: Campaign, window: Window) -> tuple[datetime, datetime]:

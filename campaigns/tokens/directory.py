@@ -18,7 +18,7 @@ from sqlmodel import Session, col, select
 
 from campaigns.errors import Invalid
 from campaigns.places import Place
-from campaigns.planning import Campaign, State
+from campaigns.planning import Campaign, State, is_held_out
 from campaigns.tokens.addresses import with_utm
 from campaigns.tokens.destinations import Routing, leading, read_rules
 from campaigns.tokens.models import OPEN_AGAIN, Kind, SunTag, TagWriting, Token, TokenBatch, TokenState
@@ -101,6 +101,7 @@ class Entry:
     closure: TokenState | None = None
     expires_at: datetime | None = None
     successor: str = ""
+    is_held_out: bool = False
 
     def state_at(self, now: datetime) -> State:
         """The state of the campaign a visitor meets now."""
@@ -180,7 +181,13 @@ class Directory:
     def _read(self, session: Session, code: str) -> Entry | None:
         # One query: a serial is scanned once in its life, so every one of them is read here.
         found = session.exec(
-            select(Token, TokenBatch, SunTag, TagWriting.uid)
+            select(  # type: ignore[call-overload]  # SQLModel knows up to four of these kinds
+                Token,
+                TokenBatch,
+                SunTag,
+                TagWriting.uid,
+                is_held_out(col(Token.campaign_id), col(Token.id), col(Token.place_id)),
+            )
             .join(TokenBatch, col(TokenBatch.id) == col(Token.batch_id), isouter=True)
             .join(SunTag, col(SunTag.token_id) == col(Token.id), isouter=True)
             .join(
@@ -192,7 +199,7 @@ class Directory:
         ).first()
         if found is None:
             return None
-        token, batch, tag, bound_uid = found
+        token, batch, tag, bound_uid, held_out = found
         campaign = self._campaigns.get(token.campaign_id) or session.get_one(Campaign, token.campaign_id)
         place = None
         if token.place_id is not None:
@@ -220,6 +227,7 @@ class Directory:
             closure=None if token.state == TokenState.ACTIVE else TokenState(token.state),
             expires_at=token.expires_at if token.state in OPEN_AGAIN else None,
             successor=successor,
+            is_held_out=bool(held_out),
         )
 
     def _signed(self, tag: SunTag | None) -> SignedTag | None:

@@ -31,6 +31,7 @@ _PREFIXES = {
     "offer": "off",
     "coupon": "cpn",
     "redemption": "rdm",
+    "alert": "ral",
 }
 
 log = logging.getLogger("passerelle.webhooks")
@@ -137,6 +138,10 @@ KINDS: dict[str, Kind] = {
     ),
     "pledge.ended": Kind(
         "a pledge is over", carries("pledge_id", "mission_id", "campaign_id", "currency", "reason", "phase")
+    ),
+    "alert.raised": Kind(
+        "a figure of a campaign crossed a threshold that was set for it",
+        carries("alert_id", "campaign_id", "watched", "comparison", "threshold", "found"),
     ),
 }
 

@@ -35,10 +35,12 @@ from campaigns import (
     planning,
     rewards,
     sponsorship,
+    stats,
     tokens,
     webhooks,
 )
 from campaigns.approvals import ApprovalKind
+from campaigns.audit import Author, AuthorKind
 from campaigns.care import Alert, AlertKind, ReportKind
 from campaigns.identity import RIGHTS, ApiKey, Role
 from campaigns.identity.rights import KEY_ROLES, rights_of_key
@@ -49,6 +51,7 @@ from campaigns.planning import Campaign
 from campaigns.settings import Settings
 from campaigns.sponsorship import Beneficiary, Payout, Pledge, PledgeKind, PledgePlan
 from campaigns.sponsorship.models import Accrual
+from campaigns.stats import thresholds
 from campaigns.tokens import TagPlan, sun
 from tests.api.helpers import CAMPAIGN, MISSION, PLACE
 from tests.conftest import PHONE, PIN, SECRET
@@ -69,6 +72,7 @@ class Peer:
 
     id: UUID
     mark: str
+    now: datetime = field(default_factory=clock.utc_now)  # of its rows, and so never ahead of them
     ids: dict[str, str] = field(default_factory=dict)
     further: dict[str, str] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
@@ -176,6 +180,12 @@ def visitors_of(peer: Peer) -> dict[str, Any]:
     return {"electorate": "visitors", "min_presence": 1, "place_ids": [peer.ids["place_id"]]}
 
 
+def a_sheet(peer: Peer) -> str:
+    """A file with one conversion."""
+    cells = ("till", f"n{next(_hours)}", peer.ids["campaign_id"], "EUR", peer.now.isoformat(), "1000")
+    return "source,external_id,campaign_id,currency,occurred_at,amount_minor\n" + ",".join(cells) + "\n"
+
+
 def a_logo() -> File:
     """A green square."""
     file = BytesIO()
@@ -190,11 +200,42 @@ QUERIES: dict[str, Any] = {
     "GET /v1/campaigns/{campaign_id}/sheet.pdf": lambda peer: {"format": "labels"},
     "GET /v1/token-batches/{batch_id}/sheet.pdf": lambda peer: {"format": "labels"},
     "GET /v1/coupons/{code}": lambda peer: {"place_id": peer.ids["place_id"]},
+    "GET /v1/costs": lambda peer: {"campaign_id": peer.ids["campaign_id"]},
+    "GET /v1/conversions": lambda peer: {"campaign_id": peer.ids["campaign_id"]},
+    "GET /v1/costs/export.csv": lambda peer: {"campaign_id": peer.ids["campaign_id"]},
+    "GET /v1/conversions/export.csv": lambda peer: {"campaign_id": peer.ids["campaign_id"]},
     "GET /v1/redemptions": lambda peer: {"place_id": peer.ids["place_id"]},
 }
 
 # Every route that takes a body. The ids in them are the peer's own.
 BODIES: dict[str, Any] = {
+    "POST /v1/costs": lambda peer: {
+        "campaign_id": peer.ids["campaign_id"],
+        "kind": "print",
+        "amount_minor": 1000,
+        "currency": "EUR",
+        "incurred_on": "2026-10-01",
+        "label": "Posters",
+    },
+    "PATCH /v1/costs/{cost_id}": lambda peer: {"label": "Cards"},
+    "PATCH /v1/campaigns/{campaign_id}/money": lambda peer: {"margin": 0.4},
+    "POST /v1/conversions": lambda peer: {
+        "source": "till",
+        "external_id": f"n{next(_hours)}",
+        "campaign_id": peer.ids["campaign_id"],
+        "amount_minor": 1000,
+        "currency": "EUR",
+        "occurred_at": peer.now.isoformat(),
+        "place_id": peer.ids["place_id"],
+        "scan_id": peer.ids["scan_id"],
+    },
+    "POST /v1/conversions/import": lambda peer: File("text/csv", a_sheet(peer).encode()),
+    "POST /v1/campaigns/{campaign_id}/holdout": lambda peer: {"number": 1},
+    "POST /v1/campaigns/{campaign_id}/exposures": lambda peer: {
+        "since": "2026-10-01",
+        "until": "2026-10-07",
+        "exposures": [{"place_id": peer.ids["place_id"], "number": 9}, {"place_id": peer.ids["drawn"], "number": 9}],
+    },
     "POST /v1/places": lambda peer: PLACE,
     "PATCH /v1/places/{place_id}": lambda peer: {"radius_m": 120},
     "POST /v1/places/{place_id}/staff-links": lambda peer: {"role": "staff"},
@@ -218,6 +259,12 @@ BODIES: dict[str, Any] = {
         "place_ids": [peer.ids["place_id"]],
     },
     "PATCH /v1/offers/{offer_id}": lambda peer: {"max_issue": 20, "place_ids": [peer.ids["place_id"]]},
+    "POST /v1/campaigns/{campaign_id}/alerts": lambda peer: {
+        "watch": "check_ins",
+        "comparison": "above",
+        "value": 1000 + next(_hours),
+    },
+    "POST /v1/campaigns/{campaign_id}/reports": lambda peer: {"learned": f"{peer.mark} learned"},
     "POST /v1/campaigns/{campaign_id}/badges": lambda peer: {
         "name": {"fr": "Fidèle", "en": "Regular"},
         "criteria": {"kind": "places", "at_least": 3},
@@ -311,6 +358,7 @@ def make_peers(database_url: str, tmp: Any) -> Iterator[Peers]:
 
 def furnish(services: Services, peer: Peer, now: datetime) -> None:
     """Give an organisation one of everything."""
+    peer.now = now
     with services.database.transaction() as session:
         _give_keys(session, peer, now)
         entries = _give_campaign(session, services, peer, now)
@@ -318,6 +366,8 @@ def furnish(services: Services, peer: Peer, now: datetime) -> None:
         _give_pledges(session, peer, now)
         _give_coupons(session, peer, now)
         _give_webhook(session, services, peer, now)
+        _give_figures(session, peer, now)
+        _give_money(session, peer, now)
     scans = [make_scan(one, at=now) for one in entries]
     write(services.database, *scans, number=90, now=now)
     for scan, is_further in zip(scans, (False, True), strict=True):
@@ -599,6 +649,44 @@ def _give_coupons(session: Session, peer: Peer, now: datetime) -> None:
         done = rewards.redeem(session, place, claim, now=now)
         peer.name("redemption_id", "rdm", done.redemption.id, further=names is peer.further)
         peer.rows |= {coupon.code, coupon.id.hex}
+
+
+def _give_figures(session: Session, peer: Peer, now: datetime) -> None:
+    """A threshold that was crossed, and a frozen report."""
+    campaign = planning.campaign_by_name(session, peer.id, peer.ids["campaign_id"])
+    watched: dict[str, Any] = {"watched": "check_ins", "comparison": stats.Comparison.BELOW, "value": 7}
+    threshold = stats.set_threshold(session, campaign, **watched, now=now)
+    thresholds.tell(session, [thresholds.Look(threshold, 0)], now=now)
+    (raised,) = stats.list_raised(session, peer.id, before=None, limit=2)
+    author = Author(AuthorKind.KEY, ids.parse("key", peer.ids["key_id"]))
+    report = stats.freeze(session, campaign, learned=f"{peer.mark} learned", author=author, now=now)
+    peer.name("/v1/campaigns/{campaign_id}/alerts/{alert_id} alert_id", "alt", threshold.id)
+    peer.name("/v1/reports/{report_id} report_id", "rep", report.id)
+    peer.rows |= {raised.id.hex, report.sha256}
+
+
+def _give_money(session: Session, peer: Peer, now: datetime) -> None:
+    """A cost and a conversion; and two drafts with a code in two places, one of them with its draw."""
+    campaign = planning.campaign_by_name(session, peer.id, peer.ids["campaign_id"])
+    spent: dict[str, Any] = {"kind": stats.CostKind.MEDIA, "amount_minor": 900, "currency": "EUR", "now": now}
+    cost = stats.add_cost(session, campaign, incurred_on=now.date(), label=f"{peer.mark} cost", **spent)
+    told = stats.Told("till", f"{peer.mark}-1", peer.ids["campaign_id"], 800, "EUR", now)
+    _, sale = stats.Clerk(session, peer.id, now=now).take(told)
+    peer.name("cost_id", "cst", cost.id)
+    peer.name("conversion_id", "cnv", sale.id)
+    where = identity.organisation_by_id(session, peer.id)
+    there = [places.place_by_name(session, peer.id, one["place_id"]) for one in (peer.ids, peer.further)]
+    peer.ids["drawn"] = peer.further["place_id"]
+    for name in ("undrawn", "drawn"):
+        draft = make_campaign(session, where, name=f"{peer.mark} {name}", now=now, live=False)
+        for place in there:
+            peer.rows.add(make_token(session, draft, place, now=now).code)
+        peer.name(f"{name}_campaign", "cmp", draft.id)
+    units, kind = [one.id for one in there], planning.HoldoutUnitKind.PLACE
+    drawn = planning.draw_holdout(session, draft, kind, units, number=1, seed="0" * 32, now=now)
+    peer.rows.add(drawn.id.hex)
+    for path in ("holdout", "exposures"):
+        peer.ids[f"/v1/campaigns/{{campaign_id}}/{path} campaign_id"] = peer.ids["drawn_campaign"]
 
 
 def _give_webhook(session: Session, services: Services, peer: Peer, now: datetime) -> None:

@@ -21,7 +21,9 @@ LAST = (  # what ends something comes after what needs it, in this order
     "POST /v1/members/{member_id}/sessions/{session_id}/revocation",
     "DELETE /v1/members/{member_id}",
     "DELETE /v1/pledges/{pledge_id}",
+    "DELETE /v1/costs/{cost_id}",
     "DELETE /v1/webhooks/{webhook_id}",
+    "DELETE /v1/campaigns/{campaign_id}/alerts/{alert_id}",
     "POST /v1/tokens/{token_id}/revocation",
     "POST /v1/api-keys/{key_id}/revocation",
 )
@@ -51,6 +53,9 @@ NOTED = {
     "POST /v1/campaigns/{campaign_id}/pause": "campaign.changed",
     "POST /v1/campaigns/{campaign_id}/resumption": "campaign.changed",
     "POST /v1/campaigns/{campaign_id}/end": "campaign.changed",
+    "POST /v1/campaigns/{campaign_id}/alerts": "alert_threshold.created",
+    "DELETE /v1/campaigns/{campaign_id}/alerts/{alert_id}": "alert_threshold.removed",
+    "POST /v1/campaigns/{campaign_id}/reports": "report.created",
     "PUT /v1/campaign-files/{external_id}": "campaign.created",
     "POST /v1/campaigns/{campaign_id}/tokens": "token.created",
     "PATCH /v1/tokens/{token_id}": "token.changed",
@@ -70,6 +75,12 @@ NOTED = {
     "PATCH /v1/offers/{offer_id}": "offer.changed",
     "POST /v1/campaigns/{campaign_id}/badges": "badge.created",
     "PATCH /v1/badges/{badge_id}": "badge.changed",
+    "POST /v1/costs": "cost.created",
+    "PATCH /v1/costs/{cost_id}": "cost.changed",
+    "DELETE /v1/costs/{cost_id}": "cost.removed",
+    "PATCH /v1/campaigns/{campaign_id}/money": "money_terms.changed",
+    "POST /v1/conversions/import": "conversions.imported",
+    "POST /v1/campaigns/{campaign_id}/holdout": "holdout.created",
     "POST /v1/offers/{offer_id}/pause": "offer.changed",
     "POST /v1/offers/{offer_id}/resumption": "offer.changed",
     "POST /v1/offers/{offer_id}/end": "offer.changed",
@@ -106,6 +117,8 @@ NOTED = {
 }
 READS_THAT_NOTE = {"GET /v1/campaigns/{campaign_id}/kits.zip": "staff_link.created"}  # a kit has a sign-in link in it
 UNNOTED = {
+    "POST /v1/conversions": "a fact of another system, kept as a row of its own",
+    "POST /v1/campaigns/{campaign_id}/exposures": "numbers of a door counter, kept with when they were told",
     "POST /v1/redemptions": "the message of a till, kept with its answer in a table of its own",
     "POST /v1/tokens/{token_id}/qr.{format}": "draws, and changes nothing",
     "POST /v1/scans/{scan_id}/confirmation": "a fact of the scan log, which only grows by itself",
@@ -117,6 +130,7 @@ def furnished(peers: Peers) -> Peer:
     with peers.services.database.transaction() as session:
         peer = Peer(identity.found_organisation(session, "Noyeraie", now=clock.utc_now()).id, "Noyeraie")
     furnish(peers.services, peer, clock.utc_now())
+    peer.ids["/v1/campaigns/{campaign_id}/holdout campaign_id"] = peer.ids["undrawn_campaign"]
     return peer
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text
 from sqlmodel import Session, SQLModel
 
 from api.policies import PUBLIC, policy_of
-from campaigns import community, identity, ids, missions, participants, planning, rewards, worker
+from campaigns import community, identity, ids, missions, participants, planning, rewards, stats, worker
 from campaigns.community import Electorate
 from campaigns.missions import Link, Phone, Repeat, StepKind, StepPlan
 from campaigns.participants import Participant
@@ -63,6 +63,9 @@ NO_FIGURES = {
         (f"GET /v1/places/{{place_id}}/coupon-statement{kind}" for kind in ("", ".csv", ".html")),
         "what a shop is owed: that of a pilot is real money",
     ),
+    "GET /v1/campaigns/{campaign_id}/money": "what it cost: a pilot's coupons are real money, its sales are told apart",
+    "GET /v1/conversions": "each row says its phase",
+    "GET /v1/conversions/export.csv": "the same",
     "GET /v1/audit/export.csv": "the audit log",
     "GET /v1/audit/export.ndjson": "the audit log",
 }
@@ -188,6 +191,10 @@ def be_busy(peers: Peers, peer: Peer, named: dict[str, str]) -> None:
         for coupon in coupons:
             claim = rewards.Claim(coupon.code, "till-1", coupon.id.hex)
             assert rewards.redeem(session, place, claim, now=now).redemption.reason is None
+        told = stats.Told("till", f"{peer.mark}-pilot", named["campaign_id"], 800, "EUR", now)
+        stats.Clerk(session, peer.id, now=now).take(told)
+        money = stats.money_of(session, campaign)
+        assert (money.conversions, money.revenue_minor, money.results) == (0, 0, stats.Results(0, 0, 0))
 
 
 def act_online(
@@ -230,7 +237,9 @@ def back_to_the_pilot(peers: Peers, named: dict[str, str]) -> None:
     with peers.services.database.transaction() as session:
         statement = text("UPDATE campaigns SET state = 'pilot', launched_at = NULL WHERE id = :id")
         id = ids.parse("cmp", named["campaign_id"])
-        session.execute(statement, {"id": id.hex if peers.services.database.is_sqlite else id})
+        of = {"id": id.hex if peers.services.database.is_sqlite else id}
+        session.execute(statement, of)
+        session.execute(text("UPDATE targets SET locked_at = NULL WHERE campaign_id = :id"), of)
     peers.services.directory.hear("everything", id)
 
 

@@ -65,9 +65,8 @@ def test_a_scan_is_in_the_figures_at_once_and_verified_in_a_moment(server: Serve
         ({"group_by": "hour,day"}, "/group_by"),
         ({"group_by": "place,place"}, "/group_by"),
         ({"group_by": "place,device,day"}, "/group_by"),
-        ({"group_by": "place,device"}, "/group_by"),
-        ({"group_by": "day,device", "language": "fr"}, "/group_by"),
-        ({"device": "phone", "language": "fr"}, "/group_by"),
+        ({"group_by": "place,device", "language": "fr"}, "/group_by"),
+        ({"device": "phone", "language": "fr", "country": "FR"}, "/group_by"),
         ({"group_by": "hour,place", "device": "phone"}, "/group_by"),
         ({"group_by": "hour", "since": "2026-01-01"}, "/since"),
         ({"since": "2001-01-01"}, "/since"),
@@ -109,3 +108,49 @@ def test_the_terminal_draws_the_same(server: Server) -> None:
     assert "█" in drawn or "░" in drawn
     assert server.passerelle("stats", "cmp_" + "0" * 32).returncode == 1
     assert server.passerelle("stats", shop.campaign, "--by", "minute").returncode == 1
+
+
+def test_the_funnel_tells_how_many_came_how_far(house: House, server: Server) -> None:
+    shop = make_shop(server)
+    path = f"/v1/campaigns/{shop.campaign}/funnel"
+    for _ in range(5):
+        with server.phone() as phone:
+            scan = phone.get(f"/t/{shop.code}", headers=AS_JSON).json()
+            phone.post(f"/t/{shop.code}/check-in", json={"receipt": scan["receipt"], **inside()}, headers=AS_JSON)
+    with server.api() as api:
+        body = api.get(path, params={"by": "place"}).json()
+        steps = {one["step"]: one for one in body["steps"]}
+        assert list(steps) == list(stats_of_steps())
+        assert (steps["hit"]["number"], steps["check_in"]["number"], steps["conversion"]["number"]) == (5, 5, None)
+        assert (steps["join"]["rate_to_previous"], steps["online_act"]["number"], body["bridge_rate"]) == (1.0, 0, 0.0)
+        assert steps["check_in"]["timed"] == 5
+        assert steps["check_in"]["median_s"] in (0, 1, 2)
+        (group,) = body["groups"]
+        assert group["key"] == shop.place
+        lost = [(one["key"], one["step"], one["next"], one["lost"]) for one in body["drop_offs"]]
+        assert (shop.place, "join", "online_act", 5) in lost
+        assert [(one["people"], one["rates"]) for one in body["cohorts"]] == [(5, [1.0])]
+        assert body["formulas"]["steps"] == "funnel/1"
+        tag = api.get(path).headers["etag"]
+        assert api.get(path, headers={"If-None-Match": tag}).status_code in (200, 304)
+        for params, pointer in (
+            ({"since": "2026-10-02", "until": "2026-10-01"}, "/until"),
+            ({"since": "2099-01-01"}, "/since"),
+            ({"since": "1500-01-01"}, "/since"),
+            ({"place_id": shop.place, "token_id": shop.token}, "/group_by"),
+        ):
+            assert [one["pointer"] for one in problem(api.get(path, params=params), 422)["errors"]] == [pointer]
+        problem(api.get(path, params={"by": "channel"}), 422)
+        theirs = make_shop(replace(server, key=found(house.database_url, SECRET, "Another")))
+        problem(api.get(path, params={"place_id": theirs.place}), 404)
+        problem(api.get(f"/v1/campaigns/{theirs.campaign}/funnel"), 404)
+    told = json.loads(server.passerelle("funnel", shop.campaign, "--json").stdout)
+    assert told["steps"][3]["number"] == 5
+    drawn = server.passerelle("funnel", shop.campaign, "--by", "place").stdout
+    assert "check-in" in drawn
+    assert "Where most are lost" in drawn
+    assert server.passerelle("funnel", shop.campaign, "--since", "2099-01-01").returncode == 1
+
+
+def stats_of_steps() -> tuple[str, ...]:
+    return ("hit", "scan", "verified", "check_in", "join", "online_act", "coupon", "redemption", "conversion")

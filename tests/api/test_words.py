@@ -25,6 +25,10 @@ NOT_ON_PAGES = {
     "too_many",
     "unauthenticated",
     "hosts_in_use",
+    "holdout_drawn",
+    "counted_by_log",
+    "periods_overlap",
+    "conversion_differs",
     "targets_locked",
     "rules_frozen",
     "idempotency_key_reused",
@@ -42,6 +46,8 @@ NOT_ON_PAGES = {
     "too_many_webhooks",
     "secret_rotating",
     "webhook_off",
+    "threshold_there",
+    "too_many_thresholds",
     "campaign_paused",
 }
 

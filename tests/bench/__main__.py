@@ -17,9 +17,12 @@ from tests.bench.acts import acts
 from tests.bench.codes import codes
 from tests.bench.confirm import confirm
 from tests.bench.crowd import crowd
+from tests.bench.exports import exports
+from tests.bench.figures import figures
 from tests.bench.measure import Bench
 from tests.bench.memory import memory
 from tests.bench.mixed import mixed
+from tests.bench.people import people
 from tests.bench.processes import processes
 from tests.bench.redemptions import redemptions
 from tests.bench.report import Line, as_json, headline, print_table
@@ -40,6 +43,9 @@ PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "redemptions": redemptions,
     "accruals": accruals,
     "crowd": crowd,
+    "figures": figures,
+    "people": people,
+    "exports": exports,
     "mixed": mixed,
     "slow": slow,
     "codes": codes,
@@ -81,7 +87,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--part", action="append", choices=list(PARTS), help="default: all")
     parser.add_argument("--database", action="append", choices=KINDS, help="default: both")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
-    parser.add_argument("--rows", type=float, default=MANY, help="scans in the long log of the part `rows`")
+    parser.add_argument(
+        "--rows", type=float, default=MANY, help="scans in the long log of the parts `rows` and `exports`"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args()
 

@@ -70,24 +70,25 @@ def write_crowd(shop: Shop) -> None:
         round = community.plan_round(session, mission, plan, now=now - 2 * hour)
         round.first_vote_at = now
     people = [ids.uuid7_at(now) for _ in range(PEOPLE)]
-    _write(shop, Participant, (_person(mission, one, now) for one in people))
+    write_rows(shop, Participant, (person_row(mission, one, now) for one in people))
     at = {"mission_id": mission.id, "phase": "live"}
-    _write(shop, Membership, ({**at, "participant_id": one, "joined_at": now} for one in people))
+    write_rows(shop, Membership, ({**at, "participant_id": one, "joined_at": now} for one in people))
     ideas = [ids.uuid7_at(now) for _ in range(IDEAS)]
-    _write(shop, Idea, (_idea(mission, one, people[number], number, now) for number, one in enumerate(ideas)))
+    write_rows(shop, Idea, (_idea(mission, one, people[number], number, now) for number, one in enumerate(ideas)))
     counted: Counter[UUID] = Counter()
-    _write(shop, Ballot, (_ballot(round, one) for one in people))
-    _write(shop, Vote, _votes(round, people, ideas, counted, chance))
+    write_rows(shop, Ballot, (_ballot(round, one) for one in people))
+    write_rows(shop, Vote, _votes(round, people, ideas, counted, chance))
     key = {"round_id": round.id, "phase": "live"}
-    _write(shop, VoteCounter, ({**key, "idea_id": one, "votes": number} for one, number in counted.items()))
-    _write(shop, TurnOut, [{**key, "presence": 0, "voters": PEOPLE}])
+    write_rows(shop, VoteCounter, ({**key, "idea_id": one, "votes": number} for one, number in counted.items()))
+    write_rows(shop, TurnOut, [{**key, "presence": 0, "voters": PEOPLE}])
     totals = {"participants": PEOPLE, "ideas": IDEAS, "votes": PEOPLE * QUOTA}
-    _write(
+    write_rows(
         shop, MissionCounter, ({**at, "metric": name, "writer": 0, "total": total} for name, total in totals.items())
     )
 
 
-def _person(mission: Mission, id: UUID, now: Any) -> dict[str, Any]:
+def person_row(mission: Mission, id: UUID, now: Any) -> dict[str, Any]:
+    """A person as joining leaves them."""
     fields = {"id": id, "organisation_id": mission.organisation_id, "pseudonym": pseudonym_of(id), "language": "fr"}
     return fields | {"cohort": "public", "secret_hash": id.hex, "created_at": now}
 
@@ -132,7 +133,8 @@ def _votes(
             }
 
 
-def _write(shop: Shop, table: type[SQLModel], rows: Iterable[dict[str, Any]]) -> None:
+def write_rows(shop: Shop, table: type[SQLModel], rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows with the same columns, 5,000 a transaction."""
     rest = iter(rows)
     while batch := list(islice(rest, BATCH)):
         with shop.database.transaction() as session:

@@ -160,6 +160,7 @@ PAGES: dict[str, Show] = {
     "poster": at("/posters/{code}"),
     "docs": at("/docs"),
     "docs, rights": at("/docs/rights"),
+    "docs, figures": at("/docs/figures"),
     "report": at("/report/{code}"),
     "report, thanked": at("/report/{code}?just=reported"),
     "report, of no code of ours": at("/report/7K3Q9XABZZ?just=reported"),

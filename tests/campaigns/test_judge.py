@@ -35,7 +35,7 @@ def test_a_confirmed_scan_is_verified_once(database: Database) -> None:
     assert scene.problems() == []
     scene.drain()
     with database.transaction() as session:
-        assert scans.judge(session, [UUID(row.id)], now=NOON) == Rulings(Counter(), [], [], Rollups({}, {}))
+        assert scans.judge(session, [UUID(row.id)], now=NOON) == Rulings(Counter(), [], [], Rollups({}, {}, {}))
     assert (scene.figures().raw, scene.figures().verified) == (1, 1)
     assert scene.problems() == []
 
@@ -154,7 +154,7 @@ def test_judging_again_changes_nothing(database: Database) -> None:
     before = dict(scene.figures().by_verdict), scene.figures().verified
     with database.transaction() as session:
         assert scans.judge(session, [UUID(row.id) for row in rows], now=minutes(130)) == Rulings(
-            Counter(), [], [], Rollups({}, {})
+            Counter(), [], [], Rollups({}, {}, {})
         )
     assert (dict(scene.figures().by_verdict), scene.figures().verified) == before
     assert scene.problems() == []

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campaigns.csv_file import MOST_ROWS, Fault
 from campaigns.errors import Invalid
-from campaigns.places.sheet import COLUMNS, MOST_ROWS, Fault, Sheet, SheetRow
+from campaigns.places.sheet import COLUMNS, Sheet, SheetRow
 
 HEAD = "external_id,name,lat,lon,time_zone\n"
 ROW = "a,Bellecour,45.7578,4.8320,Europe/Paris\n"
