@@ -50,6 +50,7 @@ from api import (
     sponsors,
     statements,
     stats,
+    stats_stream,
     tag_keys,
     tags,
     targets,
@@ -73,6 +74,7 @@ from api.pages import (
     comments,
     console,
     console_cases,
+    console_figures,
     console_ideas,
     console_keys,
     console_log,
@@ -107,6 +109,7 @@ from api.pages import (
     staff_cards,
     staff_cases,
     staff_coupons,
+    staff_figures,
     staff_phones,
     staff_rewards,
     trail_map,
@@ -119,6 +122,7 @@ from api.pages.staff_session import refuse_locked
 from api.policies import PUBLIC, name_policies
 from api.rules_in_force import RulesInForce
 from api.scan import ScanPath
+from api.streams import Streams
 from campaigns import clock as clocks
 from campaigns import identity as identities
 from campaigns import migrations
@@ -175,6 +179,7 @@ _ROUTERS = (
     tags,
     printing,
     scans,
+    stats_stream,
     stats,
     targets,
     reports,
@@ -214,6 +219,7 @@ _ROUTERS = (
     addresses,
     pilot,
     staff,
+    staff_figures,
     staff_acts,
     staff_rewards,  # its paths before the one that takes any code
     staff_coupons,
@@ -231,6 +237,7 @@ _ROUTERS = (
     tag_pages,
     console_sign_in,
     console,
+    console_figures,
     console_keys,
     console_members,
     console_log,
@@ -290,6 +297,7 @@ def wire(services: Services) -> ASGIApp:
         app.state.pages = pages
         app.state.visitors = visitors
         app.state.stopping = asyncio.Event()
+        app.state.streams = Streams(services.database, clock)
         app.state.scan_path = ScanPath(services, queue, visitors, pages, services.renderer)
         worker = Worker(services.database, clock, services.mailer, sender_of(settings, clock))
         listener = Listener(services.database)
@@ -298,6 +306,7 @@ def wire(services: Services) -> ASGIApp:
             worker.start()
         yield
         app.state.stopping.set()
+        app.state.streams.close()
         await asyncio.to_thread(services.activity.close)
         await asyncio.to_thread(worker.stop)
         await asyncio.to_thread(listener.stop)

@@ -20,6 +20,8 @@ from api import problems
 
 HEAD_LIMIT = 65_536  # bytes of request line and headers; browsers stay below 16 kB
 WRITE_DEADLINE_S = 30.0  # a client that reads nothing for so long is gone
+STREAM_DEADLINE_S = 10.0  # one of events is dropped sooner: what it would read is old, and it comes back for the newest
+STREAM_BUFFER = 32_768  # bytes of events that wait for a reader: here, and in the kernel
 LINGER_S = 2.0  # what a refused client still sends is read so long: a reset could overtake the answer
 NEVER = float("inf")
 
@@ -31,6 +33,7 @@ class Watch:
 
     def __init__(self, head_s: float, body_s: float, headers: Mapping[str, str], write_s: float) -> None:
         self.head_due = self.body_due = self.write_due = self.linger_due = self.soon = NEVER
+        self.stream_due = NEVER
         self._head_s = head_s
         self._body_s = body_s
         self._write_s = write_s
@@ -63,6 +66,7 @@ class Watch:
         ahead = now + self._step_s
         self.head_due, self.body_due = ahead + self._head_s, ahead + self._body_s
         self.write_due, self.linger_due, self.soon = ahead + self._write_s, ahead + LINGER_S, ahead
+        self.stream_due = ahead + min(self._write_s, STREAM_DEADLINE_S)
         self._is_looking = bool(self._connections)
         if self._is_looking:
             loop.call_later(self._step_s, self._look, loop)
@@ -74,12 +78,13 @@ class _Joined:
     A second write costs 5 µs and its reader a second read; a streamed answer has no length and begins at once.
     """
 
-    __slots__ = ("_begun", "_head", "_transport", "is_closing")
+    __slots__ = ("_begun", "_head", "_transport", "is_closing", "is_stream")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._head = b""
         self._begun = False
+        self.is_stream = False
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
@@ -91,11 +96,20 @@ class _Joined:
             self._head = data
         else:
             self._begun = not data.startswith(b"HTTP/1.1 100")  # the answer itself is still to come
+            if b"\r\ncontent-type: text/event-stream" in data:
+                self._begin_stream()
             self._transport.write(data)
+
+    def _begin_stream(self) -> None:
+        """Events that nobody reads pile up nowhere: neither here nor in the kernel, which would take megabytes."""
+        self.is_stream = True
+        self._transport.set_write_buffer_limits(high=STREAM_BUFFER)
+        peer = self._transport.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER)
 
     def end(self) -> None:
         """The answer is complete, with a body or, to a HEAD, without one."""
-        self._begun = False
+        self._begun = self.is_stream = False
         if self._head:
             self._transport.write(self._head)
             self._head = b""
@@ -175,12 +189,25 @@ class Deadlined(HttpToolsProtocol):
             self._idle_due = self._watch.soon + self.timeout_keep_alive
 
     def pause_writing(self) -> None:
-        self._write_due = self._watch.write_due
+        self._write_due = self._watch.stream_due if self._joined.is_stream else self._watch.write_due
         super().pause_writing()
 
     def resume_writing(self) -> None:
         self._write_due = NEVER
         super().resume_writing()
+
+    def shutdown(self) -> None:
+        """Where uvicorn stops: it would wait for a stream, which never ends by itself."""
+        if self._joined.is_stream and self.cycle is not None and not self.cycle.response_complete:
+            if self.flow.write_paused:
+                self.transport.abort()
+            else:
+                self.transport.write(b"0\r\n\r\n")  # the last chunk: the browser comes back as after any end
+                self.transport.close()
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            return
+        super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """Where uvicorn answers a request it cannot read."""

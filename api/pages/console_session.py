@@ -97,22 +97,23 @@ class Seat:
 class MemberMay:
     """A dependency: the member at the console. 401 for nobody, 403 (`right_missing`) for a role without the right."""
 
-    def __init__(self, right: Right | None) -> None:
+    def __init__(self, right: Right | None, *, by_itself: bool = False) -> None:
         self.right = right
+        self._by_itself = by_itself
 
     def __call__(self, request: Request, core: Core) -> Seat:
-        seat = take_seat(request, core)
+        seat = take_seat(request, core, by_itself=self._by_itself)
         if self.right is not None and not seat.may(self.right):
             raise Forbidden(f"Your role may not do that: it needs the right {self.right}.", code="right_missing")
         return seat
 
 
-def member_may(right: Right | None = None) -> Any:
-    """The member at the console, with a right if one is named."""
-    return Depends(MemberMay(right))
+def member_may(right: Right | None = None, *, by_itself: bool = False) -> Any:
+    """The member at the console, with a right if one is named. `by_itself`: a page asks, not a person."""
+    return Depends(MemberMay(right, by_itself=by_itself))
 
 
-def take_seat(request: Request, core: Services) -> Seat:
+def take_seat(request: Request, core: Services, *, by_itself: bool = False) -> Seat:
     """Who the cookie says it is, read anew at every request. Forbidden (401) without a session that stands."""
     secret = request.cookies.get(cookie_name(core))
     if not secret:
@@ -121,7 +122,7 @@ def take_seat(request: Request, core: Services) -> Seat:
     with core.database.snapshot() as session:
         found = identity.member_by_session(session, secret, now=now)
         organisation = identity.organisation_by_id(session, found.member.organisation_id)
-    if identity.is_sight_due(found.session, now):
+    if not by_itself and identity.is_sight_due(found.session, now):
         core.activity.note(lambda session: identity.note_sight(session, found.session.id, now=now))
     seat = Seat(request, core, found.member, found.session, organisation, now)
     request.state.author = seat.author

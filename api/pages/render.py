@@ -90,7 +90,7 @@ def report_form(code: str, lang: str = "") -> bytes:
     )
 
 
-_SCRIPTS = ("shopper.js", "keep.js", "staff.js", "screen.js", "tags.js", "till.js", "camera.js")
+_SCRIPTS = ("shopper.js", "keep.js", "staff.js", "screen.js", "tags.js", "till.js", "camera.js", "figures.js")
 
 
 class Renderer:
@@ -99,10 +99,12 @@ class Renderer:
     def __init__(self, *, is_https: bool) -> None:
         self.css = (_PAGES / "static" / "passerelle.css").read_text()
         self.console_css = (_PAGES / "static" / "console.css").read_text()  # apart: no shopper loads it
+        self.figures_css = (_PAGES / "static" / "figures.css").read_text()
         self.director_css = (_PAGES / "static" / "director.css").read_text()  # of the report alone
         self._catalogues = {language: _translations(language) for language in LANGUAGES}
         self._environments = {one: _environment(one, self._catalogues[one]) for one in LANGUAGES}
-        self.headers = _security_headers((self.css, self.console_css, self.director_css), is_https=is_https)
+        sheets = (self.css, self.console_css, self.figures_css, self.director_css)
+        self.headers = _security_headers(sheets, is_https=is_https)
         # Browsers hold every redirect of a form's answer against form-action, also those another site makes after it.
         self.leaving_policy = self.headers["Content-Security-Policy"].replace(
             "form-action 'self'", "form-action 'self' https: http:"

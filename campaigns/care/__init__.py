@@ -21,6 +21,7 @@ from campaigns.care.cases import (
     overdue,
     reopen,
     secret_of,
+    waiting_cases,
 )
 from campaigns.care.lookout import Findings, tell, watch
 from campaigns.care.models import (
@@ -87,5 +88,6 @@ __all__ = [
     "report_code",
     "secret_of",
     "tell",
+    "waiting_cases",
     "watch",
 ]

@@ -144,6 +144,20 @@ def open_cases(session: Session, organisation_id: UUID, *, limit: int) -> Sequen
     return session.exec(query.order_by(col(Case.due_at), col(Case.id)).limit(limit)).all()
 
 
+def waiting_cases(
+    session: Session, organisation_id: UUID, campaign_ids: Sequence[UUID], *, places: Sequence[UUID] | None
+) -> int:
+    """How many cases of these campaigns wait for an answer, everywhere or in some places alone."""
+    query = select(func.count()).where(
+        Case.organisation_id == organisation_id,
+        col(Case.campaign_id).in_(campaign_ids),
+        col(Case.state).in_(OPEN_STATES),
+    )
+    if places is not None:
+        query = query.where(col(Case.place_id).in_(places))
+    return session.exec(query).one()
+
+
 def list_cases(
     session: Session,
     organisation_id: UUID,

@@ -151,6 +151,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
         {
             Right.PLACES_READ,
             Right.SCANS_READ,
+            Right.FIGURES_READ,
             Right.CARE_READ,
             Right.CARE_WRITE,
             Right.REWARDS_READ,

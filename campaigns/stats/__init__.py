@@ -1,5 +1,6 @@
 """Figures people can act on: scans by time and by where, the funnel, targets, what it cost and what it returned."""
 
+from campaigns.stats.board import Board, read_board, scope_of_campaign, scope_of_place
 from campaigns.stats.cohorts import COHORT_FORMULA, Cohort, cohorts
 from campaigns.stats.conversion_sheet import ConversionRow
 from campaigns.stats.conversion_sheet import rows_of as conversion_rows
@@ -24,6 +25,7 @@ from campaigns.stats.costs import (
 )
 from campaigns.stats.frozen import canonical, freeze, hash_of, list_reports, report_by_id
 from campaigns.stats.funnel import DROP_OFF_FORMULA, FUNNEL_FORMULA, STEPS, DropOff, Funnel, Reached, funnel, is_whole
+from campaigns.stats.headline import Count, Headline, Scope, read_headline
 from campaigns.stats.holdouts import MOST_EXPOSURES, drawable, list_exposures, set_exposures
 from campaigns.stats.kept import (
     ALSO_WATCHED,
@@ -48,6 +50,7 @@ from campaigns.stats.service import (
     ask,
     bounds,
     date_of,
+    fresh_sums,
     key_of,
 )
 from campaigns.stats.source import Window
@@ -74,6 +77,7 @@ __all__ = [
     "STEPS",
     "AlertThreshold",
     "Asked",
+    "Board",
     "Clerk",
     "Cohort",
     "Comparison",
@@ -82,10 +86,12 @@ __all__ = [
     "CostItem",
     "CostKind",
     "Costs",
+    "Count",
     "DropOff",
     "Estimate",
     "Fate",
     "Funnel",
+    "Headline",
     "Lack",
     "Line",
     "Money",
@@ -95,6 +101,7 @@ __all__ = [
     "Report",
     "Results",
     "Return",
+    "Scope",
     "Taken",
     "TargetForecast",
     "TargetStanding",
@@ -117,6 +124,7 @@ __all__ = [
     "figures_of",
     "forecasts_of",
     "freeze",
+    "fresh_sums",
     "funnel",
     "hash_of",
     "inputs_of",
@@ -132,10 +140,14 @@ __all__ = [
     "note_import",
     "part_of_flight",
     "reached",
+    "read_board",
+    "read_headline",
     "recount",
     "remove_cost",
     "remove_threshold",
     "report_by_id",
+    "scope_of_campaign",
+    "scope_of_place",
     "set_exposures",
     "set_margin",
     "set_threshold",

@@ -106,7 +106,7 @@ def ask(session: Session, campaign: Campaign, asked: Asked, *, now: datetime) ->
     """
     asked.check()
     window = _window(session, campaign, asked, now=now)
-    fresh, complete_up_to = _fresh(session, now)
+    fresh, complete_up_to = fresh_sums(session, now)
     source = Source(session, campaign.id, window, fresh, _first_of(session, campaign.id))
     total = _total(source, asked)
     lines = _lines(asked, source.rows(asked.named, asked.by, asked.grain, asked.where)) if asked.group_by else []
@@ -118,7 +118,7 @@ def ask(session: Session, campaign: Campaign, asked: Asked, *, now: datetime) ->
     return Answer(window, total, lines, complete_up_to)
 
 
-def _fresh(session: Session, now: datetime) -> tuple[Rollups, datetime]:
+def fresh_sums(session: Session, now: datetime) -> tuple[Rollups, datetime]:
     """What the scans add that the worker has not counted yet: a scan is in the figures as soon as it was answered.
 
     Some hundreds of them; and since when there are more, or a confirmation waits for the judge.

@@ -194,6 +194,7 @@ def a_logo() -> File:
 
 
 QUERIES: dict[str, Any] = {
+    "GET /v1/campaigns/{campaign_id}/stats/stream": lambda peer: {"frames": 1},
     "GET /v1/staff-records": lambda peer: {"campaign_id": peer.ids["campaign_id"]},
     "GET /v1/scans": lambda peer: {"campaign_id": peer.ids["campaign_id"], "place_id": peer.ids["place_id"]},
     "GET /v1/campaigns/{campaign_id}/sheet.pdf": lambda peer: {"format": "labels"},
