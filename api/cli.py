@@ -28,6 +28,7 @@ from api import (
     cli_ledger,
     cli_money,
     cli_report,
+    cli_scans,
     cli_stats,
     cli_webhooks,
 )
@@ -274,6 +275,9 @@ def demo(
     from api.demo import show
 
     show(seed=seed, speed=speed, host=host, port=port, seconds=seconds, keep=keep)
+
+
+scans_app.command("tail")(cli_scans.tail)
 
 
 @scans_app.command("detach")
