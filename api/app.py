@@ -297,7 +297,7 @@ def wire(services: Services) -> ASGIApp:
         app.state.pages = pages
         app.state.visitors = visitors
         app.state.stopping = asyncio.Event()
-        app.state.streams = Streams(services.database, clock)
+        app.state.streams = Streams(services.database, clock, recheck_s=settings.stream_recheck_s)
         app.state.scan_path = ScanPath(services, queue, visitors, pages, services.renderer)
         worker = Worker(services.database, clock, services.mailer, sender_of(settings, clock))
         listener = Listener(services.database)

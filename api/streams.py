@@ -28,7 +28,6 @@ from campaigns.storage import Database
 PERIOD_S: Final = 0.5  # between two frames at least
 QUIET_S: Final = 0.9  # between two looks while nothing changes: a scan shows well within two seconds
 BEAT_S: Final = 15.0  # a comment at least so often: proxies close what is silent
-RECHECK_S: Final = 20.0  # between two looks whether each may still see what it is shown
 MOST: Final = 1_000  # streams of a process
 MOST_OF_ONE: Final = {"key": 600, "page": 8}  # of one key; of one signed-in phone or browser
 AT_ONCE: Final = 25  # streams that are woken before the scan path has its turn
@@ -101,9 +100,13 @@ class Topic:
 
 
 class Streams:
-    """The streams of a process. Everything but the reading happens on its event loop."""
+    """The streams of a process. Everything but the reading happens on its event loop.
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+    `recheck_s`: seconds between two looks whether each may still see what it is shown.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], datetime], *, recheck_s: float) -> None:
+        self._recheck_s = recheck_s
         self._database = database
         self._clock = clock
         self._topics: dict[Hashable, Topic] = {}
@@ -116,7 +119,7 @@ class Streams:
         self, watched: Watched, watcher: Watcher, *, last_id: str | None = None, frames: int | None = None
     ) -> "Stream | None":
         """A stream to answer with; None when there are too many. `frames`: it ends after so many."""
-        is_full = self._held.total() >= MOST or self._held[watcher.kind, watcher.id] >= MOST_OF_ONE[watcher.kind]
+        is_full = self.number >= MOST or self._held[watcher.kind, watcher.id] >= MOST_OF_ONE[watcher.kind]
         return None if is_full or self._is_closed else Stream(self, watched, watcher, last_id, frames)
 
     async def newest(self, watched: Watched) -> Frame:
@@ -125,6 +128,11 @@ class Streams:
         if topic is not None and topic.frame is not None:
             return topic.frame
         return (await asyncio.to_thread(self._read, [watched]))[watched.key]
+
+    @property
+    def number(self) -> int:
+        """How many are open."""
+        return self._held.total()
 
     def close(self) -> None:
         """End every stream at once: the server stops."""
@@ -168,7 +176,7 @@ class Streams:
 
     async def _round(self, began: float) -> list[Topic]:
         """Read what is watched; the topics that changed."""
-        if began - self._checked >= RECHECK_S:
+        if began - self._checked >= self._recheck_s:
             self._checked = began
             await self._recheck()
         topics = dict(self._topics)

@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     )
     head_deadline_s: float = Field(10, gt=0, le=600, description="Seconds for a request's line and headers to arrive.")
     body_deadline_s: float = Field(20, gt=0, le=600, description="Seconds for a request's body to arrive.")
+    stream_recheck_s: float = Field(
+        20, gt=0, le=60, description="Seconds between two looks whether who watches live figures still may."
+    )
     datacentre_file: Path | None = Field(
         None,
         description="A file of data centres' address ranges, one CIDR a line: a weight, never a refusal.",

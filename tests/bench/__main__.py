@@ -31,6 +31,7 @@ from tests.bench.rows import MANY, rows
 from tests.bench.servers import KINDS
 from tests.bench.slow import slow
 from tests.bench.speed import speed
+from tests.bench.streams import streams
 from tests.bench.wrk import CONNECTIONS
 
 PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
@@ -50,6 +51,7 @@ PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "slow": slow,
     "codes": codes,
     "rights": rights,
+    "streams": streams,
 }
 # The directory, a drawing and a policy are the same on both, and a SQLite file has one process.
 ONLY_ON = {"memory": "sqlite", "codes": "sqlite", "processes": "postgres", "rights": "sqlite"}
