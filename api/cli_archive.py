@@ -24,7 +24,7 @@ def archive(
     before: Annotated[str, typer.Option(help="Months that ended before this day, the first of one: 2026-10-01.")],
     out: Annotated[Path, typer.Option(help="The folder, made if need be.")],
     file_format: Annotated[
-        Format, typer.Option("--format", help="parquet: beside the NDJSON; needs passerelle[parquet].")
+        Format, typer.Option("--format", help="parquet: beside the NDJSON; needs the extra `parquet`.")
     ] = Format.NDJSON,
     as_json: AsJson = False,
 ) -> None:

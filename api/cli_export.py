@@ -38,7 +38,7 @@ class Format(StrEnum):
 def export(
     campaign: Annotated[str, typer.Argument(help="A campaign: cmp_... or ext_...")],
     out: Annotated[Path, typer.Option(help="The file to write; it has that name once it is whole.")],
-    file_format: Annotated[Format, typer.Option("--format", help="Parquet needs passerelle[parquet].")] = Format.CSV,
+    file_format: Annotated[Format, typer.Option("--format", help="Parquet needs the extra `parquet`.")] = Format.CSV,
     since: Annotated[str | None, typer.Option(help="A date, or an instant with its zone.")] = None,
     until: Annotated[str | None, typer.Option(help="The same; not included.")] = None,
     place_id: Annotated[str | None, typer.Option(help="plc_...")] = None,

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -311,6 +311,34 @@ def totals_of(session: Session, campaign_id: UUID) -> tuple[int, int]:
     mine = (col(ConversionTotal.campaign_id) == campaign_id, col(ConversionTotal.phase) == Phase.LIVE.value)
     number, revenue = session.execute(sums.where(*mine)).one()
     return int(number or 0), int(revenue or 0)
+
+
+def number_told(
+    session: Session,
+    campaign_id: UUID,
+    *,
+    since: date | None,
+    until: date | None,
+    place_id: UUID | None,
+    token_ids: Any,
+) -> int | None:
+    """Conversions from one civil day to before another, of a place or of codes; None while a campaign has none at all.
+
+    Then nobody measures them.
+    """
+    total = ConversionTotal
+    mine: list[Any] = [col(total.campaign_id) == campaign_id, col(total.phase) == Phase.LIVE.value]
+    if session.scalar(columns(col(total.conversions)).where(*mine).limit(1)) is None:
+        return None
+    if since is not None:
+        mine.append(col(total.civil_day) >= since)
+    if until is not None:
+        mine.append(col(total.civil_day) < until)
+    if place_id is not None:
+        mine.append(col(total.place_id) == place_id)
+    if token_ids is not None:
+        mine.append(col(total.token_id).in_(token_ids))
+    return int(session.scalar(columns(func.sum(col(total.conversions))).where(*mine)) or 0)
 
 
 def recount(session: Session) -> Iterator[str]:

@@ -17,15 +17,17 @@ from campaigns.planning import Campaign
 from campaigns.scans.figures import Figures
 from campaigns.stats import people as ways
 from campaigns.stats.cohorts import Cohort, cohorts
+from campaigns.stats.conversions import number_told
 from campaigns.stats.people import Counts, Group, Way
-from campaigns.stats.service import Answer, Asked, ask, asked_bounds, code_ids
+from campaigns.stats.service import Answer, Asked, ask, asked_bounds, code_ids, date_of
 from campaigns.stats.source import Window
 
 FUNNEL_FORMULA: Final = "funnel/1"  # people by their first counted check-in; of them who did each step until now
 DROP_OFF_FORMULA: Final = "drop_off/1"  # who did a step and not the next, by place or code
 OF_SCANS: Final = ("hit", "scan", "verified")
 OF_PEOPLE: Final = ("check_in", "join", "online_act", "coupon", "redemption")
-STEPS: Final = (*OF_SCANS, *OF_PEOPLE, "conversion")
+CONVERSION: Final = "conversion"
+STEPS: Final = (*OF_SCANS, *OF_PEOPLE, CONVERSION)
 MOST_DROP_OFFS: Final = 100
 
 
@@ -46,6 +48,8 @@ class Reached:
 
     @property
     def unit(self) -> str:
+        if self.step == CONVERSION:
+            return "conversions"
         return "scans" if self.step in OF_SCANS else "people"
 
 
@@ -109,7 +113,8 @@ def funnel(
     (whole,) = ways.count_people(session, group)
     drawn = ways.sample(session, group, people=whole.check_in)
     is_shown = is_whole(asked) or _is_enough(whole)
-    steps = list(_steps(answer.total.figures, whole, can_measure, is_shown=is_shown, drawn=drawn))
+    sold = _sold(session, asked, group, answer.window)
+    steps = list(_steps(answer.total.figures, whole, can_measure, is_shown=is_shown, drawn=drawn, sold=sold))
     groups = _groups(session, group, answer, by, can_measure) if by else {}
     rate = round(whole.online_act / whole.check_in, 4) if whole.check_in and is_shown else None
     return Funnel(
@@ -126,13 +131,31 @@ def funnel(
     )
 
 
+def _sold(session: Session, asked: Asked, group: Group, window: Window) -> int | None:
+    return number_told(
+        session,
+        group.campaign_id,
+        since=date_of(window.first) if asked.since else None,
+        until=date_of(window.end) if asked.until else None,
+        place_id=group.place_id,
+        token_ids=group.token_ids,
+    )
+
+
 def _is_enough(counts: Counts) -> bool:
     return counts.check_in == 0 or counts.check_in >= LEAST_GROUP
 
 
 def _steps(
-    figures: Figures, counts: Counts, can_measure: bool, *, is_shown: bool, drawn: Sequence[Way] = ()
+    figures: Figures,
+    counts: Counts,
+    can_measure: bool,
+    *,
+    is_shown: bool,
+    drawn: Sequence[Way] = (),
+    sold: int | None = None,
 ) -> Iterator[Reached]:
+    """Each step of one group. Conversions are of sales, not of the same people: no share of the step before."""
     verified = figures.verified if figures.verified or can_measure else None
     yield Reached("hit", figures.raw)
     yield Reached("scan", figures.human, figures.human)
@@ -149,8 +172,7 @@ def _steps(
             yield Reached(step, None)
             continue
         yield Reached(step, getattr(counts, step), before[step], *_times(_GAPS[step], drawn))
-    # Where conversions are wired in: their number, and of them who had redeemed a coupon.
-    yield Reached("conversion", None)
+    yield Reached(CONVERSION, sold)
 
 
 def _since(before: str, step: str) -> Callable[[Way], float | None]:

@@ -734,4 +734,5 @@ def test_after_all_that_the_figures_still_add_up(house: House) -> None:
     verified = json.loads(house.server.passerelle("verify", "--json").stdout)
     # The receipts that this file minted itself are of scans that never were; that is what `verify` is for.
     assert [one for one in verified["problems"] if "is not in the log" not in one] == []
-    assert len(verified["problems"]) == 3
+    # Two confirmed, one checked in on. In the first hour of a month the older one was before PostgreSQL's log began.
+    assert len(verified["problems"]) in (2, 3), verified["problems"]

@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.api.conftest import House
-from tests.api.helpers import Shop, inside, make_shop, problem
+from tests.api.helpers import Shop, inside, made, make_shop, problem
 from tests.conftest import SECRET, Server, found, wait_until
 
 AS_JSON = {"Accept": "application/json"}
@@ -110,6 +111,10 @@ def test_the_terminal_draws_the_same(server: Server) -> None:
     assert server.passerelle("stats", shop.campaign, "--by", "minute").returncode == 1
 
 
+def steps_of(api: httpx2.Client, path: str, **params: str) -> dict[str, Any]:
+    return {one["step"]: one for one in api.get(path, params=params).json()["steps"]}
+
+
 def test_the_funnel_tells_how_many_came_how_far(house: House, server: Server) -> None:
     shop = make_shop(server)
     path = f"/v1/campaigns/{shop.campaign}/funnel"
@@ -133,11 +138,15 @@ def test_the_funnel_tells_how_many_came_how_far(house: House, server: Server) ->
         assert body["formulas"]["steps"] == "funnel/1"
         tag = api.get(path).headers["etag"]
         assert api.get(path, headers={"If-None-Match": tag}).status_code in (200, 304)
+        sale = {"source": "till", "external_id": shop.campaign, "campaign_id": shop.campaign, "place_id": shop.place}
+        sale |= {"amount_minor": 950, "currency": "EUR", "occurred_at": datetime.now(UTC).isoformat()}
+        assert made(api.post("/v1/conversions", json=sale))["amount_minor"] == 950
+        assert steps_of(api, path, place_id=shop.place)["conversion"]["number"] == 1
+        assert steps_of(api, path, token_id=shop.token)["conversion"]["number"] == 0
         for params, pointer in (
             ({"since": "2026-10-02", "until": "2026-10-01"}, "/until"),
             ({"since": "2099-01-01"}, "/since"),
             ({"since": "1500-01-01"}, "/since"),
-            ({"place_id": shop.place, "token_id": shop.token}, "/group_by"),
         ):
             assert [one["pointer"] for one in problem(api.get(path, params=params), 422)["errors"]] == [pointer]
         problem(api.get(path, params={"by": "channel"}), 422)

@@ -260,3 +260,25 @@ def test_a_week_is_kept_once_all_its_scans_are_counted(database: Database) -> No
 def weeks_of(database: Database) -> int:
     with database.snapshot() as session:
         return len(session.exec(select(RollupWeek)).all())
+
+
+def test_kept_weeks_answer_as_their_days_do_from_any_day_to_any_other(database: Database) -> None:
+    scene = set_scene(database)
+    paris = ZoneInfo("Europe/Paris")
+    noons = [datetime(2026, 10, 7, 12, tzinfo=paris) + timedelta(days=one) for one in range(130)]
+    rows = [scene.scan(at=at.astimezone(UTC), visitor_key=number) for number, at in enumerate(noons)]
+    scene.drain(now=LATER)
+    worker.share_out(database)
+    worker.keep_weeks(database, now=LATER)
+    void(scene, rows[20])  # of a week that is kept: its sums change with its day
+    assert scene.problems() == []
+    for first, end in ((0, 130), (1, 129), (5, 12), (5, 6), (4, 75), (12, 33), (19, 22), (60, 130), (0, 61)):
+        since, until = (noons[0] + timedelta(days=one, hours=-12) for one in (first, end))
+        for group_by in ((), ("device",), ("token", "device"), ("week",)):
+            with database.snapshot() as session:
+                asked = Asked(since if first else None, until, group_by)
+                answer = stats.ask(session, scene.campaign, asked, now=noons[-1] + timedelta(hours=1))
+            lines = answer.lines or [answer.total]
+            assert sum(one.figures.raw for one in lines) == end - first, (first, end, group_by)
+            invalid = sum(one.figures.by_verdict["invalid"] for one in lines)
+            assert invalid == (first <= 20 < end), (first, end, group_by)
