@@ -138,7 +138,12 @@ def test_the_funnel_tells_how_many_came_how_far(house: House, server: Server) ->
         assert body["formulas"]["steps"] == "funnel/1"
         tag = api.get(path).headers["etag"]
         assert api.get(path, headers={"If-None-Match": tag}).status_code in (200, 304)
-        sale = {"source": "till", "external_id": shop.campaign, "campaign_id": shop.campaign, "place_id": shop.place}
+        sale: dict[str, Any] = {
+            "source": "till",
+            "external_id": shop.campaign,
+            "campaign_id": shop.campaign,
+            "place_id": shop.place,
+        }
         sale |= {"amount_minor": 950, "currency": "EUR", "occurred_at": datetime.now(UTC).isoformat()}
         assert made(api.post("/v1/conversions", json=sale))["amount_minor"] == 950
         assert steps_of(api, path, place_id=shop.place)["conversion"]["number"] == 1
