@@ -261,6 +261,8 @@ def public_figures(peers: Peers, peer: Peer, named: dict[str, str]) -> dict[str,
         if not is_public:
             headers["Authorization"] = f"Bearer {peer.keys['owner']}"
         query = {"campaign_id": named["campaign_id"]} if "campaign_id" in str(route.dependant.query_params) else {}
+        if "frames" in str(route.dependant.query_params):
+            query["frames"] = "1"  # of a stream, which goes on else
         answer = peers.client.get(path, params=query, headers=headers)
         found[name] = f"{answer.status_code} {VOLATILE.sub('…', answer.text)}"
     return found

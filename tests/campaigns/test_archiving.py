@@ -207,7 +207,7 @@ def test_a_full_disk_loses_nothing_and_is_told(database: Database, tmp_path: Pat
 
     folder = tmp_path / "archive"
     process = _command(database, folder, preexec_fn=no_room)
-    process.wait(timeout=60)
+    process.wait(timeout=180)
     assert process.returncode == 1
     said = said_in(folder)  # on SQLite the limit may hit its own files first
     assert "could not be" in said or "does not answer" in said
