@@ -5,7 +5,6 @@ grows between a tenth of the log and all of it.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -78,7 +77,9 @@ def _export(url: str, campaign_id: str, file_format: str, until: str) -> None:
 
 
 def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    """Of this process since it began; `ru_maxrss` would be that of the one that started it, if larger."""
+    (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1]) / 1000
 
 
 if __name__ == "__main__":
