@@ -1,6 +1,6 @@
 """Conversions: sales that a shop's own systems tell of, one by one, as a list, or in a CSV file."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,12 +9,13 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, ValidationError
+from sqlmodel import Session as DbSession
 from starlette.concurrency import run_in_threadpool
 
 from api import schemas
 from api.dependencies import Acting, Core, Now, ReadSession, Services, Session
 from api.etags import Tagged
-from api.exports import Dialect, csv_file
+from api.exports import Dialect, csv_file, in_pages
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import ids, planning, stats
@@ -25,7 +26,6 @@ from campaigns.stats import Clerk, Conversion, Fate, Taken, Told
 
 router = APIRouter(prefix="/v1/conversions", tags=["money"])
 CHUNK = 200  # conversions a transaction: every scan on SQLite waits for it
-PAGE = 500  # rows of an export that are in memory at once
 
 Source = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9._:-]+$")]
 Given = Annotated[str | None, Query(max_length=90, description="for rows whose file has no such column")]
@@ -239,22 +239,12 @@ def export_conversions(
 ) -> StreamingResponse:
     """The conversions of a campaign as CSV, newest told first, streamed."""
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
-    return csv_file("conversions", COLUMNS, _pages(core, actor.organisation_id, campaign.id), dialect=dialect)
+    found = campaign.id
 
+    def read(session: DbSession, last: UUID | None, limit: int) -> Sequence[Any]:
+        return stats.list_conversions(session, actor.organisation_id, campaign_id=found, before=last, limit=limit)
 
-def _pages(core: Services, organisation_id: UUID, campaign_id: UUID) -> Iterator[list[dict[str, str]]]:
-    last: UUID | None = None
-    while True:
-        with core.database.snapshot() as session:
-            rows = stats.list_conversions(session, organisation_id, campaign_id=campaign_id, before=last, limit=PAGE)
-        yield [_flat(show(row)) for row in rows]
-        if len(rows) < PAGE:
-            return
-        last = rows[-1].id
-
-
-def _flat(shown: BaseModel) -> dict[str, str]:
-    return {name: "" if one is None else str(one) for name, one in shown.model_dump(mode="json").items()}
+    return csv_file("conversions", COLUMNS, in_pages(core.database, read, show), dialect=dialect)
 
 
 @router.get("/{conversion_id}", dependencies=[may(Right.FIGURES_READ)], response_model=ConversionRead)

@@ -1,6 +1,6 @@
 """What a campaign cost: items that are typed in. What rewards and pledges cost is read from the ledger."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, Field
 from sqlmodel import Session as DbSession
 
 from api import schemas
-from api.dependencies import Acting, Core, Now, ReadSession, Services, Session
+from api.dependencies import Acting, Core, Now, ReadSession, Session
 from api.etags import Tagged
-from api.exports import Dialect, csv_file
+from api.exports import Dialect, csv_file, in_pages
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import ids, planning, stats
@@ -21,7 +21,6 @@ from campaigns.identity import Right
 from campaigns.stats import CostItem, CostKind
 
 router = APIRouter(prefix="/v1/costs", tags=["money"])
-PAGE = 500  # rows of an export that are in memory at once
 
 
 def _in_our_time(day: date) -> date:
@@ -121,22 +120,12 @@ def export_costs(
 ) -> StreamingResponse:
     """The costs of a campaign as CSV, newest first."""
     campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
-    return csv_file("costs", COLUMNS, _pages(core, actor.organisation_id, campaign.id), dialect=dialect)
+    found = campaign.id
 
+    def read(session: DbSession, last: UUID | None, limit: int) -> Sequence[Any]:
+        return stats.list_costs(session, actor.organisation_id, campaign_id=found, before=last, limit=limit)
 
-def _pages(core: Services, organisation_id: UUID, campaign_id: UUID) -> Iterator[list[dict[str, str]]]:
-    last: UUID | None = None
-    while True:
-        with core.database.snapshot() as session:
-            rows = stats.list_costs(session, organisation_id, campaign_id=campaign_id, before=last, limit=PAGE)
-        yield [_flat(show(row)) for row in rows]
-        if len(rows) < PAGE:
-            return
-        last = rows[-1].id
-
-
-def _flat(shown: CostRead) -> dict[str, str]:
-    return {name: "" if one is None else str(one) for name, one in shown.model_dump(mode="json").items()}
+    return csv_file("costs", COLUMNS, in_pages(core.database, read, show), dialect=dialect)
 
 
 @router.get("/{cost_id}", dependencies=[may(Right.FIGURES_READ)], response_model=CostRead)

@@ -3,11 +3,18 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+from sqlmodel import Session
+
+from campaigns.storage import Database
+
+PAGE = 500  # rows of an export that are in memory at once
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes for the start of a formula
 _BOM = "\ufeff"  # without it French spreadsheets take UTF-8 for another encoding
@@ -36,6 +43,24 @@ def csv_file(name: str, columns: Sequence[str], pages: Rows, *, dialect: Dialect
 def ndjson_file(name: str, pages: Rows) -> StreamingResponse:
     """A download of one JSON object a line."""
     return file_of(f"{name}.ndjson", "application/x-ndjson", ndjson_text(pages))
+
+
+def in_pages(
+    database: Database, read: Callable[[Session, UUID | None, int], Sequence[Any]], show: Callable[[Any], BaseModel]
+) -> Iterator[list[dict[str, str]]]:
+    """All rows that `read(session, before, limit)` finds, as text; each page in a short read of its own."""
+    last: UUID | None = None
+    while True:
+        with database.snapshot() as session:
+            rows = read(session, last, PAGE)
+        yield [_as_text(show(row)) for row in rows]
+        if len(rows) < PAGE:
+            return
+        last = rows[-1].id
+
+
+def _as_text(shown: BaseModel) -> dict[str, str]:
+    return {name: "" if one is None else str(one) for name, one in shown.model_dump(mode="json").items()}
 
 
 def defused(cell: str) -> str:
