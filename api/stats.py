@@ -9,10 +9,10 @@ from pydantic import BaseModel
 from sqlmodel import Session as DbSession
 
 from api.dependencies import Core, Now
-from api.etags import Tagged, tag_of
+from api.etags import Tagged
 from api.figure_filters import Value, When, asked_for
 from api.policies import Actor, may
-from campaigns import clock, missions, planning, rewards, stats, tokens
+from campaigns import missions, planning, rewards, stats, tokens
 from campaigns.identity import Right
 from campaigns.planning import Campaign
 from campaigns.scans import Figures, Verdict
@@ -127,8 +127,7 @@ def read_stats(
         campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
         asked = asked_for(session, campaign, since, until, where, group_by or (), now=now)
         shown = _stats(session, campaign, asked, is_compared=compare is not None, now=now)
-    tag = tag_of(shown.model_copy(update={"complete_up_to": clock.EPOCH}))
-    return tags.named(shown, tag)
+    return tags.changing(shown, "complete_up_to")
 
 
 def _stats(session: DbSession, campaign: Campaign, asked: Asked, *, is_compared: bool, now: datetime) -> StatsRead:
@@ -170,12 +169,16 @@ def _headline(line: Line, can_measure: bool) -> dict[str, Any]:
 
 
 def _scans(figures: Figures, can_measure: bool) -> ScansRead:
-    named = ("provisional", "bot", "duplicate", "held", "invalid")
+    found = figures.by_verdict
     return ScansRead(
         raw=figures.raw,
         human=figures.human,
         verified=figures.verified if figures.verified or can_measure else None,
-        **{name: figures.by_verdict[Verdict(name)] for name in named},
+        provisional=found[Verdict.PROVISIONAL],
+        bot=found[Verdict.BOT],
+        duplicate=found[Verdict.DUPLICATE],
+        held=found[Verdict.HELD],
+        invalid=found[Verdict.INVALID],
     )
 
 

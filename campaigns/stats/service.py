@@ -4,7 +4,7 @@ Never from counting rows: a question costs as much after ten million scans as af
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -25,7 +25,7 @@ from campaigns.scans.rollup_weeks import first_day_of, week_of
 from campaigns.scans.rollup_writing import COUNTED, DIMENSIONS
 from campaigns.scans.rollups import WITH_VISITORS, Rollups, derive
 from campaigns.scans.verdict import Verdict
-from campaigns.stats.source import Source, Window
+from campaigns.stats.source import SUMMED, Source, Window
 from campaigns.tokens import Token
 
 GRAINS: Final = ("hour", "day", "week")
@@ -109,7 +109,7 @@ def ask(session: Session, campaign: Campaign, asked: Asked, *, now: datetime) ->
     fresh, complete_up_to = fresh_sums(session, now)
     source = Source(session, campaign.id, window, fresh, _first_of(session, campaign.id))
     total = _total(source, asked)
-    lines = _lines(asked, source.rows(asked.named, asked.by, asked.grain, asked.where)) if asked.group_by else []
+    lines = _lines(asked, source.sums(asked.named, asked.by, asked.grain, asked.where)) if asked.group_by else []
     if asked.grain is not None:
         lines = _without_gaps(asked, lines, window)
     else:
@@ -179,60 +179,43 @@ def _require_few(number: int) -> None:
 
 def _total(source: Source, asked: Asked) -> Line:
     alone = replace(asked, group_by=())  # by the filters alone: a day's visitor of two places is one
-    found = _Sum()
-    for row in source.rows(alone.named, (), None, alone.where):
-        found.add(row, COUNTED)
-    has_visitors = source.window.span == "day" and alone.dimension in WITH_VISITORS
-    return Line({}, found.figures, found.visitors if has_visitors else None)
+    (numbers,) = source.sums(alone.named, (), None, alone.where).values()
+    return Line({}, _figures(numbers), numbers[-1] if _has_visitors(alone) and source.window.span == "day" else None)
 
 
-def _lines(asked: Asked, rows: Iterable[Any]) -> list[Line]:
-    """Rows as lines. A verdict's line has its scans alone."""
-    found: dict[tuple[Any, ...], _Sum] = defaultdict(_Sum)
-    for row in rows:
-        keys = _keys(asked, row)
-        if "verdict" not in asked.group_by:
-            found[keys].add(row, COUNTED)
-            continue
-        for verdict in COUNTED:
-            if getattr(row, verdict):
-                found[tuple(verdict if one is None else one for one in keys)].add(row, (verdict,))
-    has_visitors = _has_visitors(asked)
-    return [
-        Line(dict(zip(asked.group_by, keys, strict=True)), one.figures, one.visitors if has_visitors else None)
-        for keys, one in found.items()
-    ]
+def _lines(asked: Asked, sums: Mapping[tuple[Any, ...], Sequence[int]]) -> list[Line]:
+    """Sums as lines. A verdict's line has its scans alone."""
+    order = sorted(range(len(asked.group_by)), key=lambda at: asked.group_by[at] != asked.grain)
+    names = [asked.group_by[at] for at in order if asked.group_by[at] != "verdict"]
+    found: list[Line] = []
+    for keys, numbers in sums.items():
+        named = dict(zip(names, keys, strict=True))
+        if "verdict" in asked.group_by:
+            found += _by_verdict(asked, named, numbers)
+        else:
+            shown = {one: named[one] for one in asked.group_by}
+            found.append(Line(shown, _figures(numbers), numbers[-1] if _has_visitors(asked) else None))
+    return found
 
 
-@dataclass(slots=True)
-class _Sum:
-    figures: Figures = field(default_factory=Figures)
-    visitors: int = 0
+def _by_verdict(asked: Asked, named: Mapping[str, Any], numbers: Sequence[int]) -> Iterator[Line]:
+    for verdict, number in zip(COUNTED, numbers, strict=False):
+        if number:
+            keys = {one: named.get(one, verdict) for one in asked.group_by}
+            verified = numbers[_VERIFIED] if verdict == Verdict.VALID else 0
+            yield Line(keys, Figures(defaultdict(int, {verdict: number}), verified), None)
 
-    def add(self, row: Any, verdicts: Sequence[str]) -> None:
-        for verdict in verdicts:
-            self.figures.by_verdict[verdict] += int(getattr(row, verdict) or 0)  # PostgreSQL sums to a Decimal
-        if Verdict.VALID in verdicts:
-            self.figures.verified += int(row.verified or 0)
-        self.visitors += int(row.visitors or 0)
+
+_VERIFIED: Final = SUMMED.index("verified")
+
+
+def _figures(numbers: Sequence[int]) -> Figures:
+    return Figures(defaultdict(int, zip(COUNTED, numbers, strict=False)), numbers[_VERIFIED])
 
 
 def _has_visitors(asked: Asked) -> bool:
     is_kept = asked.dimension in WITH_VISITORS
     return is_kept and asked.grain != "hour" and "verdict" not in asked.group_by
-
-
-def _keys(asked: Asked, row: Any) -> tuple[Any, ...]:
-    """What tells the line of a row, in the order asked for; None where the verdict comes."""
-    keys: list[Any] = []
-    for one in asked.group_by:
-        if one == asked.grain:
-            keys.append(row.period)
-        elif one == "verdict":
-            keys.append(None)
-        else:
-            keys.append(getattr(row, one))
-    return tuple(keys)
 
 
 def _without_gaps(asked: Asked, lines: list[Line], window: Window) -> list[Line]:
