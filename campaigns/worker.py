@@ -118,6 +118,17 @@ def keep_weeks(database: Database, *, now: datetime) -> None:
                     rows += scans.keep_week(session, week, left.pop())
 
 
+def set_marks(database: Database, *, now: datetime) -> None:
+    """Set the marks among check-ins that are due, one a transaction."""
+    with database.snapshot() as session:
+        due = scans.marks_due(session, now=now)
+    for campaign_id in due:
+        is_due = True
+        while is_due:
+            with database.transaction() as session:
+                is_due = scans.set_mark(session, campaign_id, now=now)
+
+
 def work(database: Database, *, by: UUID, now: datetime, kinds: Mapping[str, Chunk] = JOBS) -> bool:
     """Do one chunk of a job, with its progress, in one transaction; whether there was one to do."""
     job_id: UUID | None = None
@@ -342,6 +353,7 @@ class Worker:
                 post_accruals(self._database, now=now)
                 end_pledges(self._database, now=now)
                 expire_coupons(self._database, now=now)
+                set_marks(self._database, now=now)
                 keep_forecasts(self._database, now=now)
                 raise_alerts(self._database, now=now)
                 if watched_at is None or now - watched_at >= WATCH:

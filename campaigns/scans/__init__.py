@@ -14,6 +14,7 @@ from campaigns.scans.firsts import note_first
 from campaigns.scans.forgetting import PERSON_COLUMNS, forget, forget_positions
 from campaigns.scans.judge import judge, rejudge
 from campaigns.scans.log_start import move_log_start
+from campaigns.scans.marks import marks_due, set_mark, visits_between
 from campaigns.scans.merging import merge
 from campaigns.scans.models import CheckIn, Scan
 from campaigns.scans.positions import Position, SealedFix, accuracy_up, best_fix
@@ -92,6 +93,7 @@ __all__ = [
     "keep_week",
     "last_hours",
     "list_scans",
+    "marks_due",
     "merge",
     "move_log_start",
     "note_effects",
@@ -101,6 +103,7 @@ __all__ = [
     "rejudge",
     "scan_by_id",
     "scan_of",
+    "set_mark",
     "share_out",
     "sight",
     "standing_judgements",
@@ -110,6 +113,7 @@ __all__ = [
     "totals",
     "try_till_code",
     "unique_visitors",
+    "visits_between",
     "void",
     "void_of",
     "void_witnessed",

@@ -12,6 +12,7 @@ from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns import ids, prepared
+from campaigns.scans.marks import remove_marks
 from campaigns.scans.models import CheckIn
 from campaigns.storage import columns_of, hold
 
@@ -50,6 +51,8 @@ def note_first(session: Session, campaign_id: UUID, participant_id: UUID) -> Non
     noted = session.execute(columns(col(CheckIn.id)).where(*mine, col(CheckIn.is_first))).scalars().all()
     if list(noted) == [first]:
         return
+    for one in {*noted, first} - {None}:
+        remove_marks(session, campaign_id, one)
     if noted:
         _set(session, col(CheckIn.id).in_(noted), is_first=False)
     if first is not None:

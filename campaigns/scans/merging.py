@@ -12,6 +12,7 @@ from campaigns.participants.merging import Merge
 from campaigns.places import Place
 from campaigns.scans.check_ins import BETWEEN_PLACES, PLACES_A_DAY
 from campaigns.scans.firsts import note_firsts
+from campaigns.scans.marks import remove_marks
 from campaigns.scans.models import CheckIn, LiveWindowUse, Visit
 from campaigns.storage import hand_over
 
@@ -51,6 +52,7 @@ def _merge_visits(session: Session, merge: Merge) -> None:
         merge.undone["visits"] += 1
         one.act.counted = False
         session.add(one.act)
+        remove_marks(session, one.act.campaign_id, one.act.id)
         session.delete(one.visit)
     session.flush()
     moved = update(Visit).where(col(Visit.participant_id) == merge.newer.id).values(participant_id=merge.older.id)

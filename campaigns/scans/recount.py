@@ -13,6 +13,7 @@ from campaigns import ids
 from campaigns.scans.firsts import recount_firsts
 from campaigns.scans.log import VISITOR_SAMPLE
 from campaigns.scans.log_start import whole_from
+from campaigns.scans.marks import recount_marks
 from campaigns.scans.models import (
     CheckIn,
     Scan,
@@ -62,6 +63,7 @@ def recount(session: Session) -> list[str]:
         *_visitor_problems(session, keys, since),
         *_act_problems(session, confirmed - known, since),
         *recount_firsts(session),
+        *recount_marks(session),
         *recount_rollups(session),
     ]
 

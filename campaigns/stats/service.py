@@ -4,18 +4,18 @@ Never from counting rows: a question costs as much after ten million scans as af
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, literal_column, not_
+from sqlalchemy import Integer, cast, func, literal_column, not_
 from sqlalchemy import select as columns
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from campaigns import clock, ids
+from campaigns import clock, ids, scans
 from campaigns.errors import Invalid
 from campaigns.events import Event
 from campaigns.planning import Campaign
@@ -248,6 +248,7 @@ _OF_TOKEN: Final = {"channel": Token.channel, "medium": Token.medium}
 
 # As the index says it: bound values would keep SQLite from counting in the index alone.
 _IS_PUBLIC: Final = (col(CheckIn.counted), col(CheckIn.phase) == literal_column("'live'"))
+_LATE: Final = func.coalesce(func.sum(cast(col(CheckIn.is_late), Integer)), 0)
 
 
 class Acts(NamedTuple):
@@ -265,48 +266,54 @@ def acts_of(session: Session, campaign: Campaign, asked: Asked, window: Window, 
     """Counted check-ins, by what the figures are filtered by: a code, place, channel or medium."""
     if any(one in asked.where for one in ("device", "language", "country")):
         return Acts(None, None, None)
-    since, until = asked_bounds(campaign, asked, window)
-    # Always from some id on: else SQLite takes the index of people for this, and looks at each row.
-    start = col(CheckIn.id) >= ids.first_of(since or clock.EPOCH)
-    where = [col(CheckIn.campaign_id) == campaign.id, *_IS_PUBLIC, start]
-    if until is not None:
-        where.append(col(CheckIn.id) < ids.first_of(until))
-    for name, value in asked.where.items():
+    first, end = (ids.first_of(one) if one else None for one in asked_bounds(campaign, asked, window))
+    if asked.where:
+        return _acts_where(session, campaign.id, asked.where, _among(first, end), with_people=with_people)
+    found = scans.visits_between(session, campaign.id, first, end)
+    again = _again(session, campaign.id, first, end) if with_people and first else 0
+    return Acts(found.check_ins, found.late, found.firsts + again if with_people else None)
+
+
+def _acts_where(
+    session: Session, campaign_id: UUID, asked: Mapping[str, str], among: Iterable[Any], *, with_people: bool
+) -> Acts:
+    where = [col(CheckIn.campaign_id) == campaign_id, *_IS_PUBLIC, *among]
+    for name, value in asked.items():
         if name in _OF_TOKEN:
-            where.append(col(CheckIn.token_id).in_(_tokens(campaign.id, name, value)))
+            where.append(col(CheckIn.token_id).in_(_tokens(campaign_id, name, value)))
         elif name == "place":
             where.append(col(CheckIn.place_id) == ids.parse("plc", value))
         else:
             where.append(col(CheckIn.token_id).in_(code_ids(value)))
-    number = columns(func.count()).select_from(CheckIn).where(*where)
-    late = session.execute(number.where(col(CheckIn.is_late))).scalar_one()
-    people = None
-    if with_people and asked.where:
-        distinct = columns(func.count(func.distinct(col(CheckIn.participant_id)))).where(*where)
-        people = session.execute(distinct).scalar_one()
-    elif with_people:
-        people = _people(session, campaign.id, where, since, until)
-    return Acts(session.execute(number).scalar_one(), late, people)
+    people = [func.count(func.distinct(col(CheckIn.participant_id)))] if with_people else []
+    check_ins, late, *rest = session.execute(columns(func.count(), _LATE, *people).where(*where)).one()
+    return Acts(check_ins, int(late), rest[0] if rest else None)
 
 
-def _people(
-    session: Session, campaign_id: UUID, where: Sequence[Any], since: datetime | None, until: datetime | None
-) -> int:
-    """Who came first in the window, and who came before and again in it: a distinct count reads every check-in."""
-    first = aliased(CheckIn)
-    begun = columns(func.count()).where(col(first.campaign_id) == campaign_id, col(first.is_first))
-    if until is not None:
-        begun = begun.where(col(first.checked_in_at) < until)
-    if since is None:
-        return int(session.execute(begun).scalar_one())
-    new = session.execute(begun.where(col(first.checked_in_at) >= since)).scalar_one()
-    came_before = begun.where(
-        col(first.participant_id) == col(CheckIn.participant_id), col(first.checked_in_at) < since
-    ).correlate(CheckIn)
-    again = columns(func.count(func.distinct(col(CheckIn.participant_id)))).where(
-        *where, not_(col(CheckIn.is_first)), came_before.exists()
+def _among(first: UUID | None, end: UUID | None) -> Iterator[Any]:
+    if first is not None:
+        yield col(CheckIn.id) >= first
+    if end is not None:
+        yield col(CheckIn.id) < end
+
+
+def _again(session: Session, campaign_id: UUID, first: UUID, end: UUID | None) -> int:
+    """How many people came in a time who had come before it: with the new ones all, and no distinct count of them."""
+    begun = aliased(CheckIn)
+    came_before = (
+        columns(col(begun.id))
+        .where(
+            col(begun.campaign_id) == campaign_id,
+            col(begun.is_first),
+            col(begun.participant_id) == col(CheckIn.participant_id),
+            col(begun.id) < first,
+        )
+        .correlate(CheckIn)
     )
-    return int(new + session.execute(again).scalar_one())
+    again = columns(func.count(func.distinct(col(CheckIn.participant_id)))).where(
+        col(CheckIn.campaign_id) == campaign_id, *_IS_PUBLIC, not_(col(CheckIn.is_first)), *_among(first, end)
+    )
+    return int(session.execute(again.where(came_before.exists())).scalar_one())
 
 
 def _tokens(campaign_id: UUID, name: str, value: str) -> Any:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, invariant, rule, run_state_machine_as_test
 from sqlmodel import col, select
 
-from campaigns import ids, missions, privacy, verify
+from campaigns import ids, missions, privacy, scans, verify, worker
 from campaigns.errors import Conflict, Gone, NotFound
 from campaigns.missions import Membership, StepKind, StepPlan
 from campaigns.missions.tours import stops_done
 from campaigns.participants import Participant
-from campaigns.scans import Scan
+from campaigns.scans import CheckIn, Scan, marks
 from campaigns.storage import Database
 from campaigns.tokens.directory import Entry
 from tests.campaigns.test_merging import merge
@@ -202,6 +202,21 @@ class Acts(Recounted):
     def judge(self) -> None:
         self.scene.drain(now=self.now)
 
+    @rule()
+    def set_marks(self) -> None:
+        worker.set_marks(self.scene.database, now=self.now)
+
+    @invariant()
+    def check_ins_are_counted_as_if_there_were_no_marks(self) -> None:
+        people = list({id(one): one for one in self.everybody}.values())
+        with self.scene.database.snapshot() as session:
+            found = scans.visits_between(session, self.scene.campaign.id)
+            later = scans.visits_between(session, self.scene.campaign.id, ids.first_of(NOON + timedelta(hours=9)))
+            rows = session.exec(select(CheckIn).where(CheckIn.counted, CheckIn.phase == "live")).all()
+        assert found.check_ins == sum(one.visits() for one in people)
+        assert found.firsts == sum(one.visits() > 0 for one in people)
+        assert later.check_ins == sum(one.checked_in_at >= NOON + timedelta(hours=9) for one in rows)
+
     @invariant()
     def the_totals_are_those_of_the_model(self) -> None:
         totals = self.scene.counters()
@@ -226,7 +241,11 @@ class Acts(Recounted):
         assert verify.rejudge(self.scene.database) == []
 
 
-def test_any_order_of_acts_voids_and_erasures_adds_up(anew: Callable[[], Database]) -> None:
+def test_any_order_of_acts_voids_and_erasures_adds_up(
+    anew: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks, "APART", 2)
+    monkeypatch.setattr(marks, "SETTLED", timedelta(0))
     run_state_machine_as_test(  # any callable will do, its annotation is narrower
         lambda: Acts(anew()),  # type: ignore[arg-type]
         settings=sized(examples=5, soak=150, steps=15, soak_steps=40),
