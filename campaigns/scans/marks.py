@@ -57,7 +57,13 @@ _COUNT: Final = columns(
     func.count().label("check_ins"),
     *(func.coalesce(func.sum(cast(one, Integer)), 0).label(one.name) for one in (_ACTS.is_late, _ACTS.is_first)),
 ).where(_OURS, _ACTS.id < bindparam("end"))
-_NEXT: Final = columns(_ACTS.id).where(_OURS, _ACTS.id < bindparam("end")).order_by(_ACTS.id).offset(APART - 1).limit(1)
+_NEXT: Final = (
+    columns(_ACTS.id)
+    .where(_OURS, _ACTS.id < bindparam("end"))
+    .order_by(_ACTS.id)
+    .offset(bindparam("less_than_apart"))
+    .limit(1)
+)
 
 
 def visits_between(session: Session, campaign_id: UUID, since: UUID | None = None, until: UUID | None = None) -> Visits:
