@@ -63,7 +63,8 @@ class StatsRead(BaseModel):
     `since` and `until` are what the figures cover, `until` not included; scans after `complete_up_to` may be missing.
     `check_ins` and `participants`, the people who made them, are of the same time; null for a filter that says nothing
     of them. `late_check_ins` are those that a phone sent more than ten minutes after its scan. `bridge_rate`,
-    `return_rate`, `insider_share` and `staff_recorded` are of the whole campaign; null with a range or filter.
+    `return_rate`, `insider_share` and `staff_recorded` are of the whole campaign; null with a range or filter. With
+    5,000 people or more the bridge rate and insider share are of `shares_as_of`, a minute ago; null says now.
     `return_rate` is coupons redeemed in a shop / coupons issued, to people who had acted online. `formulas` names the
     formula of each figure that is reckoned.
     """
@@ -78,6 +79,7 @@ class StatsRead(BaseModel):
     bridge_rate: float | None
     return_rate: float | None
     insider_share: float | None
+    shares_as_of: datetime | None
     staff_recorded: int | None
     inflation: float | None
     formulas: dict[str, str]
@@ -127,13 +129,14 @@ def read_stats(
         campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
         asked = asked_for(session, campaign, since, until, where, group_by or (), now=now)
         shown = _stats(session, campaign, asked, is_compared=compare is not None, now=now)
-    return tags.changing(shown, "complete_up_to")
+    return tags.changing(shown, "complete_up_to", "shares_as_of")
 
 
 def _stats(session: DbSession, campaign: Campaign, asked: Asked, *, is_compared: bool, now: datetime) -> StatsRead:
     answer = stats.ask(session, campaign, asked, now=now)
     can_measure = tokens.is_measurable(session, campaign)
     is_whole = stats.is_whole(asked)
+    whole = stats.whole_of(session, campaign.id, now=now) if is_whole else None
     acts = stats.acts_of(session, campaign, asked, answer.window, with_people=not is_whole)
     return StatsRead(
         **_covered(campaign, answer.window),
@@ -141,9 +144,10 @@ def _stats(session: DbSession, campaign: Campaign, asked: Asked, *, is_compared:
         participants=_people(session, campaign) if is_whole else acts.people,
         check_ins=acts.check_ins,
         late_check_ins=acts.late,
-        bridge_rate=stats.bridge_rate(session, campaign.id) if is_whole else None,
+        bridge_rate=whole and whole.bridge_rate,
         return_rate=rewards.return_rate(session, campaign.id) if is_whole else None,
-        insider_share=missions.insider_share(session, campaign.id) if is_whole else None,
+        insider_share=whole and whole.insider_share,
+        shares_as_of=whole and whole.as_of,
         staff_recorded=_staff_recorded(session, campaign) if is_whole else None,
         inflation=answer.total.figures.inflation,
         formulas=_FORMULAS,

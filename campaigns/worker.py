@@ -28,7 +28,7 @@ from campaigns.scans import partitions
 from campaigns.scans.log_start import log_start
 from campaigns.scans.visitor import destroy_salts
 from campaigns.sponsorship.chain import Chainer
-from campaigns.stats.watch import keep_forecasts, raise_alerts
+from campaigns.stats.watch import keep_forecasts, keep_shares, raise_alerts
 from campaigns.storage import OUTBOX_LOCK, Database, changed
 from campaigns.webhooks import delivering
 from campaigns.webhooks.delivering import Sender
@@ -354,6 +354,7 @@ class Worker:
                 end_pledges(self._database, now=now)
                 expire_coupons(self._database, now=now)
                 set_marks(self._database, now=now)
+                keep_shares(self._database, now=now)
                 keep_forecasts(self._database, now=now)
                 raise_alerts(self._database, now=now)
                 if watched_at is None or now - watched_at >= WATCH:

@@ -14,7 +14,7 @@ from campaigns.scans.firsts import note_first
 from campaigns.scans.forgetting import PERSON_COLUMNS, forget, forget_positions
 from campaigns.scans.judge import judge, rejudge
 from campaigns.scans.log_start import move_log_start
-from campaigns.scans.marks import marks_due, set_mark, visits_between
+from campaigns.scans.marks import Visits, marks_due, set_mark, visits_between
 from campaigns.scans.merging import merge
 from campaigns.scans.models import CheckIn, Scan
 from campaigns.scans.positions import Position, SealedFix, accuracy_up, best_fix
@@ -71,6 +71,7 @@ __all__ = [
     "SealedFix",
     "Undone",
     "Verdict",
+    "Visits",
     "Voided",
     "accuracy_up",
     "best_fix",

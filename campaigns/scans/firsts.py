@@ -51,7 +51,7 @@ def note_first(session: Session, campaign_id: UUID, participant_id: UUID) -> Non
     noted = session.execute(columns(col(CheckIn.id)).where(*mine, col(CheckIn.is_first))).scalars().all()
     if list(noted) == [first]:
         return
-    for one in {*noted} ^ {first} - {None}:
+    for one in {*noted} ^ ({first} if first else set()):
         remove_marks(session, campaign_id, one)
     if noted:
         _set(session, col(CheckIn.id).in_(noted), is_first=False)

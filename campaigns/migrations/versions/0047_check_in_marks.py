@@ -1,4 +1,4 @@
-"""Marks among check-ins, so that nobody counts them all again, and indexes of those of a place or a code
+"""Marks among check-ins, so that nobody counts them all again, shares of many people, and indexes by place and code
 
 Revision: 0047, after 0046
 """
@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 revision = "0047"
 down_revision = "0046"
@@ -28,6 +29,16 @@ def upgrade() -> None:
         sa.Column("late", sa.Integer(), nullable=False),
         sa.Column("firsts", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("campaign_id", "check_in_id"),
+    )
+    op.create_table(
+        "whole_figures",
+        sa.Column("campaign_id", sa.Uuid(), sa.ForeignKey("campaigns.id"), nullable=False),
+        sa.Column("bridge_rate", sa.Float(), nullable=True),
+        sa.Column("insider_share", sa.Float(), nullable=True),
+        sa.Column("stands_at", AutoString(), nullable=False),
+        sa.Column("counted_at", UTCDateTime(), nullable=False),
+        sa.Column("as_of", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("campaign_id"),
     )
     for name in ("late", "public"):
         op.drop_index(f"ix_check_ins_{name}", "check_ins")
