@@ -10,7 +10,7 @@ from campaigns.scans.check_ins import (
     witness,
 )
 from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique_visitors
-from campaigns.scans.firsts import note_first
+from campaigns.scans.firsts import note_way
 from campaigns.scans.forgetting import PERSON_COLUMNS, forget, forget_positions
 from campaigns.scans.judge import judge, rejudge
 from campaigns.scans.log_start import move_log_start
@@ -98,7 +98,7 @@ __all__ = [
     "merge",
     "move_log_start",
     "note_effects",
-    "note_first",
+    "note_way",
     "photographed",
     "recount",
     "rejudge",

@@ -11,7 +11,7 @@ from campaigns import clock, ids
 from campaigns.participants.merging import Merge
 from campaigns.places import Place
 from campaigns.scans.check_ins import BETWEEN_PLACES, PLACES_A_DAY
-from campaigns.scans.firsts import note_firsts
+from campaigns.scans.firsts import note_ways
 from campaigns.scans.marks import remove_marks
 from campaigns.scans.models import CheckIn, LiveWindowUse, Visit
 from campaigns.storage import hand_over
@@ -23,7 +23,7 @@ def merge(session: Session, merge: Merge) -> None:
     _merge_windows(session, merge)
     _merge_visits(session, merge)
     hand_over(session, (col(CheckIn.participant_id), col(LiveWindowUse.person_id)), newer, older)
-    note_firsts(session, older)
+    note_ways(session, older)
 
 
 class _Counted(NamedTuple):

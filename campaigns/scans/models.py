@@ -239,7 +239,7 @@ class CheckIn(Row, table=True):
         Index("ix_check_ins_public_place", "campaign_id", "place_id", "id", "participant_id", "is_late", **_IS_PUBLIC),
         Index("ix_check_ins_public_token", "campaign_id", "token_id", "id", "participant_id", "is_late", **_IS_PUBLIC),
         Index("ix_check_ins_person", "campaign_id", "participant_id", **_IS_PUBLIC),
-        Index("ix_check_ins_again", "campaign_id", "id", "participant_id", **_IS_AGAIN),
+        Index("ix_check_ins_again", "campaign_id", "id", "came_before_at", **_IS_AGAIN),
         Index("ix_check_ins_first", "campaign_id", "checked_in_at", "place_id", "token_id", **_IS_FIRST),
         Index("ix_check_ins_first_person", "campaign_id", "participant_id", "checked_in_at", **_IS_FIRST),
     )
@@ -269,6 +269,9 @@ class CheckIn(Row, table=True):
         default=False,
         sa_column_kwargs={"server_default": false()},
         description="the first counted one of its person in the campaign, live: where their way begins",
+    )
+    came_before_at: datetime | None = Field(
+        default=None, description="of one that is not: when its person had come before it, to a counted one, live"
     )
     is_late: bool = Field(
         default=False,

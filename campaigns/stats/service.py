@@ -12,7 +12,6 @@ from uuid import UUID
 
 from sqlalchemy import Integer, cast, func, literal_column, not_
 from sqlalchemy import select as columns
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from campaigns import clock, ids, scans
@@ -298,22 +297,15 @@ def _among(first: UUID | None, end: UUID | None) -> Iterator[Any]:
 
 
 def _again(session: Session, campaign_id: UUID, first: UUID, end: UUID | None) -> int:
-    """How many people came in a time who had come before it: with the new ones all, and no distinct count of them."""
-    begun = aliased(CheckIn)
-    came_before = (
-        columns(col(begun.id))
-        .where(
-            col(begun.campaign_id) == campaign_id,
-            col(begun.is_first),
-            col(begun.participant_id) == col(CheckIn.participant_id),
-            col(begun.id) < first,
-        )
-        .correlate(CheckIn)
+    """How many people came in a time who had come before it: of each, the check-in before which they last came then."""
+    again = columns(func.count()).where(
+        col(CheckIn.campaign_id) == campaign_id,
+        *_IS_PUBLIC,
+        not_(col(CheckIn.is_first)),
+        *_among(first, end),
+        col(CheckIn.came_before_at) < ids.instant_of(first),
     )
-    again = columns(func.count(func.distinct(col(CheckIn.participant_id)))).where(
-        col(CheckIn.campaign_id) == campaign_id, *_IS_PUBLIC, not_(col(CheckIn.is_first)), *_among(first, end)
-    )
-    return int(session.execute(again.where(came_before.exists())).scalar_one())
+    return int(session.execute(again).scalar_one())
 
 
 def _tokens(campaign_id: UUID, name: str, value: str) -> Any:

@@ -203,6 +203,7 @@ def _check_in(shop: Shop, campaign_id: UUID, tokens: Sequence[dict[str, Any]], n
         organisation_id = session.get_one(Campaign, campaign_id).organisation_id
     chance = random.Random(SEED)
     people: list[UUID] = []
+    last: dict[UUID, datetime] = {}
     for part in range(0, number, 5_000):
         moments = [now - timedelta(days=DAYS * (1 - (part + one) / number)) for one in range(min(5_000, number - part))]
         rows = []
@@ -212,7 +213,8 @@ def _check_in(shop: Shop, campaign_id: UUID, tokens: Sequence[dict[str, Any]], n
                 if is_first:
                     people.append(ids.uuid7_at(at))
                 person = people[-1] if is_first else chance.choice(people)
-                rows.append(_visit(campaign_id, chance.choice(tokens), person, at, is_first=is_first))
+                rows.append(_visit(campaign_id, chance.choice(tokens), person, at, last.get(person)))
+                last[person] = at
             new = [(row["participant_id"], row["checked_in_at"]) for row in rows if row["is_first"]]
             session.execute(insert(Participant), [_person(organisation_id, *one) for one in new])
             session.execute(insert(CheckIn), rows)
@@ -223,9 +225,12 @@ def _person(organisation_id: UUID, id: UUID, at: datetime) -> dict[str, Any]:
     return fields | {"cohort": "public", "secret_hash": id.hex, "created_at": at}
 
 
-def _visit(campaign_id: UUID, token: dict[str, Any], person: UUID, at: datetime, *, is_first: bool) -> dict[str, Any]:
+def _visit(
+    campaign_id: UUID, token: dict[str, Any], person: UUID, at: datetime, before: datetime | None
+) -> dict[str, Any]:
     id = ids.uuid7_at(at)
     act = {"id": id, "scan_id": id, "participant_id": person, "campaign_id": campaign_id}
     where = {"token_id": token["id"], "place_id": token["place_id"], "occurred_at": at, "checked_in_at": at}
     proof = {"phase": "live", "presence": 1, "geofence": "inside", "by_till_code": False, "verdict": "valid"}
-    return act | where | proof | {"reasons": "", "counted": True, "is_first": is_first, "is_late": False}
+    way = {"is_first": before is None, "came_before_at": before, "is_late": False}
+    return act | where | proof | way | {"reasons": "", "counted": True}

@@ -18,6 +18,16 @@ _IS_PUBLIC: dict[str, Any] = {
     "sqlite_where": sa.text("counted = 1 AND phase = 'live'"),
     "postgresql_where": sa.text("counted AND phase = 'live'"),
 }
+_IS_AGAIN: dict[str, Any] = {
+    "sqlite_where": sa.text("counted = 1 AND phase = 'live' AND is_first = 0"),
+    "postgresql_where": sa.text("counted AND phase = 'live' AND NOT is_first"),
+}
+_CAME_BEFORE = """
+UPDATE check_ins SET came_before_at = (
+  SELECT max(before.checked_in_at) FROM check_ins AS before WHERE before.participant_id = check_ins.participant_id
+  AND before.campaign_id = check_ins.campaign_id AND before.phase = 'live' AND before.counted
+  AND before.id < check_ins.id) WHERE counted AND phase = 'live' AND NOT is_first
+"""
 
 
 def upgrade() -> None:
@@ -40,7 +50,9 @@ def upgrade() -> None:
         sa.Column("as_of", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("campaign_id"),
     )
-    for name in ("late", "public"):
+    op.add_column("check_ins", sa.Column("came_before_at", UTCDateTime(), nullable=True))
+    op.execute(_CAME_BEFORE)
+    for name in ("again", "late", "public"):
         op.drop_index(f"ix_check_ins_{name}", "check_ins")
     for name, columns in (
         ("public", ["id", "is_late", "is_first"]),
@@ -48,3 +60,4 @@ def upgrade() -> None:
         ("public_token", ["token_id", "id", "participant_id", "is_late"]),
     ):
         op.create_index(f"ix_check_ins_{name}", "check_ins", ["campaign_id", *columns], **_IS_PUBLIC)
+    op.create_index("ix_check_ins_again", "check_ins", ["campaign_id", "id", "came_before_at"], **_IS_AGAIN)
