@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 from sqlmodel import Session as DbSession
+from typing_extensions import TypedDict
 
 from api.dependencies import Core, Now
 from api.etags import Tagged
@@ -15,7 +16,7 @@ from api.policies import Actor, may
 from campaigns import missions, planning, rewards, stats, tokens
 from campaigns.identity import Right
 from campaigns.planning import Campaign
-from campaigns.scans import Figures, Verdict
+from campaigns.scans import Figures
 from campaigns.stats import Asked, Line, Window
 
 router = APIRouter(prefix="/v1", tags=["figures"])
@@ -23,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["figures"])
 _Word = Annotated[str | None, Query(max_length=80)]
 
 
-class ScansRead(BaseModel):
+class ScansRead(TypedDict):
     """Scans by what the log thinks of them. `verified` is null, "not measured", where nothing could confirm them."""
 
     raw: int
@@ -36,7 +37,7 @@ class ScansRead(BaseModel):
     invalid: int
 
 
-class GroupRead(BaseModel):
+class GroupRead(TypedDict):
     """One group: `keys` as asked for, null where a scan has none. Hours and days are named as the campaign's zone has
     them, weeks by their Monday. `unique_visitors` is null where none are kept: by hour, verdict, medium, language and
     country.
@@ -174,24 +175,25 @@ def _headline(line: Line, can_measure: bool) -> dict[str, Any]:
 
 def _scans(figures: Figures, can_measure: bool) -> ScansRead:
     found = figures.by_verdict
-    return ScansRead(
-        raw=figures.raw,
-        human=figures.human,
-        verified=figures.verified if figures.verified or can_measure else None,
-        provisional=found[Verdict.PROVISIONAL],
-        bot=found[Verdict.BOT],
-        duplicate=found[Verdict.DUPLICATE],
-        held=found[Verdict.HELD],
-        invalid=found[Verdict.INVALID],
-    )
+    return {
+        "raw": figures.raw,
+        "human": figures.human,
+        "verified": figures.verified if figures.verified or can_measure else None,
+        "provisional": found["provisional"],
+        "bot": found["bot"],
+        "duplicate": found["duplicate"],
+        "held": found["held"],
+        "invalid": found["invalid"],
+    }
 
 
 def _group(campaign: Campaign, line: Line, can_measure: bool) -> GroupRead:
-    return GroupRead(
-        keys={name: stats.key_of(campaign, name, value) for name, value in line.keys.items()},
-        **_headline(line, can_measure),
-        inflation=line.figures.inflation,
-    )
+    return {
+        "keys": {name: stats.key_of(campaign, name, value) for name, value in line.keys.items()},
+        "scans": _scans(line.figures, can_measure),
+        "unique_visitors": line.visitors,
+        "inflation": line.figures.inflation,
+    }
 
 
 def _covered(campaign: Campaign, window: Window) -> dict[str, str]:

@@ -212,7 +212,7 @@ def list_raised_alerts(
     rows = stats.list_raised(
         session,
         actor.organisation_id,
-        campaign_id=campaign.id,
+        campaign_ids=[campaign.id],
         is_open=open,
         before=before(cursor),
         limit=limit + 1,

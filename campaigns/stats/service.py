@@ -3,6 +3,7 @@
 Never from counting rows: a question costs as much after ten million scans as after a hundred thousand.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,11 +11,11 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Integer, cast, func, literal_column, not_
+from sqlalchemy import Integer, bindparam, cast, func, literal_column, not_, or_
 from sqlalchemy import select as columns
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col
 
-from campaigns import clock, ids, scans
+from campaigns import clock, ids, prepared, scans
 from campaigns.errors import Invalid
 from campaigns.events import Event
 from campaigns.planning import Campaign
@@ -122,18 +123,26 @@ def fresh_sums(session: Session, now: datetime) -> tuple[Rollups, datetime]:
 
     Some hundreds of them; and since when there are more, or a confirmation waits for the judge.
     """
-    late = session.exec(select(func.min(Event.recorded_at)).where(col(Event.name).in_(_JUDGED))).one()
+    late: datetime | None = prepared.value(session, _UNJUDGED)
     scan_ids: list[str] = []
-    waiting = select(Event).where(Event.name == "scans.recorded").order_by(col(Event.id)).limit(FRESH)
-    for event in session.exec(waiting):
-        if len(scan_ids) + len(event.facts["scan_ids"]) > FRESH:
-            late = min(event.recorded_at, late or event.recorded_at)
+    for payload, recorded_at in prepared.rows(session, _WAITING):
+        more = json.loads(payload)["scan_ids"]
+        if len(scan_ids) + len(more) > FRESH:
+            late = min(recorded_at, late or recorded_at)
             break
-        scan_ids += event.facts["scan_ids"]
+        scan_ids += more
     return derive(session, map(UUID, scan_ids)), late or now
 
 
-_JUDGED: Final = ("scans.confirmed", "scans.located", "scan.checked_in")
+_UNJUDGED: Final = columns(func.min(col(Event.recorded_at))).where(
+    or_(*(col(Event.name) == one for one in ("scans.confirmed", "scans.located", "scan.checked_in")))
+)
+_WAITING: Final = (
+    columns(col(Event.payload), col(Event.recorded_at))
+    .where(col(Event.name) == "scans.recorded")
+    .order_by(col(Event.id))
+    .limit(FRESH)
+)
 
 
 # Reading ---------------------------------------------------------------------------------------------------------
@@ -164,8 +173,16 @@ def _first_day(session: Session, campaign_id: UUID, end: int) -> int:
 
 
 def _first_of(session: Session, campaign_id: UUID) -> int | None:
-    mine = (col(ScanRollup.campaign_id) == campaign_id, ScanRollup.dimension == "", ScanRollup.span == "day")
-    return session.exec(select(func.min(ScanRollup.period)).where(*mine, ScanRollup.phase == "live")).one()
+    found: int | None = prepared.value(session, _FIRST_DAY, campaign=campaign_id)
+    return found
+
+
+_FIRST_DAY: Final = columns(func.min(col(ScanRollup.period))).where(
+    col(ScanRollup.campaign_id) == bindparam("campaign"),
+    col(ScanRollup.dimension) == "",
+    col(ScanRollup.span) == "day",
+    col(ScanRollup.phase) == "live",
+)
 
 
 # Answering -------------------------------------------------------------------------------------------------------
@@ -187,13 +204,14 @@ def _lines(asked: Asked, sums: Mapping[tuple[Any, ...], Sequence[int]]) -> list[
     order = sorted(range(len(asked.group_by)), key=lambda at: asked.group_by[at] != asked.grain)
     names = [asked.group_by[at] for at in order if asked.group_by[at] != "verdict"]
     found: list[Line] = []
+    has_visitors = _has_visitors(asked)
     for keys, numbers in sums.items():
         named = dict(zip(names, keys, strict=True))
         if "verdict" in asked.group_by:
             found += _by_verdict(asked, named, numbers)
         else:
             shown = {one: named[one] for one in asked.group_by}
-            found.append(Line(shown, _figures(numbers), numbers[-1] if _has_visitors(asked) else None))
+            found.append(Line(shown, _figures(numbers), numbers[-1] if has_visitors else None))
     return found
 
 

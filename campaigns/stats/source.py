@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from sqlalchemy import bindparam
 from sqlalchemy import select as columns
 from sqlmodel import Session, col
 
@@ -20,6 +21,9 @@ SUMMED: Final = (*COUNTED, "verified", "visitors")
 _AT: Final = tuple(COLUMNS.index(name) for name in SUMMED)
 # The week of a day, from its Monday on: a day since 1970, which began on a Thursday.
 _PERIOD: Final = "(period + 3) / 7"
+_WEEKS: Final = columns(col(RollupWeek.span), col(RollupWeek.period)).where(
+    col(RollupWeek.campaign_id) == bindparam("campaign"), col(RollupWeek.dimension) == bindparam("dimension")
+)
 
 
 class Window(NamedTuple):
@@ -109,12 +113,7 @@ class Source:
 
     def _weeks_kept(self, dimension: str) -> dict[str, set[int]]:
         kept: dict[str, set[int]] = {span: set() for span in LENGTHS}
-        found = self.session.execute(
-            columns(col(RollupWeek.span), col(RollupWeek.period)).where(
-                col(RollupWeek.campaign_id) == self.campaign_id, col(RollupWeek.dimension) == dimension
-            )
-        )
-        for span, period in found:
+        for span, period in prepared.rows(self.session, _WEEKS, campaign=self.campaign_id, dimension=dimension):
             kept[span].add(period)
         return kept
 
