@@ -6,6 +6,7 @@ Small by default; `PASSERELLE_SOAK=1` (`make soak`) runs it longer.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import combinations
 from uuid import UUID
 
 import pytest
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, invariant, rule, run_state_machine_as_test
 from sqlmodel import col, select
 
-from campaigns import ids, missions, privacy, scans, verify, worker
+from campaigns import clock, ids, missions, privacy, scans, stats, verify, worker
 from campaigns.errors import Conflict, Gone, NotFound
 from campaigns.missions import Membership, StepKind, StepPlan
 from campaigns.missions.tours import stops_done
 from campaigns.participants import Participant
 from campaigns.scans import CheckIn, Scan, marks
+from campaigns.stats import Asked, Window
+from campaigns.stats.service import start_of
 from campaigns.storage import Database
 from campaigns.tokens.directory import Entry
 from tests.campaigns.test_merging import merge
@@ -29,6 +32,7 @@ from tests.machines import Recounted, sized
 from tests.scene import INSIDE, another_place, set_scene
 
 STOPS = 3
+TODAY = clock.day_of(NOON)
 TIMES = 2  # a step of so many visits
 
 
@@ -211,11 +215,15 @@ class Acts(Recounted):
         people = list({id(one): one for one in self.everybody}.values())
         with self.scene.database.snapshot() as session:
             found = scans.visits_between(session, self.scene.campaign.id)
-            later = scans.visits_between(session, self.scene.campaign.id, ids.first_of(NOON + timedelta(hours=9)))
             rows = session.exec(select(CheckIn).where(CheckIn.counted, CheckIn.phase == "live")).all()
+            for days in combinations([TODAY, TODAY + 1, TODAY + 2, TODAY + 9], 2):
+                since, until = (start_of(self.scene.campaign, day) for day in days)
+                asked = Asked(since, until)
+                acts = stats.acts_of(session, self.scene.campaign, asked, Window("day", *days))
+                some = [row for row in rows if since <= row.checked_in_at < until]
+                assert (acts.check_ins, acts.people) == (len(some), len({row.participant_id for row in some})), asked
         assert found.check_ins == sum(one.visits() for one in people)
         assert found.firsts == sum(one.visits() > 0 for one in people)
-        assert later.check_ins == sum(one.checked_in_at >= NOON + timedelta(hours=9) for one in rows)
 
     @invariant()
     def the_totals_are_those_of_the_model(self) -> None:
