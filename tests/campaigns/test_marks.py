@@ -6,11 +6,11 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import func, text
-from sqlmodel import select
+from sqlmodel import col, select
 
 from campaigns import ids, scans, worker
 from campaigns.participants import Participant
-from campaigns.scans import marks
+from campaigns.scans import CheckIn, marks
 from campaigns.scans.marks import Visits
 from campaigns.scans.models import CheckInMark
 from campaigns.storage import Database
@@ -191,3 +191,13 @@ def test_a_mark_that_says_something_else_is_told(scene: Scene) -> None:
         session.execute(text("UPDATE check_in_marks SET late = 1"))
     (told,) = [one for one in scene.problems() if one.startswith("mark at ")]
     assert told.endswith("2 check-ins, 1 late, 2 first; counted (2, 0, 2)")
+
+
+def test_an_act_that_another_clock_put_before_the_last_one_is_put_in_its_order(scene: Scene) -> None:
+    one = Someone(scene, 1)
+    one.come(NOON + DAY)
+    one.come(NOON)  # of a process whose clock is a day late
+    with scene.database.snapshot() as session:
+        rows = session.exec(select(CheckIn).order_by(col(CheckIn.id))).all()
+    assert [(row.is_first, row.came_before_at) for row in rows] == [(True, None), (False, NOON)]
+    assert scene.problems() == []
