@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Text, and_, case, cast, exists, func, literal, true, union_all
+from sqlalchemy import Text, and_, case, cast, exists, func, literal, true, type_coerce, union_all
 from sqlalchemy import select as columns
 from sqlmodel import Session, col
 
@@ -170,12 +170,18 @@ def _online_kinds(session: Session, campaign_id: UUID) -> list[_Kind]:
 
 
 def _acts(session: Session, some: Sequence[UUID], kinds: Sequence[_Kind]) -> Iterator[tuple[UUID, datetime]]:
-    """Found by the people alone and sifted here: with the campaign beside them SQLite would go through all its acts."""
+    """Found by the people alone and sifted here: with the campaign beside them SQLite would go through all its acts.
+
+    Ids stay as the driver gives them, text or UUID: to make a UUID of each takes longer than to read the rows.
+    """
+    people = {key: one for one in some for key in (one, one.hex)}
     for table, at, of, counts, ours in kinds:
+        wanted = {key for one in ours for key in (one, one.hex)}
         theirs = (col(table.participant_id).in_(some), col(table.phase) == "live", counts)
-        for person, instant, where in session.execute(columns(col(table.participant_id), at, of).where(*theirs)):
-            if where in ours:
-                yield person, instant
+        found = columns(type_coerce(col(table.participant_id), Text), at, type_coerce(of, Text)).where(*theirs)
+        for person, instant, where in session.execute(found):
+            if where in wanted:
+                yield people[person], instant
 
 
 def _firsts(group: Group, further: Sequence[Any] = (), wanted: Sequence[Any] = ()) -> Any:

@@ -60,7 +60,7 @@ def _write_trial(shop: Shop) -> str:
     with shop.database.transaction() as session:
         campaign = session.exec(select(Campaign).where(Campaign.id == ids.parse("cmp", shop.hosted_campaign))).one()
         place = session.exec(select(Place).limit(1)).one().model_dump()
-        owner = {"organisation_id": campaign.organisation_id, "campaign_id": campaign.id}
+        owner: dict[str, Any] = {"organisation_id": campaign.organisation_id, "campaign_id": campaign.id}
         cost: dict[str, Any] = {
             "kind": CostKind.MEDIA,
             "amount_minor": 10_000_00,
@@ -69,7 +69,13 @@ def _write_trial(shop: Shop) -> str:
         }
         stats.add_cost(session, campaign, incurred_on=now.date(), now=now, **cost)
         stats.set_margin(session, campaign, 4_000, now=now)
-        drawn = {"unit": "place", "seed": "0" * 32, "drawn_from": UNITS, "held_out": UNITS // 2, "drawn_at": now}
+        drawn: dict[str, Any] = {
+            "unit": "place",
+            "seed": "0" * 32,
+            "drawn_from": UNITS,
+            "held_out": UNITS // 2,
+            "drawn_at": now,
+        }
         holdout = Holdout(id=ids.uuid7_at(now), **owner, **drawn)
         session.add(holdout)
     units = [ids.uuid7() for _ in range(UNITS)]
