@@ -119,7 +119,7 @@ def _ways(session: Session, campaign_id: UUID, drawn: Sequence[Any]) -> Iterator
     some = [row[0] for row in drawn]
     missions = col(Membership.mission_id).in_(_missions(campaign_id))
     joined = columns(col(Membership.participant_id), func.min(col(Membership.joined_at))).where(
-        missions, col(Membership.participant_id).in_(some), Membership.phase == "live"
+        missions, col(Membership.participant_id).in_(some), col(Membership.phase) == "live"
     )
     joins = {row[0]: row[1] for row in session.execute(joined.group_by(col(Membership.participant_id)))}
     held = columns(col(Coupon.participant_id), func.min(col(Coupon.issued_at)), func.min(col(Coupon.redeemed_at)))
@@ -201,7 +201,7 @@ def _firsts(group: Group, further: Sequence[Any] = (), wanted: Sequence[Any] = (
 
 
 def _has_joined(campaign_id: UUID, person: Any) -> Any:
-    mine = (col(Membership.mission_id).in_(_missions(campaign_id)), Membership.phase == "live")
+    mine = (col(Membership.mission_id).in_(_missions(campaign_id)), col(Membership.phase) == "live")
     return exists().where(*mine, col(Membership.participant_id) == person)
 
 

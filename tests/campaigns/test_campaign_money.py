@@ -242,10 +242,10 @@ def test_sales_count_within_the_periods_that_were_told_and_on_their_edges(sessio
     days = [start + timedelta(days=one) for one in range(7)]
     for since, until in ((days[1], days[2]), (days[3], days[3]), (days[5], days[5])):
         stats.set_exposures(session, campaign, holdout, since, until, dict.fromkeys(units, 100), now=NOON)
-    key = {"campaign_id": campaign.id, "token_id": ids.NIL, "phase": Phase.LIVE}
+    key: dict[str, Any] = {"campaign_id": campaign.id, "token_id": ids.NIL, "phase": Phase.LIVE}
     for number, day in enumerate(days):
         for place_id in units:
-            sums = {"conversions": 10**number, "revenue_minor": 800, "squares": 800.0**2}
+            sums: dict[str, Any] = {"conversions": 10**number, "revenue_minor": 800, "squares": 800.0**2}
             session.add(ConversionTotal(**key, civil_day=day, place_id=place_id, **sums))
     session.flush()
     for side in arms_of(session, campaign, holdout):
