@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from api.exports import Dialect, csv_text, defused, ndjson_text
+from api.exports import Dialect, csv_text, ndjson_text
 from api.figure_filters import asked_for
-from api.scan_exports import COLUMNS, TYPES, as_json, text_of, wanted_of
+from api.scan_exports import COLUMNS, TYPES, as_cells, as_json, wanted_of
 from api.terminal import AsJson, campaign_named, read_settings, refuse, say
 from campaigns import clock
 from campaigns.scans import Verdict
@@ -78,7 +78,7 @@ def _wanted(
     verdict: Verdict | None,
     now: datetime,
 ) -> tuple[Wanted, int]:
-    with database.snapshot() as session:
+    with database.snapshot(keep_pages=False) as session:
         campaign = campaign_named(session, name)
         asked = asked_for(session, campaign, since, until, filters, now=now)
         wanted = wanted_of(campaign, asked, verdict, now=now)
@@ -115,8 +115,8 @@ def _write_text(part: Path, pages: Pages, file_format: Format, dialect: Dialect)
         if file_format is Format.NDJSON:
             file.writelines(ndjson_text([as_json(row) for row in page] for page in pages))
         else:
-            cells = ([[defused(text_of(value)) for value in row] for row in page] for page in pages)
-            file.writelines(csv_text(COLUMNS, cells, excel_fr=dialect is Dialect.EXCEL_FR))
+            lines = (map(as_cells, page) for page in pages)
+            file.writelines(csv_text(COLUMNS, lines, excel_fr=dialect is Dialect.EXCEL_FR))
 
 
 def _progress(number: int) -> Progress:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
 from api.dependencies import Core, Now
-from api.exports import Dialect, csv_file, file_of, ndjson_file
+from api.exports import Dialect, csv_text, defused, file_of, ndjson_file
 from api.figure_filters import Value, When, asked_for
 from api.policies import Actor, may
 from campaigns import ids, planning
@@ -60,7 +60,7 @@ class Filters:
     def of(self, campaign_id: str) -> Found:
         """The scans of a campaign they leave; NotFound for another organisation's."""
         database = self._core.database
-        with database.snapshot() as session:
+        with database.snapshot(keep_pages=False) as session:
             campaign = planning.campaign_by_name(session, self._organisation_id, campaign_id)
             asked = asked_for(session, campaign, *self._times, self._where, now=self._now)
             wanted = wanted_of(campaign, asked, self._verdict, now=self._now)
@@ -96,8 +96,9 @@ def export_csv(campaign_id: str, filters: _Filtered, dialect: Dialect = Dialect.
     and a byte order mark. `X-Total-Count` is how many scans are gone through: all of the time, whatever is filtered.
     """
     found = filters.of(campaign_id)
-    pages = ([_as_text(row) for row in page] for _, page in exporting.export(found.database, found.wanted))
-    return _told(csv_file(found.name, COLUMNS, pages, dialect=dialect), found)
+    pages = (map(as_cells, page) for _, page in exporting.export(found.database, found.wanted))
+    body = csv_text(COLUMNS, pages, excel_fr=dialect is Dialect.EXCEL_FR)
+    return _told(file_of(f"{found.name}.csv", "text/csv; charset=utf-8", body), found)
 
 
 @router.get(
@@ -145,13 +146,13 @@ def _told(answer: StreamingResponse, found: Found) -> StreamingResponse:
     return answer
 
 
-def _as_text(row: ExportedScan) -> dict[str, str]:
-    return dict(zip(COLUMNS, map(text_of, row), strict=True))
+def as_cells(row: ExportedScan) -> list[str]:
+    """A line of CSV, defused: true and false as such, nothing for none."""
+    return [defused(value) if isinstance(value, str) else _text_of(value) for value in row]
 
 
-def text_of(value: Any) -> str:
-    """A cell: true and false as such, nothing for none."""
-    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+def _text_of(value: bool | int | None) -> str:
+    return "" if value is None else str(value).lower()
 
 
 def as_json(row: ExportedScan) -> dict[str, Any]:

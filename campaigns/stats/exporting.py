@@ -75,7 +75,7 @@ def export(database: Database, wanted: Wanted) -> Iterator[tuple[int, list[Expor
     after = wanted.since
     is_first = True
     while True:
-        with database.snapshot() as session:
+        with database.snapshot(keep_pages=False) as session:
             rows = session.execute(_slice(wanted, after, is_first)).all()
         if not rows:
             return
@@ -96,20 +96,16 @@ def number(session: Session, wanted: Wanted) -> int:
 def _slice(wanted: Wanted, after: UUID, is_first: bool) -> Any:
     of: Any = select(col(Scan.id)).where(col(Scan.campaign_id) == wanted.campaign.id, col(Scan.id) < wanted.until)
     of = of.where(col(Scan.id) >= after if is_first else col(Scan.id) > after).order_by(col(Scan.id)).limit(SLICE)
-    standing: Any = select(ScanJudgement).where(col(ScanJudgement.scan_id) == col(Scan.id))
-    newest = standing.order_by(col(ScanJudgement.id).desc()).limit(1)
-    judged = [
-        newest.with_only_columns(one).scalar_subquery()
-        for one in (col(ScanJudgement.verdict), col(ScanJudgement.reasons))
-    ]
+    judged: Any = select(col(ScanJudgement.id)).where(col(ScanJudgement.scan_id) == col(Scan.id))
+    newest = judged.order_by(col(ScanJudgement.id).desc()).limit(1).correlate(Scan).scalar_subquery()
     return (
         select(
             *(
                 col(getattr(Scan, name))
                 for name in ("id", "token_id", "place_id", "phase", "device", "language", "country")
             ),
-            func.coalesce(judged[0], col(Scan.verdict)).label("verdict"),
-            func.coalesce(judged[1], col(Scan.reasons)).label("reasons"),
+            func.coalesce(col(ScanJudgement.verdict), col(Scan.verdict)).label("verdict"),
+            func.coalesce(col(ScanJudgement.reasons), col(Scan.reasons)).label("reasons"),
             exists().where(col(ScanConfirmation.scan_id) == col(Scan.id)).label("confirmed"),
             col(CheckIn.id).label("check_in_id"),
             col(CheckIn.presence),
@@ -124,6 +120,7 @@ def _slice(wanted: Wanted, after: UUID, is_first: bool) -> Any:
             func.coalesce(col(Place.time_zone), wanted.campaign.time_zone).label("time_zone"),
         )
         .select_from(Scan)
+        .outerjoin(ScanJudgement, col(ScanJudgement.id) == newest)
         .outerjoin(CheckIn, col(CheckIn.scan_id) == col(Scan.id))
         .outerjoin(Token, col(Token.id) == col(Scan.token_id))
         .outerjoin(Place, col(Place.id) == col(Scan.place_id))

@@ -8,7 +8,7 @@ A conversion without a place, or a code, of the draw is on neither side.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -100,8 +100,13 @@ def arms_of(session: Session, campaign: Campaign, holdout: Holdout) -> Arms:
 
 
 def _periods(session: Session, campaign_id: UUID) -> list[tuple[date, date]]:
+    """The periods that were told, those that follow one another as one: each day of sales is held against all."""
     told = select(col(Exposure.since), col(Exposure.until)).where(Exposure.campaign_id == campaign_id)
-    return list(session.exec(told.distinct()))
+    found: list[tuple[date, date]] = []
+    for since, until in sorted(session.exec(told.distinct())):
+        start = found.pop()[0] if found and found[-1][1] + timedelta(days=1) == since else since
+        found.append((start, until))
+    return found
 
 
 def _unit(exposures: int, counted: tuple[int, int, float]) -> Unit:

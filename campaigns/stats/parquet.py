@@ -13,6 +13,7 @@ from campaigns.errors import Conflict
 
 GROUP: Final = 20_000  # rows of a row group: what duckdb holds of them until it is written
 MEMORY: Final = "64MB"  # of duckdb's own, beside what its library takes
+BUFFER: Final = 4 << 20  # bytes of the CSV file it reads at once; with its 32 MB two of them are all of its memory
 MISSING: Final = 'Parquet needs an extra: pip install "passerelle[parquet]", then start the server anew.'
 
 
@@ -41,7 +42,8 @@ def write(path: Path, columns: dict[str, str], pages: Iterable[Iterable[Sequence
                     number += 1
         with duckdb.connect(config={"threads": 1, "memory_limit": MEMORY, "temp_directory": str(path.parent)}) as made:
             types = ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items())
-            read = f"read_csv({_quoted(rows)}, header=false, columns={{{types}}}, auto_detect=false, quote='\"')"
+            read = f"read_csv({_quoted(rows)}, header=false, columns={{{types}}}, auto_detect=false, quote='\"', "
+            read += f"buffer_size={BUFFER})"
             made.execute(
                 f"COPY (SELECT * FROM {read}) TO {_quoted(path)} "  # noqa: S608  # a path and columns of our own
                 f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {GROUP})"

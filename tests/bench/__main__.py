@@ -22,6 +22,7 @@ from tests.bench.figures import figures
 from tests.bench.measure import Bench
 from tests.bench.memory import memory
 from tests.bench.mixed import mixed
+from tests.bench.money import money
 from tests.bench.people import people
 from tests.bench.processes import processes
 from tests.bench.redemptions import redemptions
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[[Bench, str], Iterator[Line]]] = {
     "crowd": crowd,
     "figures": figures,
     "people": people,
+    "money": money,
     "exports": exports,
     "mixed": mixed,
     "slow": slow,

@@ -14,10 +14,11 @@ from sqlmodel import Session, col, select
 
 from campaigns import ids, planning, stats
 from campaigns.identity import Organisation
-from campaigns.planning import Campaign, Phase
+from campaigns.planning import Campaign, Phase, holdouts
 from campaigns.sponsorship.models import Sponsor
 from campaigns.stats import Clerk, Conversion, CostKind, Fate, Taken, Told
 from campaigns.stats.costs import is_advertiser
+from campaigns.stats.holdouts import arms_of
 from campaigns.stats.models import ConversionTotal
 from campaigns.storage import Database
 from campaigns.verify import verify
@@ -229,3 +230,23 @@ def scan_each(database: Database, token_ids: list[UUID]) -> int:
     while worker.drain(database, now=LATER).done:
         pass
     return key
+
+
+def test_sales_count_within_the_periods_that_were_told_and_on_their_edges(session: Session) -> None:
+    """Two periods that follow one another, a day of which nothing was told, and one more."""
+    owner = make_organisation(session)
+    campaign = make_campaign(session, owner, live=False)
+    units = [make_place(session, owner, name=name).id for name in ("Bellecour", "Terreaux")]
+    holdout = holdouts.draw(session, campaign, holdouts.HoldoutUnitKind.PLACE, units, number=1, seed="0" * 32, now=NOON)
+    start = NOON.date()
+    days = [start + timedelta(days=one) for one in range(7)]
+    for since, until in ((days[1], days[2]), (days[3], days[3]), (days[5], days[5])):
+        stats.set_exposures(session, campaign, holdout, since, until, dict.fromkeys(units, 100), now=NOON)
+    key: dict[str, Any] = {"campaign_id": campaign.id, "token_id": ids.NIL, "phase": Phase.LIVE}
+    for number, day in enumerate(days):
+        for place_id in units:
+            sums: dict[str, Any] = {"conversions": 10**number, "revenue_minor": 800, "squares": 800.0**2}
+            session.add(ConversionTotal(**key, civil_day=day, place_id=place_id, **sums))
+    session.flush()
+    for side in arms_of(session, campaign, holdout):
+        assert [(one.exposures, one.conversions) for one in side] == [(300, 101_110)]
