@@ -66,7 +66,9 @@ def parse(prefix: str, text: str) -> UUID:
     """The id behind its public form. NotFound for anything that could not be one of ours."""
     head, _, tail = text.partition("_")
     if head != prefix or not _SHOWN.match(tail):
-        raise NotFound(f"There is no {prefix}_... with the id {text[:60]!r}.")
+        name = external(text)
+        which = f"the id {text[:60]!r}" if name is None else f"the external_id {name!r}"
+        raise NotFound(f"There is no {prefix}_... with {which}.")
     return UUID(tail)
 
 
