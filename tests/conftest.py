@@ -26,13 +26,14 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Dialect
 from sqlalchemy.util import LRUCache
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session
 
 from api import cli
 from campaigns import clock, identity, migrations
 from campaigns.identity import Role
 from campaigns.sealing import Keyring
 from campaigns.storage import Database
+from tests.kept import Kept
 from tests.warm import Forked, Warm
 
 TLS = ssl.create_default_context()  # one for all clients: each would take 20 ms to make its own
@@ -105,11 +106,12 @@ def migrated_sqlite() -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres: str) -> str:
-    """The URL of a migrated database that tests share, each after emptying it: making one takes a third of a second."""
-    url = new_postgres_url(postgres)
-    _migrate(url)
-    return url
+def kept_postgres(postgres: str) -> Iterator[Kept]:
+    """A migrated database that tests share, each after emptying it: making one takes a third of a second."""
+    kept = Kept(new_postgres_url(postgres))
+    _migrate(kept.url)
+    yield kept
+    kept.let_go()
 
 
 def _migrate(url: str) -> None:
@@ -129,24 +131,10 @@ def open_migrated(url: str) -> Database:
 
 
 @pytest.fixture
-def postgres_database(migrated_postgres: str) -> Iterator[Database]:
+def postgres_database(kept_postgres: Kept) -> Database:
     """A migrated, empty PostgreSQL database, for what only it does."""
-    empty_postgres(migrated_postgres)
-    database = open_migrated(migrated_postgres)
-    yield database
-    database.close()
-
-
-def empty_postgres(url: str) -> None:
-    """Delete every row of a database and end its connections."""
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        with connection.transaction():  # a tenth of what TRUNCATE of a hundred tables takes
-            connection.execute("SET LOCAL session_replication_role = replica")  # no trigger, no foreign key
-            connection.execute("; ".join(f"DELETE FROM {name}" for name in SQLModel.metadata.tables))
+    kept_postgres.empty()
+    return kept_postgres.keep(open_migrated(kept_postgres.url))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -167,21 +155,25 @@ def anew(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[]
 
     For state machines: in one database for all their examples a recount would take the longer the more there were.
     """
-    kind = request.param
-    made = request.getfixturevalue("migrated_sqlite" if kind == "sqlite" else "migrated_postgres")
+    if request.param == "postgres":
+        kept: Kept = request.getfixturevalue("kept_postgres")
+
+        def empty() -> Database:
+            kept.empty()
+            return kept.keep(open_migrated(kept.url))
+
+        yield empty
+        return
+    made: Path = request.getfixturevalue("migrated_sqlite")
     opened: list[Database] = []
 
     def make() -> Database:
         for one in opened:
             one.close()
-        if kind == "postgres":
-            empty_postgres(made)
-            opened[:] = [open_migrated(made)]
-        else:
-            for old in tmp_path.glob("passerelle.db*"):
-                old.unlink()
-            shutil.copy(made, tmp_path / "passerelle.db")
-            opened[:] = [open_migrated(f"sqlite:///{tmp_path}/passerelle.db")]
+        for old in tmp_path.glob("passerelle.db*"):
+            old.unlink()
+        shutil.copy(made, tmp_path / "passerelle.db")
+        opened[:] = [open_migrated(f"sqlite:///{tmp_path}/passerelle.db")]
         return opened[0]
 
     yield make
