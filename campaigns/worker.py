@@ -28,7 +28,7 @@ from campaigns.scans import partitions
 from campaigns.scans.log_start import log_start
 from campaigns.scans.visitor import destroy_salts
 from campaigns.sponsorship.chain import Chainer
-from campaigns.stats.watch import keep_forecasts, raise_alerts
+from campaigns.stats.watch import keep_forecasts, keep_shares, raise_alerts
 from campaigns.storage import OUTBOX_LOCK, Database, changed
 from campaigns.webhooks import delivering
 from campaigns.webhooks.delivering import Sender
@@ -119,6 +119,17 @@ def keep_weeks(database: Database, *, now: datetime) -> None:
                 rows = 0
                 while left and rows < ROWS_AT_ONCE:
                     rows += scans.keep_week(session, week, left.pop())
+
+
+def set_marks(database: Database, *, now: datetime) -> None:
+    """Set the marks among check-ins that are due, one a transaction."""
+    with database.snapshot() as session:
+        due = scans.marks_due(session, now=now)
+    for campaign_id in due:
+        is_due = True
+        while is_due:
+            with database.transaction() as session:
+                is_due = scans.set_mark(session, campaign_id, now=now)
 
 
 def work(database: Database, *, by: UUID, now: datetime, kinds: Mapping[str, Chunk] = JOBS) -> bool:
@@ -348,6 +359,8 @@ class Worker:
                 post_accruals(self._database, now=now)
                 end_pledges(self._database, now=now)
                 expire_coupons(self._database, now=now)
+                set_marks(self._database, now=now)
+                keep_shares(self._database, now=now)
                 keep_forecasts(self._database, now=now)
                 raise_alerts(self._database, now=now)
                 if watched_at is None or now - watched_at >= WATCH:

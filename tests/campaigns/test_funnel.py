@@ -88,7 +88,7 @@ class World:
                 made = session.get_one(CheckIn, done.check_in.id)
                 made.phase = "pilot"
                 session.flush()
-                scans.note_first(session, scene.campaign.id, made.participant_id)
+                scans.note_way(session, scene.campaign.id, made.participant_id)
 
     def coupon(self, person: Participant, at: datetime, what: str) -> None:
         with self.scene.database.transaction() as session:
