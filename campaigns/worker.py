@@ -19,7 +19,7 @@ from sqlmodel import Session, col, select
 
 from campaigns import audit, care, clock, jobs, privacy, rewards, scans, sponsorship, tokens
 from campaigns.errors import Conflict
-from campaigns.events import Event
+from campaigns.events import Event, is_any_waiting
 from campaigns.ids import uuid7
 from campaigns.last_writes import savepoint
 from campaigns.letters.sending import Mailer, deliver, tell_results
@@ -78,6 +78,9 @@ def drain(database: Database, *, now: datetime) -> Round:
     On SQLite what a reaction reads is read before, without the write lock: every scan waits for who holds it. Nobody
     else reacts meanwhile (the process lock), and what happens meanwhile has events of its own.
     """
+    with database.snapshot() as session:
+        if not is_any_waiting(session):
+            return Round(0, False)
     if database.is_sqlite:
         with database.turn:
             return _drain_sqlite(database, now)
@@ -131,6 +134,9 @@ def set_marks(database: Database, *, now: datetime) -> None:
 
 def work(database: Database, *, by: UUID, now: datetime, kinds: Mapping[str, Chunk] = JOBS) -> bool:
     """Do one chunk of a job, with its progress, in one transaction; whether there was one to do."""
+    with database.snapshot() as session:
+        if not jobs.is_any_unfinished(session):
+            return False
     job_id: UUID | None = None
     try:
         with database.transaction() as session:
