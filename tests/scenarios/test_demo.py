@@ -171,7 +171,7 @@ def _has_a_believable_history(database: Path) -> None:
 
 
 def _wait_for(path: Path, words: str, process: "subprocess.Popen[bytes]") -> str:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240  # a minute of work, on a machine that may be busy
     while time.monotonic() < end and process.poll() is None:
         text = path.read_text()
         if words in text:
