@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Depends, Query, Request
+from fastapi.dependencies.models import Dependant
 from sqlmodel import Session as DbSession
 
 from api.schemas import in_our_time
@@ -16,6 +17,22 @@ from campaigns.stats import Asked
 
 When = Annotated[str | None, Query(max_length=40, description="A date, or an instant with its zone.")]
 Value = Annotated[str | None, Query(max_length=90)]
+
+
+def require_known(request: Request) -> None:
+    """Invalid for a parameter that the route does not have: all figures would be taken for those of a part."""
+    known = _parameters(request.scope["route"].dependant)
+    for name in request.query_params:
+        if name not in known:
+            raise Invalid(f"There is no {name[:40]!r} here; there are {', '.join(sorted(known))}.", pointer="/query")
+
+
+def _parameters(found: Dependant) -> set[str]:
+    further = (_parameters(one) for one in found.dependencies)
+    return {one.alias for one in found.query_params}.union(*further)
+
+
+KNOWN: Final = Depends(require_known)
 
 
 def asked_for(

@@ -9,7 +9,7 @@ from sqlmodel import Session as DbSession
 
 from api.dependencies import Core, Now
 from api.etags import Tagged
-from api.figure_filters import Value, When, asked_for
+from api.figure_filters import KNOWN, Value, When, asked_for
 from api.policies import Actor, may
 from campaigns import missions, planning, rewards, stats, tokens
 from campaigns.identity import Right
@@ -114,7 +114,7 @@ _FORMULAS = {
 }
 
 
-@router.get("/campaigns/{campaign_id}/funnel", dependencies=[may(Right.FIGURES_READ)], response_model=FunnelRead)
+@router.get("/campaigns/{campaign_id}/funnel", dependencies=[may(Right.FIGURES_READ), KNOWN], response_model=FunnelRead)
 def read_funnel(
     campaign_id: str,
     actor: Actor,

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from api.dependencies import Core, Now
 from api.exports import Dialect, csv_text, defused, file_of, ndjson_file
-from api.figure_filters import Value, When, asked_for
+from api.figure_filters import KNOWN, Value, When, asked_for
 from api.policies import Actor, may
 from campaigns import ids, planning
 from campaigns.identity import Right
@@ -69,6 +69,7 @@ class Filters:
 
 
 _Filtered = Annotated[Filters, Depends()]
+_MAY = [may(Right.FIGURES_READ), KNOWN]
 
 
 def wanted_of(campaign: Campaign, asked: Asked, verdict: Verdict | None, *, now: datetime) -> Wanted:
@@ -87,7 +88,9 @@ def wanted_of(campaign: Campaign, asked: Asked, verdict: Verdict | None, *, now:
 
 
 @router.get(
-    "/campaigns/{campaign_id}/export.csv", dependencies=[may(Right.FIGURES_READ)], response_class=StreamingResponse
+    "/campaigns/{campaign_id}/export.csv",
+    dependencies=[may(Right.FIGURES_READ), KNOWN],
+    response_class=StreamingResponse,
 )
 def export_csv(campaign_id: str, filters: _Filtered, dialect: Dialect = Dialect.PLAIN) -> StreamingResponse:
     """Every scan as it was judged last, with what was done on it, as CSV: place, code, time with its offset, presence.
@@ -102,7 +105,9 @@ def export_csv(campaign_id: str, filters: _Filtered, dialect: Dialect = Dialect.
 
 
 @router.get(
-    "/campaigns/{campaign_id}/export.ndjson", dependencies=[may(Right.FIGURES_READ)], response_class=StreamingResponse
+    "/campaigns/{campaign_id}/export.ndjson",
+    dependencies=[may(Right.FIGURES_READ), KNOWN],
+    response_class=StreamingResponse,
 )
 def export_ndjson(campaign_id: str, filters: _Filtered) -> StreamingResponse:
     """The same with a JSON object a line; what there is not is null."""
@@ -112,7 +117,9 @@ def export_ndjson(campaign_id: str, filters: _Filtered) -> StreamingResponse:
 
 
 @router.get(
-    "/campaigns/{campaign_id}/export.parquet", dependencies=[may(Right.FIGURES_READ)], response_class=StreamingResponse
+    "/campaigns/{campaign_id}/export.parquet",
+    dependencies=[may(Right.FIGURES_READ), KNOWN],
+    response_class=StreamingResponse,
 )
 def export_parquet(campaign_id: str, filters: _Filtered) -> StreamingResponse:
     """The same as Parquet: written to a file first, which nobody else sees, so that its first byte takes a while. 501

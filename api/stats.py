@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from api.dependencies import Core, Now
 from api.etags import Tagged
-from api.figure_filters import Value, When, asked_for
+from api.figure_filters import KNOWN, Value, When, asked_for
 from api.policies import Actor, may
 from campaigns import missions, planning, rewards, stats, tokens
 from campaigns.identity import Right
@@ -98,7 +98,7 @@ _FORMULAS = {
 }
 
 
-@router.get("/campaigns/{campaign_id}/stats", dependencies=[may(Right.FIGURES_READ)], response_model=StatsRead)
+@router.get("/campaigns/{campaign_id}/stats", dependencies=[may(Right.FIGURES_READ), KNOWN], response_model=StatsRead)
 def read_stats(
     campaign_id: str,
     actor: Actor,

@@ -38,6 +38,13 @@ def test_a_range_that_cannot_be_is_refused_wherever_it_is_asked(
     assert [one["pointer"] for one in body["errors"]] == [pointer]
 
 
+@pytest.mark.parametrize("path", ["stats", "funnel", "export.csv", "export.ndjson", "export.parquet"])
+def test_a_filter_that_there_is_not_is_no_answer_about_everything(server: Server, shop: Shop, path: str) -> None:
+    with server.api() as api:
+        answer = api.get(f"/v1/campaigns/{shop.campaign}/{path}", params={"placeid": shop.place})
+    assert "There is no 'placeid' here; there are " in problem(answer, 422)["detail"]
+
+
 @pytest.mark.parametrize("by", ["hour", "hour,place", "verdict,hour"])
 def test_a_year_by_the_hour_is_refused_with_the_limit(server: Server, shop: Shop, by: str) -> None:
     params = {"group_by": by, "since": now(days=365), "until": now()}
