@@ -9,6 +9,7 @@ import typer
 
 from api.remote import ServerKey, ServerUrl, all_rows, ask, post
 from api.terminal import EXIT_REFUSED, AsJson, say, show_rows
+from campaigns.sponsorship.money import shown
 
 HERE = "http://127.0.0.1:8000"
 costs_app = typer.Typer(help="What a campaign cost, through the HTTP API.", no_args_is_help=True)
@@ -35,7 +36,10 @@ def add_cost(
     told |= {"incurred_on": on or date.today().isoformat()}  # noqa: DTZ011  # the day where the person is
     told |= {"external_id": external_id} if external_id else {}
     made = post(server, "/v1/costs", key, told)
-    say(json.dumps(made) if as_json else f"{made['id']}: {made['amount_minor']} {made['currency']} for {made['label']}")
+    if as_json:
+        say(json.dumps(made))
+    else:
+        say(f"{made['id']}: {shown(made['amount_minor'], made['currency'], 'en')} for {made['label']}")
 
 
 @costs_app.command("list")

@@ -7,6 +7,7 @@ import typer
 
 from api.remote import ServerKey, ServerUrl, ask, fetch, post
 from api.terminal import AsJson, refuse, say
+from campaigns.planning.models import RATES
 
 HERE = "http://127.0.0.1:8000"
 
@@ -59,11 +60,16 @@ def _say(told: dict[str, Any]) -> None:
     what = answer["word"].replace("_", " ")
     say(f"{campaign['name']}: {what}, {answer['good']} of {answer['targets']} targets reached or on course")
     for one in told["targets"]:
-        value = "not measured" if one["value"] is None else f"{one['value']:,g}"
-        forecast = one["forecast"]
-        ends = [f"{forecast[end]:,.10g}" for end in ("value", "low", "high")] if forecast else []
+        kpi, forecast = one["kpi"], one["forecast"]
+        value = "not measured" if one["value"] is None else _written(kpi, one["value"])
+        ends = [_written(kpi, forecast[end]) for end in ("value", "low", "high")] if forecast else []
         until = f", forecast {ends[0]} ({ends[1]} to {ends[2]})" if ends else ""
-        say(f"  {one['kpi']}: {value} of {one['target']:,g}{until}")
+        say(f"  {kpi}: {value} of {_written(kpi, one['target'])}{until}")
     say(f"  return: {told['money']['verdict'].replace('_', ' ')}")
     for risk in told["risks"]:
         say(f"  risk: {risk['risk'].replace('_', ' ')}")
+
+
+def _written(kpi: str, value: float) -> str:
+    """A count in whole numbers; a share with four decimals at most."""
+    return f"{value:.4g}" if kpi in RATES else f"{value:,.0f}"

@@ -16,6 +16,7 @@ from api import schemas
 from api.dependencies import Acting, Core, Now, ReadSession, Services, Session
 from api.etags import Tagged
 from api.exports import Dialect, csv_file, in_pages
+from api.faults import words_of
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import ids, planning, stats
@@ -200,7 +201,7 @@ def _as_told(number: int, given: Any) -> Told | Fault:
         return ConversionCreate.model_validate(given).told
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
-        return Fault(number, str(fault["loc"][0])[:60] if fault["loc"] else None, str(fault["msg"]))
+        return Fault(number, str(fault["loc"][0])[:60] if fault["loc"] else None, words_of(fault))
 
 
 def _taken(taken: Taken, faults: list[Fault]) -> TakenRead:

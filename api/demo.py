@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import httpx2
 import uvicorn
@@ -62,7 +63,9 @@ def show(*, seed: int, speed: float, host: str, port: int, seconds: float, keep:
         _tell(console, services, town)
         stopping = threading.Event()
         try:
-            _tell_money(console, services, town, _fill(console, services, town, seed, number))
+            history = _fill(console, services, town, seed, number)
+            _tell_money(console, services, town, history.reward(services.keyring.recovery_key()))
+            _tell_figures(console, services, town, history.settle())
             stack.enter_context(_live(services, town, seed, speed, stopping))
             say = f"for {seconds:g} s" if seconds else "until you press Ctrl-C"
             console.print(f"Shoppers are arriving now, {say}. Watch the staff page.", style="bold")
@@ -100,8 +103,8 @@ def _served(services: Services) -> Iterator[None]:
         thread.join(timeout=15)
 
 
-def _fill(console: Console, services: Services, town: Town, seed: int, number: int) -> Rewarded:
-    """Thirty days of history, behind a progress bar; and what money and rewards have come to."""
+def _fill(console: Console, services: Services, town: Town, seed: int, number: int) -> History:
+    """Thirty days of history, behind a progress bar."""
     writer = open_writer(services.database, number, services.clock)
     history = History(
         services.database,
@@ -117,7 +120,7 @@ def _fill(console: Console, services: Services, town: Town, seed: int, number: i
         for share in history.days(services.clock()):
             progress.update(bar, completed=share)
     writer.close()
-    return history.reward(services.keyring.recovery_key())
+    return history
 
 
 @contextlib.contextmanager
@@ -204,6 +207,31 @@ def _tell_money(console: Console, services: Services, town: Town, rewarded: Rewa
     console.print("The phone's link works once: press its button, then look at its coupon, points and badge on /me.\n")
     for name, command in commands:
         console.print(f"  {name:<16} {command}", soft_wrap=True, highlight=False, markup=False)
+    console.print()
+
+
+def _tell_figures(console: Console, services: Services, town: Town, report_id: UUID) -> None:
+    """Where to look at what happens now, and at what a campaign cost and returned."""
+    base, sale = services.settings.base_url, shown("cmp", town.sale.campaign_id)
+    local = f"PASSERELLE_DATABASE_URL={services.settings.database_url}"
+    curl = f"curl -s -H 'Authorization: Bearer {town.api_key}' {base}"
+    links = (
+        ("Figures", f"{base}/console/figures/{shown('cmp', town.campaign_id)}"),
+        ("Report", f"{base}/console/campaigns/{sale}/reports/{shown('rep', report_id)}"),
+        ("Formulas", f"{base}/docs/figures"),
+    )
+    commands = (
+        ("In a terminal", f"{local} {_command()} stats ext_verger-2026"),
+        ("What it returned", f"{curl}/v1/campaigns/{sale}/money"),
+        ("Its targets", f"{curl}/v1/campaigns/{sale}/targets"),
+        ("An alert", f"{curl}/v1/campaigns/ext_verger-2026/alerts/raised"),
+    )
+    console.print("Figures, and a sale that five of the twelve shops, drawn at random, went without\n", style="bold")
+    for name, link in links:
+        console.print(f"  {name:<13} {link}", soft_wrap=True, highlight=False, markup=False)
+    console.print("\nFigures and report are for who opened the console; the report is frozen and prints on a page.\n")
+    for name, command in commands:
+        console.print(f"  {name:<17} {command}", soft_wrap=True, highlight=False, markup=False)
     console.print()
 
 

@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from sqlmodel import Session as DbSession
 
 from api.dependencies import Core, Now
-from api.etags import Tagged, tag_of
+from api.etags import Tagged
 from api.figure_filters import Value, When, asked_for
 from api.policies import Actor, may
-from campaigns import clock, missions, planning, rewards, stats, tokens
+from campaigns import missions, planning, rewards, stats, tokens
 from campaigns.identity import Right
 from campaigns.missions.referrals import K_FORMULA
 from campaigns.planning import Campaign
@@ -138,7 +138,7 @@ def read_funnel(
         can_measure = tokens.is_measurable(session, campaign)
         found = stats.funnel(session, campaign, asked, can_measure=can_measure, by=by, now=now)
         shown = show_funnel(session, campaign, asked, found)
-    return tags.named(shown, tag_of(shown.model_copy(update={"complete_up_to": clock.EPOCH})))
+    return tags.changing(shown, "complete_up_to")
 
 
 def show_funnel(session: DbSession, campaign: Campaign, asked: Asked, found: Funnel) -> FunnelRead:

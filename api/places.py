@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from api import schemas
 from api.dependencies import Acting, Core, Now, ReadSession, Services, Session
 from api.etags import Tagged
+from api.faults import words_of
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
 from campaigns import ids, places
@@ -178,7 +179,7 @@ def _as_place(row: SheetRow, sheet: Sheet) -> SheetRow | Fault:
         places.check_place(**whole.model_dump(include={"lat", "lon", "radius_m", "time_zone", "opening_hours"}))
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
-        return Fault(row.line, str(fault["loc"][0]), str(fault["msg"]))
+        return Fault(row.line, str(fault["loc"][0]), words_of(fault))
     except Invalid as error:
         field, _, day = error.context["pointer"][1:].partition("/")
         return Fault(row.line, day if day in sheet.columns else field, error.detail)

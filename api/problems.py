@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
+from api.faults import words_of
 from campaigns import errors, ids
 from campaigns.errors import CampaignError
 
@@ -488,7 +489,7 @@ def refuse_input(request: Request, error: Exception) -> Response:
     """A validation error -> 422. The input is never echoed: echoing NaN is itself a 500."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  # FastAPI calls it for nothing else
     faults = [
-        {"pointer": "/" + "/".join(_segment(part) for part in fault["loc"][1:]), "detail": str(fault["msg"])}
+        {"pointer": "/" + "/".join(_segment(part) for part in fault["loc"][1:]), "detail": words_of(fault)}
         for fault in error.errors()
     ]
     detail = faults[0]["detail"] if len(faults) == 1 else f"{len(faults)} fields cannot be accepted."

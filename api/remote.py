@@ -53,8 +53,10 @@ def _send(
         refuse(f"The server at {server} does not answer: {error}")
     if not answer.is_success:
         body = _json(server, answer)
-        faults = "".join(f"\n  {one['pointer']}: {one['detail']}" for one in body.get("errors", []))
-        refuse(f"{body.get('detail', answer.text)}{faults}")
+        detail, faults = body.get("detail", answer.text), body.get("errors", [])
+        if len(faults) == 1 and faults[0]["detail"] == detail:
+            refuse(f"{faults[0]['pointer']}: {detail}")
+        refuse(detail + "".join(f"\n  {one['pointer']}: {one['detail']}" for one in faults))
     return answer
 
 

@@ -7,15 +7,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 from sqlmodel import Session as DbSession
+from typing_extensions import TypedDict
 
 from api.dependencies import Core, Now
-from api.etags import Tagged, tag_of
+from api.etags import Tagged
 from api.figure_filters import Value, When, asked_for
 from api.policies import Actor, may
-from campaigns import clock, missions, planning, rewards, stats, tokens
+from campaigns import missions, planning, rewards, stats, tokens
 from campaigns.identity import Right
 from campaigns.planning import Campaign
-from campaigns.scans import Figures, Verdict
+from campaigns.scans import Figures
 from campaigns.stats import Asked, Line, Window
 
 router = APIRouter(prefix="/v1", tags=["figures"])
@@ -23,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["figures"])
 _Word = Annotated[str | None, Query(max_length=80)]
 
 
-class ScansRead(BaseModel):
+class ScansRead(TypedDict):
     """Scans by what the log thinks of them. `verified` is null, "not measured", where nothing could confirm them."""
 
     raw: int
@@ -36,7 +37,7 @@ class ScansRead(BaseModel):
     invalid: int
 
 
-class GroupRead(BaseModel):
+class GroupRead(TypedDict):
     """One group: `keys` as asked for, null where a scan has none. Hours and days are named as the campaign's zone has
     them, weeks by their Monday. `unique_visitors` is null where none are kept: by hour, verdict, medium, language and
     country.
@@ -63,7 +64,8 @@ class StatsRead(BaseModel):
     `since` and `until` are what the figures cover, `until` not included; scans after `complete_up_to` may be missing.
     `check_ins` and `participants`, the people who made them, are of the same time; null for a filter that says nothing
     of them. `late_check_ins` are those that a phone sent more than ten minutes after its scan. `bridge_rate`,
-    `return_rate`, `insider_share` and `staff_recorded` are of the whole campaign; null with a range or filter.
+    `return_rate`, `insider_share` and `staff_recorded` are of the whole campaign; null with a range or filter. With
+    5,000 people or more the bridge rate and insider share are of `shares_as_of`, a minute ago; null says now.
     `return_rate` is coupons redeemed in a shop / coupons issued, to people who had acted online. `formulas` names the
     formula of each figure that is reckoned.
     """
@@ -78,6 +80,7 @@ class StatsRead(BaseModel):
     bridge_rate: float | None
     return_rate: float | None
     insider_share: float | None
+    shares_as_of: datetime | None
     staff_recorded: int | None
     inflation: float | None
     formulas: dict[str, str]
@@ -127,14 +130,14 @@ def read_stats(
         campaign = planning.campaign_by_name(session, actor.organisation_id, campaign_id)
         asked = asked_for(session, campaign, since, until, where, group_by or (), now=now)
         shown = _stats(session, campaign, asked, is_compared=compare is not None, now=now)
-    tag = tag_of(shown.model_copy(update={"complete_up_to": clock.EPOCH}))
-    return tags.named(shown, tag)
+    return tags.changing(shown, "complete_up_to", "shares_as_of")
 
 
 def _stats(session: DbSession, campaign: Campaign, asked: Asked, *, is_compared: bool, now: datetime) -> StatsRead:
     answer = stats.ask(session, campaign, asked, now=now)
     can_measure = tokens.is_measurable(session, campaign)
     is_whole = stats.is_whole(asked)
+    whole = stats.whole_of(session, campaign.id, now=now) if is_whole else None
     acts = stats.acts_of(session, campaign, asked, answer.window, with_people=not is_whole)
     return StatsRead(
         **_covered(campaign, answer.window),
@@ -142,9 +145,10 @@ def _stats(session: DbSession, campaign: Campaign, asked: Asked, *, is_compared:
         participants=_people(session, campaign) if is_whole else acts.people,
         check_ins=acts.check_ins,
         late_check_ins=acts.late,
-        bridge_rate=stats.bridge_rate(session, campaign.id) if is_whole else None,
+        bridge_rate=whole and whole.bridge_rate,
         return_rate=rewards.return_rate(session, campaign.id) if is_whole else None,
-        insider_share=missions.insider_share(session, campaign.id) if is_whole else None,
+        insider_share=whole and whole.insider_share,
+        shares_as_of=whole and whole.as_of,
         staff_recorded=_staff_recorded(session, campaign) if is_whole else None,
         inflation=answer.total.figures.inflation,
         formulas=_FORMULAS,
@@ -170,21 +174,26 @@ def _headline(line: Line, can_measure: bool) -> dict[str, Any]:
 
 
 def _scans(figures: Figures, can_measure: bool) -> ScansRead:
-    named = ("provisional", "bot", "duplicate", "held", "invalid")
-    return ScansRead(
-        raw=figures.raw,
-        human=figures.human,
-        verified=figures.verified if figures.verified or can_measure else None,
-        **{name: figures.by_verdict[Verdict(name)] for name in named},
-    )
+    found = figures.by_verdict
+    return {
+        "raw": figures.raw,
+        "human": figures.human,
+        "verified": figures.verified if figures.verified or can_measure else None,
+        "provisional": found["provisional"],
+        "bot": found["bot"],
+        "duplicate": found["duplicate"],
+        "held": found["held"],
+        "invalid": found["invalid"],
+    }
 
 
 def _group(campaign: Campaign, line: Line, can_measure: bool) -> GroupRead:
-    return GroupRead(
-        keys={name: stats.key_of(campaign, name, value) for name, value in line.keys.items()},
-        **_headline(line, can_measure),
-        inflation=line.figures.inflation,
-    )
+    return {
+        "keys": {name: stats.key_of(campaign, name, value) for name, value in line.keys.items()},
+        "scans": _scans(line.figures, can_measure),
+        "unique_visitors": line.visitors,
+        "inflation": line.figures.inflation,
+    }
 
 
 def _covered(campaign: Campaign, window: Window) -> dict[str, str]:

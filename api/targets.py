@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from api import schemas
 from api.dependencies import Core, Now, ReadSession, Session
-from api.etags import Tagged, tag_of
+from api.etags import Tagged
 from api.pagination import Cursor, Limit, Page, before, page
 from api.policies import Actor, may
-from campaigns import clock, ids, planning, stats
+from campaigns import ids, planning, stats
 from campaigns.errors import Invalid
 from campaigns.identity import Right
 from campaigns.planning import Campaign
@@ -159,7 +159,7 @@ def read_targets(campaign_id: str, actor: Actor, core: Core, now: Now, tags: Tag
             formulas=FORMULAS,
             as_of=now,
         )
-    return tags.named(shown, tag_of(shown.model_copy(update={"as_of": clock.EPOCH})))
+    return tags.changing(shown, "as_of")
 
 
 @router.get("/campaigns/{campaign_id}/forecasts", dependencies=[may(Right.FIGURES_READ)])
@@ -212,7 +212,7 @@ def list_raised_alerts(
     rows = stats.list_raised(
         session,
         actor.organisation_id,
-        campaign_id=campaign.id,
+        campaign_ids=[campaign.id],
         is_open=open,
         before=before(cursor),
         limit=limit + 1,

@@ -15,6 +15,7 @@ from campaigns.planning import Campaign
 from campaigns.settings import Settings
 
 EXIT_REFUSED = 1  # the command was understood and refused; the reason is on standard error
+PIPED = 240  # columns of a table that goes to a file or another program: nothing is cut off
 EXIT_DIFFERENT = 3  # `verify`, also that of `restore`, found something that does not add up
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -55,10 +56,14 @@ def show_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: boo
     if as_json:
         say(json.dumps(rows))
         return
-    table = Table(*columns)
+    console, table = Console(), Table()
+    for name in columns:
+        table.add_column(name, overflow="fold" if name == "id" else "ellipsis")
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in columns))
-    Console().print(table)
+    if not console.is_terminal:
+        console.width = PIPED
+    console.print(table)
 
 
 def _cell(value: Any) -> str:

@@ -23,6 +23,7 @@ from campaigns import (
     blueprint,
     clock,
     community,
+    demo_figures,
     demo_money,
     demo_stories,
     identity,
@@ -33,8 +34,10 @@ from campaigns import (
     scans,
     tokens,
 )
+from campaigns.audit import Author, AuthorKind
 from campaigns.blueprint import Blueprint
 from campaigns.community import By, IdeaState
+from campaigns.demo_figures import Sale
 from campaigns.demo_money import Purse
 from campaigns.demo_stories import Stories
 from campaigns.demo_words import PEOPLE, ROBOTS, idea_text
@@ -81,6 +84,7 @@ class Town:
     began_at: datetime
     stories: Stories
     purse: Purse
+    sale: Sale
 
 
 @dataclass(frozen=True)
@@ -119,15 +123,17 @@ def found_town(database: Database, *, now: datetime) -> Town:
         mission = missions.list_missions(session, campaign.id)[0]
         demo_stories.plan_vote(session, mission, began_at=began_at, now=now)
         purse = demo_money.sign_pledge(session, mission, began_at)
+        demo_figures.watch_silence(session, campaign, began_at)
     with database.transaction(author=audit.OPERATOR) as session:
         shops = {place.external_id: place.model_dump(exclude_none=True) for place in plan.places}
         stories = demo_stories.tell_stories(session, organisation.id, shops, now)
+        sale = demo_figures.open_sale(session, organisation.id, shops, began_at)
     with database.snapshot() as session:
         directory = Directory()
         names = [f"counter-{place.external_id}-{medium}" for place in plan.places for medium in ("qr", "nfc")]
         issued = {t.external_id: t.code for t in session.exec(select(Token).where(Token.campaign_id == campaign.id))}
         entries = [entry for name in names if (entry := directory.load(session, issued[name]))]
-    return Town(organisation.id, campaign.id, mission.slug, key, entries, began_at, stories, purse)
+    return Town(organisation.id, campaign.id, mission.slug, key, entries, began_at, stories, purse, sale)
 
 
 @dataclass
@@ -221,6 +227,11 @@ class History:
         self._catch_up(now)
         return Rewarded(waiting.id, code, place.id)
 
+    def settle(self) -> UUID:
+        """What the sale sold and what its figures say of it; its frozen report."""
+        author = Author(AuthorKind.MEMBER, self.town.purse.proposer_id)
+        return demo_figures.settle(self.database, self.town.sale, self.seed, author, self._until)
+
     def _write_day(self, start: datetime, end: datetime) -> None:
         seen = sorted(self._sightings(start, end), key=lambda one: one.at)
         for chunk in _chunks(seen, _CHUNK):
@@ -260,6 +271,7 @@ class History:
                     yield from self._visit(entry, at)
         yield from self._walks(start, end)
         yield from self._guests_come(start, end)
+        yield from self._tastings(start, end)
 
     def _guests_come(self, start: datetime, end: datetime) -> Iterator[Sighting]:
         """Three people, each in two shops on two days, with an idea the second time."""
@@ -274,6 +286,15 @@ class History:
                 seen.position = _near(self._random, entry.place.lat, entry.place.lon, 20)
             seen.checks_in, seen.gives_idea = True, turn > 0
             yield seen
+
+    def _tastings(self, start: datetime, end: datetime) -> Iterator[Sighting]:
+        """Who scans the codes of the sale."""
+        chance = random.Random(f"{start} {self.seed}")
+        for entry, at, checks_in in demo_figures.visits(chance, self.town.sale, start):
+            if at < end - timedelta(minutes=5):
+                seen = self._sight(entry, at, self._newcomer(chance), prefetch=False)
+                seen.checks_in = checks_in
+                yield seen
 
     def _walks(self, start: datetime, end: datetime) -> Iterator[Sighting]:
         """Friends on the trail and the team in its shops, since these began."""
@@ -325,8 +346,8 @@ class History:
             return chance.choice(self._regulars)
         return self._newcomer()
 
-    def _newcomer(self) -> Shopper:
-        chance = self._random
+    def _newcomer(self, chance: random.Random | None = None) -> Shopper:
+        chance = chance or self._random
         address = f"10.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(256)}"
         return Shopper(chance.choice(PEOPLE), "fr" if chance.random() < 0.85 else "en", address)
 

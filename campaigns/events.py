@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlmodel import Field, Session
+from sqlmodel import Field, Session, col, select
 
+from campaigns import prepared
 from campaigns.ids import uuid7_at
 from campaigns.last_writes import store_last
 from campaigns.storage import Row
@@ -28,6 +29,14 @@ class Event(Row, table=True):
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(self.payload)
         return facts
+
+
+_FIRST = select(col(Event.id)).limit(1)
+
+
+def is_any_waiting(session: Session) -> bool:
+    """Whether the outbox holds an event, due or not."""
+    return prepared.row(session, _FIRST) is not None
 
 
 def record_event(session: Session, name: str, *, now: datetime, **facts: Any) -> None:

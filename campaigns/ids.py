@@ -66,7 +66,8 @@ def parse(prefix: str, text: str) -> UUID:
     """The id behind its public form. NotFound for anything that could not be one of ours."""
     head, _, tail = text.partition("_")
     if head != prefix or not _SHOWN.match(tail):
-        raise NotFound(f"There is no {prefix}_... with the id {text[:60]!r}.")
+        which = "with the id" if external(text) is None else "named"
+        raise NotFound(f"There is no {prefix}_... {which} {text[:90]!r}.")
     return UUID(tail)
 
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Index, delete, func, or_, text, update
 from sqlmodel import Field, Session, col, select
 
+from campaigns import prepared
 from campaigns.audit import note
 from campaigns.errors import CampaignError, NotFound
 from campaigns.events import record_event
@@ -113,6 +114,14 @@ def enqueue(
 
 def _plain(id: UUID) -> str:
     return id.hex
+
+
+_UNFINISHED = select(col(Job.id)).where(_AT_WORK).limit(1)
+
+
+def is_any_unfinished(session: Session) -> bool:
+    """Whether there is a job to lease, now or later: read without the write lock, which mostly need not be taken."""
+    return prepared.row(session, _UNFINISHED) is not None
 
 
 def lease(session: Session, kinds: Collection[str], *, by: UUID, now: datetime) -> Job | None:

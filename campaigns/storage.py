@@ -347,12 +347,12 @@ def changed(session: Session, statement: Any) -> int:
     return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]  # a CursorResult, typed as Result
 
 
-def is_shared(session: Session) -> bool:
+def is_shared(session: OrmSession) -> bool:
     """Whether others may write beside this transaction. On SQLite whoever writes is alone, and need hold no row."""
     return session.get_bind().dialect.name == "postgresql"
 
 
-def hold(session: Session, id: UUID) -> None:
+def hold(session: OrmSession, id: UUID) -> None:
     """Hold an id until the transaction ends, where no row of it can be held."""
     if is_shared(session):
         prepared.row(session, _HOLD, lock=id.int >> 1 & (1 << 63) - 1)

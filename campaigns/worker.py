@@ -19,7 +19,7 @@ from sqlmodel import Session, col, select
 
 from campaigns import audit, care, clock, jobs, privacy, rewards, scans, sponsorship, tokens
 from campaigns.errors import Conflict
-from campaigns.events import Event
+from campaigns.events import Event, is_any_waiting
 from campaigns.ids import uuid7
 from campaigns.last_writes import savepoint
 from campaigns.letters.sending import Mailer, deliver, tell_results
@@ -28,7 +28,7 @@ from campaigns.scans import partitions
 from campaigns.scans.log_start import log_start
 from campaigns.scans.visitor import destroy_salts
 from campaigns.sponsorship.chain import Chainer
-from campaigns.stats.watch import keep_forecasts, raise_alerts
+from campaigns.stats.watch import keep_forecasts, keep_shares, raise_alerts
 from campaigns.storage import OUTBOX_LOCK, Database, changed
 from campaigns.webhooks import delivering
 from campaigns.webhooks.delivering import Sender
@@ -78,6 +78,9 @@ def drain(database: Database, *, now: datetime) -> Round:
     On SQLite what a reaction reads is read before, without the write lock: every scan waits for who holds it. Nobody
     else reacts meanwhile (the process lock), and what happens meanwhile has events of its own.
     """
+    with database.snapshot() as session:
+        if not is_any_waiting(session):
+            return Round(0, False)
     if database.is_sqlite:
         with database.turn:
             return _drain_sqlite(database, now)
@@ -118,8 +121,22 @@ def keep_weeks(database: Database, *, now: datetime) -> None:
                     rows += scans.keep_week(session, week, left.pop())
 
 
+def set_marks(database: Database, *, now: datetime) -> None:
+    """Set the marks among check-ins that are due, one a transaction."""
+    with database.snapshot() as session:
+        due = scans.marks_due(session, now=now)
+    for campaign_id in due:
+        is_due = True
+        while is_due:
+            with database.transaction() as session:
+                is_due = scans.set_mark(session, campaign_id, now=now)
+
+
 def work(database: Database, *, by: UUID, now: datetime, kinds: Mapping[str, Chunk] = JOBS) -> bool:
     """Do one chunk of a job, with its progress, in one transaction; whether there was one to do."""
+    with database.snapshot() as session:
+        if not jobs.is_any_unfinished(session):
+            return False
     job_id: UUID | None = None
     try:
         with database.transaction() as session:
@@ -342,6 +359,8 @@ class Worker:
                 post_accruals(self._database, now=now)
                 end_pledges(self._database, now=now)
                 expire_coupons(self._database, now=now)
+                set_marks(self._database, now=now)
+                keep_shares(self._database, now=now)
                 keep_forecasts(self._database, now=now)
                 raise_alerts(self._database, now=now)
                 if watched_at is None or now - watched_at >= WATCH:

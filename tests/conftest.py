@@ -26,13 +26,14 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Dialect
 from sqlalchemy.util import LRUCache
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session
 
 from api import cli
 from campaigns import clock, identity, migrations
 from campaigns.identity import Role
 from campaigns.sealing import Keyring
 from campaigns.storage import Database
+from tests.kept import Kept
 from tests.warm import Forked, Warm
 
 TLS = ssl.create_default_context()  # one for all clients: each would take 20 ms to make its own
@@ -43,6 +44,8 @@ MIGRATED = tempfile.TemporaryDirectory(prefix="passerelle-migrated-")  # the SQL
 STATEMENTS = 3000  # to remember, of each kind of database
 _compiled: dict[str, tuple[Dialect, LRUCache[Any, Any]]] = {}  # statements, by kind of database
 _warm: list[Warm] = []
+_servers: set[str] = set()  # the address of the shared PostgreSQL, while it runs
+_migrated_in: dict[str, str] = {}  # migrated databases to copy, by the address of their PostgreSQL
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
@@ -76,7 +79,10 @@ def postgres() -> Iterator[str]:
         # Processes are killed in tests, never the machine: hundreds of databases need not reach the disk.
         connection.execute("ALTER SYSTEM SET fsync = off")
         connection.execute("SELECT pg_reload_conf()")
+    _servers.add(server.get_uri())
     yield server.get_uri()
+    _servers.clear()
+    _migrated_in.clear()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -86,7 +92,7 @@ def new_postgres_url(postgres: str, *, like: str = "") -> str:
     name = f"t{uuid4().hex}"
     template = f" TEMPLATE {conninfo_to_dict(like.replace('+psycopg', ''))['dbname']}" if like else ""
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}{template}")
+        connection.execute(f"CREATE DATABASE {name}{template} STRATEGY FILE_COPY")  # half of what through the WAL
     return postgres.replace("/postgres?", f"/{name}?").replace("postgresql://", "postgresql+psycopg://", 1)
 
 
@@ -104,12 +110,21 @@ def migrated_sqlite() -> Path:
     return _migrated_file()
 
 
+def _migrated_database(postgres: str) -> str:
+    """The URL of a migrated database to copy, which nobody else connects to. Made once a server."""
+    if postgres not in _migrated_in:
+        url = new_postgres_url(postgres)
+        _migrate(url)
+        _migrated_in[postgres] = url
+    return _migrated_in[postgres]
+
+
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres: str) -> str:
-    """The URL of a migrated database that tests share, each after emptying it: making one takes a third of a second."""
-    url = new_postgres_url(postgres)
-    _migrate(url)
-    return url
+def kept_postgres(postgres: str) -> Iterator[Kept]:
+    """A migrated database that tests share, each after emptying it: making one takes a third of a second."""
+    kept = Kept(new_postgres_url(postgres, like=_migrated_database(postgres)))
+    yield kept
+    kept.let_go()
 
 
 def _migrate(url: str) -> None:
@@ -129,24 +144,10 @@ def open_migrated(url: str) -> Database:
 
 
 @pytest.fixture
-def postgres_database(migrated_postgres: str) -> Iterator[Database]:
+def postgres_database(kept_postgres: Kept) -> Database:
     """A migrated, empty PostgreSQL database, for what only it does."""
-    empty_postgres(migrated_postgres)
-    database = open_migrated(migrated_postgres)
-    yield database
-    database.close()
-
-
-def empty_postgres(url: str) -> None:
-    """Delete every row of a database and end its connections."""
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        with connection.transaction():  # a tenth of what TRUNCATE of a hundred tables takes
-            connection.execute("SET LOCAL session_replication_role = replica")  # no trigger, no foreign key
-            connection.execute("; ".join(f"DELETE FROM {name}" for name in SQLModel.metadata.tables))
+    kept_postgres.empty()
+    return kept_postgres.keep(open_migrated(kept_postgres.url))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -167,21 +168,25 @@ def anew(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[]
 
     For state machines: in one database for all their examples a recount would take the longer the more there were.
     """
-    kind = request.param
-    made = request.getfixturevalue("migrated_sqlite" if kind == "sqlite" else "migrated_postgres")
+    if request.param == "postgres":
+        kept: Kept = request.getfixturevalue("kept_postgres")
+
+        def empty() -> Database:
+            kept.empty()
+            return kept.keep(open_migrated(kept.url))
+
+        yield empty
+        return
+    made: Path = request.getfixturevalue("migrated_sqlite")
     opened: list[Database] = []
 
     def make() -> Database:
         for one in opened:
             one.close()
-        if kind == "postgres":
-            empty_postgres(made)
-            opened[:] = [open_migrated(made)]
-        else:
-            for old in tmp_path.glob("passerelle.db*"):
-                old.unlink()
-            shutil.copy(made, tmp_path / "passerelle.db")
-            opened[:] = [open_migrated(f"sqlite:///{tmp_path}/passerelle.db")]
+        for old in tmp_path.glob("passerelle.db*"):
+            old.unlink()
+        shutil.copy(made, tmp_path / "passerelle.db")
+        opened[:] = [open_migrated(f"sqlite:///{tmp_path}/passerelle.db")]
         return opened[0]
 
     yield make
@@ -239,10 +244,28 @@ def found(database_url: str, secret: str, name: str = "La Halle") -> str:
 
 
 def _copy_migrated(database_url: str) -> None:
-    """Begin a SQLite file that is not there yet with a migrated one: migrating takes longer than what is done next."""
+    """Begin a database that is empty with a migrated one: migrating takes longer than what is done next."""
     path = Path(database_url.removeprefix("sqlite:///"))
-    if database_url.startswith("sqlite:///") and not path.exists():
+    if not database_url.startswith("sqlite:///"):
+        _copy_database(database_url)
+    elif not path.exists():
         shutil.copy(_migrated_file(), path)
+
+
+def _copy_database(database_url: str) -> None:
+    """Put a copy of a migrated database in the place of an empty one of the shared PostgreSQL."""
+    dsn = database_url.replace("+psycopg", "")
+    name = conninfo_to_dict(dsn)["dbname"]
+    postgres = dsn.replace(f"/{name}?", "/postgres?")
+    if postgres not in _servers:  # one that a test takes away has databases of its own
+        return
+    with psycopg.connect(dsn) as connection:
+        if connection.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'public' LIMIT 1").fetchone():
+            return
+    template = conninfo_to_dict(_migrated_database(postgres).replace("+psycopg", ""))["dbname"]
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
 
 
 def _migrated_file() -> Path:
@@ -285,8 +308,8 @@ def free_port() -> int:
 
 
 def _start(environment: dict[str, str], module: str, *arguments: str) -> subprocess.Popen[bytes] | Forked:
-    """A process of its own; one `serve` is a fork of one that is warm, for a second less of importing."""
-    if (module, *arguments) != ("api", "serve"):
+    """A process of its own; one that serves is a fork of one that is warm, for a second less of importing."""
+    if (module, *arguments) != ("api", "serve") and module != "tests.scenarios.clocked":
         return subprocess.Popen([sys.executable, "-m", module, *arguments], env=environment, cwd=ROOT)
     if not _warm:
         _warm.append(Warm(ROOT))

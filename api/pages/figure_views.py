@@ -11,7 +11,10 @@ from api import figures_now
 from api.pages.cartography import Chart, Mark, chart
 from api.streams import Reading
 from campaigns import clock, stats
+from campaigns.planning import Campaign
 from campaigns.stats import Board, Count, Scope
+
+ALERTS_SHOWN = 5
 
 LEAST = 5  # scans of an hour: fewer are shown as that
 SHADES = 5  # of the heat grid, above none
@@ -74,6 +77,16 @@ class SilentView:
     last: str
 
 
+@dataclass(frozen=True)
+class RaisedView:
+    """An alert that stands: the campaign, the figure, on which side of its limit, and since which day."""
+
+    campaign: str
+    watched: str
+    comparison: str
+    day: str
+
+
 def board(reading: Reading, scope: Scope, language: str) -> dict[str, Any]:
     """All that the page draws, read in one round."""
     found = stats.read_board(reading.session, scope, reading.fresh, now=reading.now)
@@ -94,7 +107,30 @@ def board(reading: Reading, scope: Scope, language: str) -> dict[str, Any]:
         ],
         "places": places,
         "chart": drawn,
+        "raised": _raised(reading, scope, language),
     }
+
+
+def _raised(reading: Reading, scope: Scope, language: str) -> list[RaisedView]:
+    """The alerts that stand for these campaigns. Their figures are of all places, and not told where one is shown."""
+    found = stats.list_raised(
+        reading.session,
+        scope.organisation_id,
+        campaign_ids=scope.campaign_ids,
+        is_open=True,
+        before=None,
+        limit=ALERTS_SHOWN,
+    )
+    zone = clock.zone(scope.time_zone)
+    return [
+        RaisedView(
+            reading.session.get_one(Campaign, one.campaign_id).name,
+            one.watched,
+            one.comparison,
+            _day(one.raised_at.astimezone(zone).date(), language),
+        )
+        for one in found
+    ]
 
 
 def _percent(share: float | None, language: str) -> str:

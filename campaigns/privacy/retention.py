@@ -532,6 +532,8 @@ RULES: tuple[Rule, ...] = (
     _nothing("missions", "missions"),
     _nothing("steps", "steps of missions"),
     _nothing("mission_counters", "totals"),
+    _nothing("check_in_marks", "totals"),
+    _nothing("whole_figures", "shares of a whole campaign"),
     _nothing("step_answers", "what a check-in was told of a step; it names no person"),
     _nothing("scan_voids", "that a scan was voided, and the reason; it names no person"),
     _nothing("void_effects", "what went with a voided scan; it names no person"),

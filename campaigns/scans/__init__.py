@@ -10,10 +10,11 @@ from campaigns.scans.check_ins import (
     witness,
 )
 from campaigns.scans.figures import Figures, by_hour, last_hours, totals, unique_visitors
-from campaigns.scans.firsts import note_first
+from campaigns.scans.firsts import note_way
 from campaigns.scans.forgetting import PERSON_COLUMNS, forget, forget_positions
 from campaigns.scans.judge import judge, rejudge
 from campaigns.scans.log_start import move_log_start
+from campaigns.scans.marks import Visits, marks_due, set_mark, visits_between
 from campaigns.scans.merging import merge
 from campaigns.scans.models import CheckIn, Scan
 from campaigns.scans.positions import Position, SealedFix, accuracy_up, best_fix
@@ -70,6 +71,7 @@ __all__ = [
     "SealedFix",
     "Undone",
     "Verdict",
+    "Visits",
     "Voided",
     "accuracy_up",
     "best_fix",
@@ -92,15 +94,17 @@ __all__ = [
     "keep_week",
     "last_hours",
     "list_scans",
+    "marks_due",
     "merge",
     "move_log_start",
     "note_effects",
-    "note_first",
+    "note_way",
     "photographed",
     "recount",
     "rejudge",
     "scan_by_id",
     "scan_of",
+    "set_mark",
     "share_out",
     "sight",
     "standing_judgements",
@@ -110,6 +114,7 @@ __all__ = [
     "totals",
     "try_till_code",
     "unique_visitors",
+    "visits_between",
     "void",
     "void_of",
     "void_witnessed",

@@ -201,7 +201,6 @@ def _write_parquet(path: Path, parquet: Parquet) -> str:
     """The same rows, read from the file that was verified."""
     name = path.name.removesuffix(".ndjson.gz") + ".parquet"
     part = path.with_name(name + ".part")
-    part.unlink(missing_ok=True)
     parquet(part, lines_of(path))
     part.chmod(0o600)
     sync_file(part)

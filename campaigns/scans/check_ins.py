@@ -16,7 +16,7 @@ from campaigns.places import Place, till
 from campaigns.places.geofence import Geofence
 from campaigns.planning import Phase, State
 from campaigns.scans import live_windows
-from campaigns.scans.firsts import note_another
+from campaigns.scans.firsts import last_of, note_way, order_of
 from campaigns.scans.models import (
     CheckIn,
     ReceiptTries,
@@ -130,6 +130,8 @@ def check_in(
     earns = phase != "draft" and judgement.verdict in EARNING and presence >= least_presence
     in_time = is_newcomer or entry.place is None or may_be_here(session, person, entry.place, receipt.scanned_at)
     counted = earns and in_time and _is_visit(session, person, entry, id, receipt.scanned_at, phase)
+    is_public = counted and phase == "live"
+    last = last_of(session, entry.campaign.id, person.id) if is_public and not is_newcomer else None
     values: dict[str, Any] = {
         "id": id,
         "scan_id": receipt.scan_id,
@@ -149,15 +151,20 @@ def check_in(
         "rules_version_id": rules_version_id,
         "voided_at": now if is_voided else None,
         "by_staff": False,
-        "is_first": counted and is_newcomer and phase == "live",
         "is_late": late,
+        **order_of(last, is_counted=is_public),
     }
     if not insert_once(session, CheckIn, **values):
         raise Conflict("This scan was checked in a moment ago.", code="already_checked_in")
-    if counted and not is_newcomer and phase == "live":
-        note_another(session, entry.campaign.id, person.id)
+    _put_in_order(session, values, last)
     record_event(session, "scan.checked_in", now=now, check_in_id=id, scan_id=receipt.scan_id)
     return prepared.as_loaded(CheckIn, values)
+
+
+def _put_in_order(session: Session, act: dict[str, Any], last: Any | None) -> None:
+    """Where another process's clock goes before ours, the last of a person may come after this one."""
+    if last is not None and last.id > act["id"]:
+        note_way(session, act["campaign_id"], act["participant_id"])
 
 
 def _phase(entry: Entry, receipt: Receipt) -> str:
@@ -191,6 +198,9 @@ def witness(
         return first, False
     id, scan_id = ids.uuid7_at(now), ids.uuid7_at(now)
     in_time = phase != "draft" and may_be_here(session, person, entry.place, now)
+    counted = in_time and _is_visit(session, person, entry, id, now, phase)
+    is_public = counted and phase == "live"
+    last = last_of(session, entry.campaign.id, person.id) if is_public else None
     values: dict[str, Any] = {
         "id": id,
         "scan_id": scan_id,
@@ -204,18 +214,17 @@ def witness(
         "by_till_code": False,
         "verdict": (Verdict.TEST if phase == "draft" else Verdict.VALID).value,
         "reasons": "",
-        "counted": in_time and _is_visit(session, person, entry, id, now, phase),
+        "counted": counted,
         "occurred_at": now,
         "checked_in_at": now,
         "rules_version_id": rules_version_id,
         "voided_at": None,
         "by_staff": True,
-        "is_first": False,
         "is_late": False,
+        **order_of(last, is_counted=is_public),
     }
     store(session, CheckIn, **values)
-    if values["counted"] and phase == "live":
-        note_another(session, entry.campaign.id, person.id)
+    _put_in_order(session, values, last)
     return CheckIn(**values), True
 
 

@@ -29,12 +29,12 @@ class Figures:
     @property
     def raw(self) -> int:
         """Every GET, as a naive counter would count."""
-        return sum(number for verdict, number in self.by_verdict.items() if verdict != Verdict.TEST)
+        return sum(self.by_verdict.values()) - self.by_verdict.get(Verdict.TEST, 0)
 
     @property
     def human(self) -> int:
         """Without bots, previews, prefetches and empty agents."""
-        return self.raw - self.by_verdict[Verdict.BOT]
+        return self.raw - self.by_verdict.get(Verdict.BOT, 0)
 
     @property
     def inflation(self) -> float | None:

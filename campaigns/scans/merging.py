@@ -11,7 +11,8 @@ from campaigns import clock, ids
 from campaigns.participants.merging import Merge
 from campaigns.places import Place
 from campaigns.scans.check_ins import BETWEEN_PLACES, PLACES_A_DAY
-from campaigns.scans.firsts import note_firsts
+from campaigns.scans.firsts import note_ways
+from campaigns.scans.marks import remove_marks
 from campaigns.scans.models import CheckIn, LiveWindowUse, Visit
 from campaigns.storage import hand_over
 
@@ -22,7 +23,7 @@ def merge(session: Session, merge: Merge) -> None:
     _merge_windows(session, merge)
     _merge_visits(session, merge)
     hand_over(session, (col(CheckIn.participant_id), col(LiveWindowUse.person_id)), newer, older)
-    note_firsts(session, older)
+    note_ways(session, older)
 
 
 class _Counted(NamedTuple):
@@ -51,6 +52,7 @@ def _merge_visits(session: Session, merge: Merge) -> None:
         merge.undone["visits"] += 1
         one.act.counted = False
         session.add(one.act)
+        remove_marks(session, one.act.campaign_id, one.act.id)
         session.delete(one.visit)
     session.flush()
     moved = update(Visit).where(col(Visit.participant_id) == merge.newer.id).values(participant_id=merge.older.id)

@@ -15,7 +15,6 @@ from campaigns.storage import Row
 
 _FAR = text("geofence = 'outside'")
 _IS_FIRST: dict[str, Any] = {"sqlite_where": text("is_first = 1"), "postgresql_where": text("is_first")}
-_IS_LATE: dict[str, Any] = {"sqlite_where": text("is_late = 1"), "postgresql_where": text("is_late")}
 _IS_AGAIN: dict[str, Any] = {
     "sqlite_where": text("counted = 1 AND phase = 'live' AND is_first = 0"),
     "postgresql_where": text("counted AND phase = 'live' AND NOT is_first"),
@@ -236,10 +235,11 @@ class CheckIn(Row, table=True):
         UniqueConstraint("scan_id"),
         Index("ix_check_ins_campaign_id_id", "campaign_id", "id"),
         Index("ix_check_ins_place_id_id", "place_id", "id"),
-        Index("ix_check_ins_public", "campaign_id", "id", "place_id", "token_id", **_IS_PUBLIC),
+        Index("ix_check_ins_public", "campaign_id", "id", "is_late", "is_first", **_IS_PUBLIC),
+        Index("ix_check_ins_public_place", "campaign_id", "place_id", "id", "participant_id", "is_late", **_IS_PUBLIC),
+        Index("ix_check_ins_public_token", "campaign_id", "token_id", "id", "participant_id", "is_late", **_IS_PUBLIC),
         Index("ix_check_ins_person", "campaign_id", "participant_id", **_IS_PUBLIC),
-        Index("ix_check_ins_again", "campaign_id", "id", "participant_id", **_IS_AGAIN),
-        Index("ix_check_ins_late", "campaign_id", "id", **_IS_LATE),
+        Index("ix_check_ins_again", "campaign_id", "id", "came_before_at", **_IS_AGAIN),
         Index("ix_check_ins_first", "campaign_id", "checked_in_at", "place_id", "token_id", **_IS_FIRST),
         Index("ix_check_ins_first_person", "campaign_id", "participant_id", "checked_in_at", **_IS_FIRST),
     )
@@ -270,11 +270,29 @@ class CheckIn(Row, table=True):
         sa_column_kwargs={"server_default": false()},
         description="the first counted one of its person in the campaign, live: where their way begins",
     )
+    came_before_at: datetime | None = Field(
+        default=None, description="of one that is not: when its person had come before it, to a counted one, live"
+    )
     is_late: bool = Field(
         default=False,
         sa_column_kwargs={"server_default": false()},
         description="sent more than ten minutes after its scan, as a phone does that had no network",
     )
+
+
+class CheckInMark(SQLModel, table=True):
+    """How many counted check-ins a campaign's public part has up to one of them, that one included: the sum so far.
+
+    Set by the worker, taken away by whoever changes one before it.
+    """
+
+    __tablename__ = "check_in_marks"
+
+    campaign_id: UUID = Field(foreign_key="campaigns.id", primary_key=True)
+    check_in_id: UUID = Field(primary_key=True)
+    check_ins: int
+    late: int
+    firsts: int = Field(description="of them the first of their person in the campaign")
 
 
 class ScanVoid(SQLModel, table=True):

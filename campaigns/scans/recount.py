@@ -10,9 +10,10 @@ from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from campaigns import ids
-from campaigns.scans.firsts import recount_firsts
+from campaigns.scans.firsts import recount_ways
 from campaigns.scans.log import VISITOR_SAMPLE
 from campaigns.scans.log_start import whole_from
+from campaigns.scans.marks import recount_marks
 from campaigns.scans.models import (
     CheckIn,
     Scan,
@@ -61,7 +62,8 @@ def recount(session: Session) -> list[str]:
         *_counter_problems(session, scans, proven, since),
         *_visitor_problems(session, keys, since),
         *_act_problems(session, confirmed - known, since),
-        *recount_firsts(session),
+        *recount_ways(session),
+        *recount_marks(session),
         *recount_rollups(session),
     ]
 

@@ -15,8 +15,9 @@ from campaigns import clock, ids
 from campaigns.participants import Participant
 from campaigns.places import Place
 from campaigns.scans.check_ins import find_check_in, find_void, may_be_here
-from campaigns.scans.firsts import note_first
+from campaigns.scans.firsts import note_way
 from campaigns.scans.judge import count, id_after, moved
+from campaigns.scans.marks import remove_marks
 from campaigns.scans.models import CheckIn, Scan, ScanConfirmation, ScanJudgement, ScanVoid, Visit, VoidEffect
 from campaigns.scans.rollups import Change, difference
 from campaigns.scans.service import standing_judgements
@@ -92,7 +93,9 @@ def _void_check_in(session: Session, scan_id: UUID, reason: str, least_presence:
     effects = [Effect("check_in", act.id)]
     stand_in = _move_visit(session, act, least_presence=least_presence) if was_counted else None
     if was_counted:
-        note_first(session, act.campaign_id, act.participant_id)
+        note_way(session, act.campaign_id, act.participant_id)
+        for one in filter(None, (act, stand_in)):
+            remove_marks(session, one.campaign_id, one.id)
         effects.append(Effect("visit", act.id, "kept" if stand_in else "reversed"))
     return Voided(scan_id, reason, act, was_counted, stand_in, effects)
 

@@ -21,6 +21,7 @@ from sqlalchemy import bindparam, delete, func, or_, select, text
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
+from campaigns import prepared
 from campaigns.identity import Organisation
 from campaigns.ids import show
 from campaigns.missions import Mission
@@ -51,7 +52,7 @@ class Chainer:
         """One transaction of each, unless another worker is at it; whether more waits."""
         is_new_day = self._published_on != now.date()
         with self._database.snapshot() as session:
-            waits = session.execute(_WAITING, {"most": 1}).first() is not None
+            waits = prepared.row(session, _WAITING, most=1) is not None
         if not waits and not is_new_day:
             return False
         with self._database.transaction() as session:

@@ -62,6 +62,7 @@ from campaigns.stats.thresholds import (
     remove_threshold,
     set_threshold,
 )
+from campaigns.stats.whole import whole_of
 
 __all__ = [
     "ALSO_WATCHED",
@@ -151,4 +152,5 @@ __all__ = [
     "set_exposures",
     "set_margin",
     "set_threshold",
+    "whole_of",
 ]

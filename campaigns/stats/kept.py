@@ -1,4 +1,4 @@
-"""What is kept of figures: a forecast of each target and day, thresholds, the alerts they raised, frozen reports."""
+"""What is kept of figures: forecasts of targets, shares of many people, thresholds and their alerts, reports."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -39,6 +39,22 @@ class TargetForecast(SQLModel, table=True):
     high: float | None = None
     reason: str | None = None
     formula: str
+
+
+class WholeFigures(SQLModel, table=True):
+    """Shares of a whole campaign with many people, as they were last counted; `as_of` is when they last held.
+
+    `stands_at`: the totals they were counted at. Another text says that an act came or went since.
+    """
+
+    __tablename__ = "whole_figures"
+
+    campaign_id: UUID = Field(primary_key=True, foreign_key="campaigns.id")
+    bridge_rate: float | None = None
+    insider_share: float | None = None
+    stands_at: str
+    counted_at: datetime
+    as_of: datetime
 
 
 class Comparison(StrEnum):

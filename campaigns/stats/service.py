@@ -3,19 +3,19 @@
 Never from counting rows: a question costs as much after ten million scans as after a hundred thousand.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, literal_column, not_
+from sqlalchemy import Integer, bindparam, cast, func, literal_column, not_, or_
 from sqlalchemy import select as columns
-from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col
 
-from campaigns import clock, ids
+from campaigns import clock, ids, prepared, scans
 from campaigns.errors import Invalid
 from campaigns.events import Event
 from campaigns.planning import Campaign
@@ -25,7 +25,7 @@ from campaigns.scans.rollup_weeks import first_day_of, week_of
 from campaigns.scans.rollup_writing import COUNTED, DIMENSIONS
 from campaigns.scans.rollups import WITH_VISITORS, Rollups, derive
 from campaigns.scans.verdict import Verdict
-from campaigns.stats.source import Source, Window
+from campaigns.stats.source import SUMMED, Source, Window
 from campaigns.tokens import Token
 
 GRAINS: Final = ("hour", "day", "week")
@@ -109,7 +109,7 @@ def ask(session: Session, campaign: Campaign, asked: Asked, *, now: datetime) ->
     fresh, complete_up_to = fresh_sums(session, now)
     source = Source(session, campaign.id, window, fresh, _first_of(session, campaign.id))
     total = _total(source, asked)
-    lines = _lines(asked, source.rows(asked.named, asked.by, asked.grain, asked.where)) if asked.group_by else []
+    lines = _lines(asked, source.sums(asked.named, asked.by, asked.grain, asked.where)) if asked.group_by else []
     if asked.grain is not None:
         lines = _without_gaps(asked, lines, window)
     else:
@@ -123,18 +123,26 @@ def fresh_sums(session: Session, now: datetime) -> tuple[Rollups, datetime]:
 
     Some hundreds of them; and since when there are more, or a confirmation waits for the judge.
     """
-    late = session.exec(select(func.min(Event.recorded_at)).where(col(Event.name).in_(_JUDGED))).one()
+    late: datetime | None = prepared.value(session, _UNJUDGED)
     scan_ids: list[str] = []
-    waiting = select(Event).where(Event.name == "scans.recorded").order_by(col(Event.id)).limit(FRESH)
-    for event in session.exec(waiting):
-        if len(scan_ids) + len(event.facts["scan_ids"]) > FRESH:
-            late = min(event.recorded_at, late or event.recorded_at)
+    for payload, recorded_at in prepared.rows(session, _WAITING):
+        more = json.loads(payload)["scan_ids"]
+        if len(scan_ids) + len(more) > FRESH:
+            late = min(recorded_at, late or recorded_at)
             break
-        scan_ids += event.facts["scan_ids"]
+        scan_ids += more
     return derive(session, map(UUID, scan_ids)), late or now
 
 
-_JUDGED: Final = ("scans.confirmed", "scans.located", "scan.checked_in")
+_UNJUDGED: Final = columns(func.min(col(Event.recorded_at))).where(
+    or_(*(col(Event.name) == one for one in ("scans.confirmed", "scans.located", "scan.checked_in")))
+)
+_WAITING: Final = (
+    columns(col(Event.payload), col(Event.recorded_at))
+    .where(col(Event.name) == "scans.recorded")
+    .order_by(col(Event.id))
+    .limit(FRESH)
+)
 
 
 # Reading ---------------------------------------------------------------------------------------------------------
@@ -165,8 +173,16 @@ def _first_day(session: Session, campaign_id: UUID, end: int) -> int:
 
 
 def _first_of(session: Session, campaign_id: UUID) -> int | None:
-    mine = (col(ScanRollup.campaign_id) == campaign_id, ScanRollup.dimension == "", ScanRollup.span == "day")
-    return session.exec(select(func.min(ScanRollup.period)).where(*mine, ScanRollup.phase == "live")).one()
+    found: int | None = prepared.value(session, _FIRST_DAY, campaign=campaign_id)
+    return found
+
+
+_FIRST_DAY: Final = columns(func.min(col(ScanRollup.period))).where(
+    col(ScanRollup.campaign_id) == bindparam("campaign"),
+    col(ScanRollup.dimension) == "",
+    col(ScanRollup.span) == "day",
+    col(ScanRollup.phase) == "live",
+)
 
 
 # Answering -------------------------------------------------------------------------------------------------------
@@ -179,60 +195,44 @@ def _require_few(number: int) -> None:
 
 def _total(source: Source, asked: Asked) -> Line:
     alone = replace(asked, group_by=())  # by the filters alone: a day's visitor of two places is one
-    found = _Sum()
-    for row in source.rows(alone.named, (), None, alone.where):
-        found.add(row, COUNTED)
-    has_visitors = source.window.span == "day" and alone.dimension in WITH_VISITORS
-    return Line({}, found.figures, found.visitors if has_visitors else None)
+    (numbers,) = source.sums(alone.named, (), None, alone.where).values()
+    return Line({}, _figures(numbers), numbers[-1] if _has_visitors(alone) and source.window.span == "day" else None)
 
 
-def _lines(asked: Asked, rows: Iterable[Any]) -> list[Line]:
-    """Rows as lines. A verdict's line has its scans alone."""
-    found: dict[tuple[Any, ...], _Sum] = defaultdict(_Sum)
-    for row in rows:
-        keys = _keys(asked, row)
-        if "verdict" not in asked.group_by:
-            found[keys].add(row, COUNTED)
-            continue
-        for verdict in COUNTED:
-            if getattr(row, verdict):
-                found[tuple(verdict if one is None else one for one in keys)].add(row, (verdict,))
+def _lines(asked: Asked, sums: Mapping[tuple[Any, ...], Sequence[int]]) -> list[Line]:
+    """Sums as lines. A verdict's line has its scans alone."""
+    order = sorted(range(len(asked.group_by)), key=lambda at: asked.group_by[at] != asked.grain)
+    names = [asked.group_by[at] for at in order if asked.group_by[at] != "verdict"]
+    found: list[Line] = []
     has_visitors = _has_visitors(asked)
-    return [
-        Line(dict(zip(asked.group_by, keys, strict=True)), one.figures, one.visitors if has_visitors else None)
-        for keys, one in found.items()
-    ]
+    for keys, numbers in sums.items():
+        named = dict(zip(names, keys, strict=True))
+        if "verdict" in asked.group_by:
+            found += _by_verdict(asked, named, numbers)
+        else:
+            shown = {one: named[one] for one in asked.group_by}
+            found.append(Line(shown, _figures(numbers), numbers[-1] if has_visitors else None))
+    return found
 
 
-@dataclass(slots=True)
-class _Sum:
-    figures: Figures = field(default_factory=Figures)
-    visitors: int = 0
+def _by_verdict(asked: Asked, named: Mapping[str, Any], numbers: Sequence[int]) -> Iterator[Line]:
+    for verdict, number in zip(COUNTED, numbers, strict=False):
+        if number:
+            keys = {one: named.get(one, verdict) for one in asked.group_by}
+            verified = numbers[_VERIFIED] if verdict == Verdict.VALID else 0
+            yield Line(keys, Figures(defaultdict(int, {verdict: number}), verified), None)
 
-    def add(self, row: Any, verdicts: Sequence[str]) -> None:
-        for verdict in verdicts:
-            self.figures.by_verdict[verdict] += int(getattr(row, verdict) or 0)  # PostgreSQL sums to a Decimal
-        if Verdict.VALID in verdicts:
-            self.figures.verified += int(row.verified or 0)
-        self.visitors += int(row.visitors or 0)
+
+_VERIFIED: Final = SUMMED.index("verified")
+
+
+def _figures(numbers: Sequence[int]) -> Figures:
+    return Figures(defaultdict(int, zip(COUNTED, numbers, strict=False)), numbers[_VERIFIED])
 
 
 def _has_visitors(asked: Asked) -> bool:
     is_kept = asked.dimension in WITH_VISITORS
     return is_kept and asked.grain != "hour" and "verdict" not in asked.group_by
-
-
-def _keys(asked: Asked, row: Any) -> tuple[Any, ...]:
-    """What tells the line of a row, in the order asked for; None where the verdict comes."""
-    keys: list[Any] = []
-    for one in asked.group_by:
-        if one == asked.grain:
-            keys.append(row.period)
-        elif one == "verdict":
-            keys.append(None)
-        else:
-            keys.append(getattr(row, one))
-    return tuple(keys)
 
 
 def _without_gaps(asked: Asked, lines: list[Line], window: Window) -> list[Line]:
@@ -265,6 +265,7 @@ _OF_TOKEN: Final = {"channel": Token.channel, "medium": Token.medium}
 
 # As the index says it: bound values would keep SQLite from counting in the index alone.
 _IS_PUBLIC: Final = (col(CheckIn.counted), col(CheckIn.phase) == literal_column("'live'"))
+_LATE: Final = func.coalesce(func.sum(cast(col(CheckIn.is_late), Integer)), 0)
 
 
 class Acts(NamedTuple):
@@ -282,48 +283,47 @@ def acts_of(session: Session, campaign: Campaign, asked: Asked, window: Window, 
     """Counted check-ins, by what the figures are filtered by: a code, place, channel or medium."""
     if any(one in asked.where for one in ("device", "language", "country")):
         return Acts(None, None, None)
-    since, until = asked_bounds(campaign, asked, window)
-    # Always from some id on: else SQLite takes the index of people for this, and looks at each row.
-    start = col(CheckIn.id) >= ids.first_of(since or clock.EPOCH)
-    where = [col(CheckIn.campaign_id) == campaign.id, *_IS_PUBLIC, start]
-    if until is not None:
-        where.append(col(CheckIn.id) < ids.first_of(until))
-    for name, value in asked.where.items():
+    first, end = (ids.first_of(one) if one else None for one in asked_bounds(campaign, asked, window))
+    if asked.where:
+        return _acts_where(session, campaign.id, asked.where, _among(first, end), with_people=with_people)
+    found = scans.visits_between(session, campaign.id, first, end)
+    again = _again(session, campaign.id, first, end) if with_people and first else 0
+    return Acts(found.check_ins, found.late, found.firsts + again if with_people else None)
+
+
+def _acts_where(
+    session: Session, campaign_id: UUID, asked: Mapping[str, str], among: Iterable[Any], *, with_people: bool
+) -> Acts:
+    where = [col(CheckIn.campaign_id) == campaign_id, *_IS_PUBLIC, *among]
+    for name, value in asked.items():
         if name in _OF_TOKEN:
-            where.append(col(CheckIn.token_id).in_(_tokens(campaign.id, name, value)))
+            where.append(col(CheckIn.token_id).in_(_tokens(campaign_id, name, value)))
         elif name == "place":
             where.append(col(CheckIn.place_id) == ids.parse("plc", value))
         else:
             where.append(col(CheckIn.token_id).in_(code_ids(value)))
-    number = columns(func.count()).select_from(CheckIn).where(*where)
-    late = session.execute(number.where(col(CheckIn.is_late))).scalar_one()
-    people = None
-    if with_people and asked.where:
-        distinct = columns(func.count(func.distinct(col(CheckIn.participant_id)))).where(*where)
-        people = session.execute(distinct).scalar_one()
-    elif with_people:
-        people = _people(session, campaign.id, where, since, until)
-    return Acts(session.execute(number).scalar_one(), late, people)
+    people = [func.count(func.distinct(col(CheckIn.participant_id)))] if with_people else []
+    check_ins, late, *rest = session.execute(columns(func.count(), _LATE, *people).where(*where)).one()
+    return Acts(check_ins, int(late), rest[0] if rest else None)
 
 
-def _people(
-    session: Session, campaign_id: UUID, where: Sequence[Any], since: datetime | None, until: datetime | None
-) -> int:
-    """Who came first in the window, and who came before and again in it: a distinct count reads every check-in."""
-    first = aliased(CheckIn)
-    begun = columns(func.count()).where(col(first.campaign_id) == campaign_id, col(first.is_first))
-    if until is not None:
-        begun = begun.where(col(first.checked_in_at) < until)
-    if since is None:
-        return int(session.execute(begun).scalar_one())
-    new = session.execute(begun.where(col(first.checked_in_at) >= since)).scalar_one()
-    came_before = begun.where(
-        col(first.participant_id) == col(CheckIn.participant_id), col(first.checked_in_at) < since
-    ).correlate(CheckIn)
-    again = columns(func.count(func.distinct(col(CheckIn.participant_id)))).where(
-        *where, not_(col(CheckIn.is_first)), came_before.exists()
+def _among(first: UUID | None, end: UUID | None) -> Iterator[Any]:
+    if first is not None:
+        yield col(CheckIn.id) >= first
+    if end is not None:
+        yield col(CheckIn.id) < end
+
+
+def _again(session: Session, campaign_id: UUID, first: UUID, end: UUID | None) -> int:
+    """How many people came in a time who had come before it: of each, the check-in before which they last came then."""
+    again = columns(func.count()).where(
+        col(CheckIn.campaign_id) == campaign_id,
+        *_IS_PUBLIC,
+        not_(col(CheckIn.is_first)),
+        *_among(first, end),
+        col(CheckIn.came_before_at) < ids.instant_of(first),
     )
-    return int(new + session.execute(again).scalar_one())
+    return int(session.execute(again).scalar_one())
 
 
 def _tokens(campaign_id: UUID, name: str, value: str) -> Any:

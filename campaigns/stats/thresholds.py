@@ -100,15 +100,15 @@ def list_raised(
     session: Session,
     organisation_id: UUID,
     *,
-    campaign_id: UUID | None = None,
+    campaign_ids: Sequence[UUID] | None = None,
     is_open: bool | None = None,
     before: UUID | None,
     limit: int,
 ) -> Sequence[RaisedAlert]:
     """Alerts that thresholds raised, newest first, older than `before`."""
     query = select(RaisedAlert).where(RaisedAlert.organisation_id == organisation_id)
-    if campaign_id is not None:
-        query = query.where(RaisedAlert.campaign_id == campaign_id)
+    if campaign_ids is not None:
+        query = query.where(col(RaisedAlert.campaign_id).in_(campaign_ids))
     if is_open is not None:
         over_at = col(RaisedAlert.over_at)
         query = query.where(over_at.is_(None) if is_open else over_at.is_not(None))

@@ -1,8 +1,8 @@
-"""The worker's part in figures: a forecast a target and civil day, and a look at the thresholds each minute."""
+"""The worker's part in figures: forecasts, shares of many people, and a look at the thresholds each minute."""
 
 from datetime import datetime
 
-from campaigns.stats import targets, thresholds
+from campaigns.stats import targets, thresholds, whole
 from campaigns.storage import Database
 
 
@@ -19,6 +19,15 @@ def keep_forecasts(database: Database, *, now: datetime) -> int:
         with database.transaction() as session:
             targets.keep(session, campaign, made, now=now)
     return len(waiting)
+
+
+def keep_shares(database: Database, *, now: datetime) -> None:
+    """Count and keep the shares of campaigns with many people, where an act came or went."""
+    with database.moment() as session:
+        counted = whole.count_whole(session, now=now)
+    if counted:
+        with database.transaction() as session:
+            whole.keep_whole(session, counted)
 
 
 def raise_alerts(database: Database, *, now: datetime) -> int:

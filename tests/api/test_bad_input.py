@@ -19,6 +19,7 @@ from campaigns.sealing import Keyring
 from tests.api.conftest import House
 from tests.api.helpers import CAMPAIGN, MISSION, PLACE, Shop, made, make_shop, owner, problem, raw
 from tests.conftest import SECRET, Server
+from tests.machines import SOAK
 
 PAGE = {"Accept": "text/html"}
 AS_JSON = {"Accept": "application/json"}
@@ -707,8 +708,9 @@ def test_junk_never_makes_a_route_fail(house: House) -> None:
         every.append({"method": "POST" if act else "GET", "path": "/t/{code}" + act, "query": ["lang"], "fields": []})
     assert len(every) > 25
     with server.api() as api, server.phone() as phone:
+        size = 300 if SOAK else 100
 
-        @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=size, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
         @given(data=st.data())
         def send(data: st.DataObject) -> None:
             route = data.draw(st.sampled_from(every))

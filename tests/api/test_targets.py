@@ -12,7 +12,7 @@ from campaigns.stats.watch import raise_alerts
 from campaigns.storage import Database
 from tests.api.conftest import House
 from tests.api.desk import Desk, text_of
-from tests.api.helpers import CAMPAIGN, Shop, inside, made, make_shop, problem
+from tests.api.helpers import CAMPAIGN, Shop, inside, made, make_shop, problem, signed_in
 from tests.conftest import SECRET, Server, found, new_postgres_url, running_server, wait_until
 from tests.receiver import receiver
 
@@ -124,11 +124,16 @@ def test_a_raised_alert_is_told_signed_listed_and_shown_at_the_console(postgres:
         assert api.get(path).json()["data"][0]["raised_at"] == raised["raised_at"]
         with Desk(server, server).signed_in("analyst") as it:
             page = text_of(it.get("/console"))
+            board = text_of(it.get(f"/console/figures/{shop.campaign}"))
+        with signed_in(shop) as phone:
+            on_phone = text_of(phone.get("/staff/figures?lang=fr"))
         api.delete(f"{path}/{threshold['id']}")
         assert api.get(f"{path}/raised", params={"open": "true"}).json()["data"] == []
     (message,) = there.arrived
     body = Verifier(webhook["secret"]).verify(message.body, message.headers)
     assert "Demandes ouvertes 0 en dessous de 1" in page
+    for one in (board, on_phone):
+        assert "Demandes ouvertes en dessous de sa limite depuis le " in one
     assert (raised["alert_id"], raised["found"], raised["over_at"]) == (threshold["id"], 0, None)
     assert body["type"] == "alert.raised"
     assert body["data"] == {

@@ -4,12 +4,13 @@ The rollups are written as the worker leaves them, weeks included; of the log on
 scans: no question reads a scan. Each question is asked through HTTP, of both campaigns in turn.
 """
 
+import os
 import random
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import httpx2
@@ -23,6 +24,7 @@ from campaigns.planning import Campaign
 from campaigns.scans import CheckIn
 from campaigns.scans.rollup_pairs import shared_out
 from campaigns.scans.rollup_writing import COLUMNS, DIMENSIONS, add
+from campaigns.tokens import Token, codes
 from tests.bench.cpu import CpuOf
 from tests.bench.measure import Bench
 from tests.bench.report import Figure, Line
@@ -51,6 +53,14 @@ GROUPED: Final = (
 )
 
 
+class Filled(NamedTuple):
+    """A campaign, and a code and place of it."""
+
+    campaign: str
+    token: str
+    place: str
+
+
 def figures(bench: Bench, kind: str) -> Iterator[Line]:
     """How long an answer takes, from the first byte of the question to the last of the answer; the network is ours."""
     with shop_on(kind) as shop:
@@ -61,8 +71,8 @@ def figures(bench: Bench, kind: str) -> Iterator[Line]:
             taken: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in questions()}
             for number in range(ASKED + 1):
                 for params, times in taken.items():
-                    for campaign_id, found in zip((few, many), times, strict=True):
-                        took_ms = _ask(api, campaign_id, params)
+                    for filled, found in zip((few, many), times, strict=True):
+                        took_ms = _ask(api, filled, params)
                         if number:  # the first reads the file
                             found.append(took_ms)
             cpu = CpuOf(pid)
@@ -106,11 +116,14 @@ def questions() -> Iterator[str]:
     yield f"group_by=hour&since={today - timedelta(days=7)}"
     yield "group_by=day&compare=previous&device=phone"
     yield "group_by=day&language=fr&country=FR"
+    for days in RANGES:
+        since = f"&since={today - timedelta(days=days)}" if days < DAYS else ""
+        yield from (f"{one}{since}" for one in ("token_id={token}", "place_id={place}", "channel=till", "medium=nfc"))
 
 
-def _ask(api: httpx2.Client, campaign_id: str, params: str) -> float:
+def _ask(api: httpx2.Client, filled: Filled, params: str) -> float:
     began = time.perf_counter()
-    answer = api.get(f"/v1/campaigns/{campaign_id}/stats?{params}")
+    answer = api.get(f"/v1/campaigns/{filled.campaign}/stats?{params.format_map(filled._asdict())}")
     took_ms = (time.perf_counter() - began) * 1000
     assert answer.status_code == 200, answer.text
     return took_ms
@@ -119,8 +132,8 @@ def _ask(api: httpx2.Client, campaign_id: str, params: str) -> float:
 # Filling ---------------------------------------------------------------------------------------------------------
 
 
-def fill(shop: Shop, scans: int) -> str:
-    """A campaign with so many scans in its rollups; its id."""
+def fill(shop: Shop, scans: int) -> Filled:
+    """A campaign with so many scans in its rollups."""
     chance = random.Random(SEED)
     now = clock.utc_now()
     with shop.database.transaction() as session:
@@ -128,11 +141,12 @@ def fill(shop: Shop, scans: int) -> str:
         facts = model.model_dump() | {"id": ids.uuid7_at(now), "name": f"{scans} scans", "external_id": None}
         session.execute(insert(Campaign).values(**facts))
     today = clock.day_of(now)
-    codes = [_code(number) for number in range(CODES)]
+    tokens = _tokens(shop, facts["id"], now)
+    named = [_code(one) for one in tokens]
     for day in range(today - DAYS + 1, today + 1):
         cells = {
             (facts["id"], "live", day, *code, *kind): _numbers(scans * share // (DAYS * CODES), chance)
-            for code in codes
+            for code in named
             for *kind, share in KINDS
         }
         with shop.database.transaction() as session:
@@ -141,14 +155,29 @@ def fill(shop: Shop, scans: int) -> str:
             )  # asked by the hour: a week
             add(session, "rollups", shared_out(cells))
     worker.keep_weeks(shop.database, now=now)
-    _check_in(shop, facts["id"], scans // 100, now)
-    return ids.show("cmp", facts["id"])
+    _check_in(shop, facts["id"], tokens, scans // 100, now)
+    worker.set_marks(shop.database, now=now)
+    shop.settle()
+    return Filled(ids.show("cmp", facts["id"]), *named[0][:2])
 
 
-def _code(number: int) -> tuple[str, str, str, str]:
-    """A code, its place, channel and medium: four codes a place."""
-    ours = [ids.show(prefix, UUID(int=one)) for prefix, one in (("tok", number), ("plc", number // 4))]
-    return ours[0], ours[1], ("window", "till", "shelf", "")[number % 4], ("qr", "nfc")[number % 2]
+def _tokens(shop: Shop, campaign_id: UUID, now: datetime) -> list[dict[str, Any]]:
+    """The codes of a campaign, four a place."""
+    rows = [
+        shop.wide[number // 4].model_dump()
+        | {"id": ids.uuid7_at(now), "code": codes.new_code(os.urandom), "campaign_id": campaign_id}
+        | {"channel": ("window", "till", "shelf", None)[number % 4], "medium": ("qr", "nfc")[number % 2]}
+        for number in range(CODES)
+    ]
+    with shop.database.transaction() as session:
+        session.execute(insert(Token), rows)
+    return rows
+
+
+def _code(token: dict[str, Any]) -> tuple[str, str, str, str]:
+    """A code, its place, channel and medium, as the rollups name them."""
+    token_id, place_id = ids.show("tok", token["id"]), ids.show("plc", token["place_id"])
+    return token_id, place_id, token["channel"] or "", token["medium"]
 
 
 def _numbers(hundredfold: int, chance: random.Random) -> list[int]:
@@ -168,23 +197,27 @@ def _alone(cells: dict[tuple[Any, ...], list[int]], hours: Sequence[int]) -> dic
     return sums
 
 
-def _check_in(shop: Shop, campaign_id: UUID, number: int, now: datetime) -> None:
-    """So many check-ins over the days, each by a person of its own."""
+def _check_in(shop: Shop, campaign_id: UUID, tokens: Sequence[dict[str, Any]], number: int, now: datetime) -> None:
+    """So many check-ins over the days, one in five by somebody who had come before."""
     with shop.database.snapshot() as session:
         organisation_id = session.get_one(Campaign, campaign_id).organisation_id
     chance = random.Random(SEED)
-    for start in range(0, number, 5_000):
-        moments = [now - timedelta(days=DAYS * chance.random()) for _ in range(min(5_000, number - start))]
-        people = [ids.uuid7_at(at) for at in moments]
+    people: list[UUID] = []
+    last: dict[UUID, datetime] = {}
+    for part in range(0, number, 5_000):
+        moments = [now - timedelta(days=DAYS * (1 - (part + one) / number)) for one in range(min(5_000, number - part))]
+        rows = []
         with shop.database.transaction() as session:
-            session.execute(
-                insert(Participant),
-                [_person(organisation_id, one, at) for one, at in zip(people, moments, strict=True)],
-            )
-            session.execute(
-                insert(CheckIn),
-                [_visit(campaign_id, shop.wide[0].id, one, at) for one, at in zip(people, moments, strict=True)],
-            )
+            for at in moments:
+                is_first = not people or chance.random() < 0.8
+                if is_first:
+                    people.append(ids.uuid7_at(at))
+                person = people[-1] if is_first else chance.choice(people)
+                rows.append(_visit(campaign_id, chance.choice(tokens), person, at, last.get(person)))
+                last[person] = at
+            new = [(row["participant_id"], row["checked_in_at"]) for row in rows if row["is_first"]]
+            session.execute(insert(Participant), [_person(organisation_id, *one) for one in new])
+            session.execute(insert(CheckIn), rows)
 
 
 def _person(organisation_id: UUID, id: UUID, at: datetime) -> dict[str, Any]:
@@ -192,17 +225,12 @@ def _person(organisation_id: UUID, id: UUID, at: datetime) -> dict[str, Any]:
     return fields | {"cohort": "public", "secret_hash": id.hex, "created_at": at}
 
 
-def _visit(campaign_id: UUID, token_id: UUID, person: UUID, at: datetime) -> dict[str, Any]:
-    about = {
-        "id": person,
-        "scan_id": person,
-        "participant_id": person,
-        "campaign_id": campaign_id,
-        "token_id": token_id,
-    }
+def _visit(
+    campaign_id: UUID, token: dict[str, Any], person: UUID, at: datetime, before: datetime | None
+) -> dict[str, Any]:
+    id = ids.uuid7_at(at)
+    act = {"id": id, "scan_id": id, "participant_id": person, "campaign_id": campaign_id}
+    where = {"token_id": token["id"], "place_id": token["place_id"], "occurred_at": at, "checked_in_at": at}
     proof = {"phase": "live", "presence": 1, "geofence": "inside", "by_till_code": False, "verdict": "valid"}
-    return (
-        about
-        | proof
-        | {"reasons": "", "counted": True, "is_first": True, "is_late": False, "occurred_at": at, "checked_in_at": at}
-    )
+    way = {"is_first": before is None, "came_before_at": before, "is_late": False}
+    return act | where | proof | way | {"reasons": "", "counted": True}

@@ -82,6 +82,8 @@ NOT_AUDITED = {
     "memberships": "an act of a shopper",
     "mirror_counters": "taps",
     "mission_counters": "figures",
+    "check_in_marks": "figures",
+    "whole_figures": "figures",
     "merged_people": "a shopper's own act; noted by hand, under an id of nobody's",
     "participant_keys": "a shopper's own act",
     "participants": "shoppers",

@@ -27,6 +27,7 @@ from campaigns.stats import Asked
 from campaigns.stats import people as ways
 from campaigns.storage import Database
 from tests.factories import make_campaign, make_entry, make_mission, make_place, make_token
+from tests.machines import SOAK
 from tests.scene import INSIDE, Scene, set_scene
 
 ZONES = ("Europe/Paris", "America/New_York", "Asia/Kolkata")
@@ -87,7 +88,7 @@ class World:
                 made = session.get_one(CheckIn, done.check_in.id)
                 made.phase = "pilot"
                 session.flush()
-                scans.note_first(session, scene.campaign.id, made.participant_id)
+                scans.note_way(session, scene.campaign.id, made.participant_id)
 
     def coupon(self, person: Participant, at: datetime, what: str) -> None:
         with self.scene.database.transaction() as session:
@@ -223,7 +224,9 @@ def key_of(by: str, first: CheckIn) -> str:
 _scenes: dict[str, Scene] = {}  # by database: each example has a campaign of its own there
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=8 if SOAK else 4, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(history=histories)
 def test_every_number_of_people_equals_a_recount_of_the_history(database: Database, history: Any) -> None:
     with database.snapshot() as session:

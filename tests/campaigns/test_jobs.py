@@ -1,6 +1,7 @@
 """Jobs: done chunk by chunk, each chunk once, whoever works and whatever breaks, on both databases."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -202,3 +203,10 @@ def test_a_job_belongs_to_its_organisation(session: Session) -> None:
     assert jobs.list_jobs(session, other.id, before=None, limit=5) == []
     with pytest.raises(NotFound):
         jobs.job_by_id(session, other.id, job.id)
+
+
+def test_who_finds_nothing_to_do_waits_for_no_writer(database: Database) -> None:
+    with ThreadPoolExecutor(1) as worker_thread, database.transaction() as session:
+        session.connection()  # on SQLite nobody else writes now
+        assert worker_thread.submit(work, database).result(timeout=5) is False
+        assert worker_thread.submit(worker.drain, database, now=NOON).result(timeout=5).done == 0

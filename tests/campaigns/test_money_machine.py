@@ -1,7 +1,7 @@
 """Sponsor money in any order of acts, verdicts, voids, posting, payouts, pauses, merges and erasures, beside a model.
 
 The acts are light ones: a scan, its confirmation and its check-in are written as rows, and the verdicts change at will.
-2,000 steps on SQLite, counting each act of several, and 200 on PostgreSQL; `PASSERELLE_SOAK=1` (`make soak`) takes
+1,000 steps on SQLite, counting each act of several, and 200 on PostgreSQL; `PASSERELLE_SOAK=1` (`make soak`) takes
 100,000 and 3,000.
 """
 
@@ -387,7 +387,7 @@ def test_any_order_of_what_happens_to_money_adds_up(anew: Callable[[], Database]
     run_state_machine_as_test(  # any callable will do, its annotation is narrower
         lambda: MoneyMachine(anew()),  # type: ignore[arg-type]
         settings=sized(
-            examples=10 if is_sqlite else 2,
+            examples=5 if is_sqlite else 2,
             soak=500 if is_sqlite else 30,
             steps=120 if is_sqlite else 60,
             soak_steps=120 if is_sqlite else 60,

@@ -6,6 +6,7 @@ Small by default; `PASSERELLE_SOAK=1` (`make soak`) runs it longer.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import combinations
 from uuid import UUID
 
 import pytest
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, invariant, rule, run_state_machine_as_test
 from sqlmodel import col, select
 
-from campaigns import ids, missions, privacy, verify
+from campaigns import clock, ids, missions, privacy, scans, stats, verify, worker
 from campaigns.errors import Conflict, Gone, NotFound
 from campaigns.missions import Membership, StepKind, StepPlan
 from campaigns.missions.tours import stops_done
 from campaigns.participants import Participant
-from campaigns.scans import Scan
+from campaigns.scans import CheckIn, Scan, marks
+from campaigns.stats import Asked, Window
+from campaigns.stats.service import start_of
 from campaigns.storage import Database
 from campaigns.tokens.directory import Entry
 from tests.campaigns.test_merging import merge
@@ -29,6 +32,7 @@ from tests.machines import Recounted, sized
 from tests.scene import INSIDE, another_place, set_scene
 
 STOPS = 3
+TODAY = clock.day_of(NOON)
 TIMES = 2  # a step of so many visits
 
 
@@ -202,6 +206,25 @@ class Acts(Recounted):
     def judge(self) -> None:
         self.scene.drain(now=self.now)
 
+    @rule()
+    def set_marks(self) -> None:
+        worker.set_marks(self.scene.database, now=self.now)
+
+    @invariant()
+    def check_ins_are_counted_as_if_there_were_no_marks(self) -> None:
+        people = list({id(one): one for one in self.everybody}.values())
+        with self.scene.database.snapshot() as session:
+            found = scans.visits_between(session, self.scene.campaign.id)
+            rows = session.exec(select(CheckIn).where(CheckIn.counted, CheckIn.phase == "live")).all()
+            for days in combinations([TODAY, TODAY + 1, TODAY + 2, TODAY + 9], 2):
+                since, until = (start_of(self.scene.campaign, day) for day in days)
+                asked = Asked(since, until)
+                acts = stats.acts_of(session, self.scene.campaign, asked, Window("day", *days))
+                some = [row for row in rows if since <= row.checked_in_at < until]
+                assert (acts.check_ins, acts.people) == (len(some), len({row.participant_id for row in some})), asked
+        assert found.check_ins == sum(one.visits() for one in people)
+        assert found.firsts == sum(one.visits() > 0 for one in people)
+
     @invariant()
     def the_totals_are_those_of_the_model(self) -> None:
         totals = self.scene.counters()
@@ -226,7 +249,11 @@ class Acts(Recounted):
         assert verify.rejudge(self.scene.database) == []
 
 
-def test_any_order_of_acts_voids_and_erasures_adds_up(anew: Callable[[], Database]) -> None:
+def test_any_order_of_acts_voids_and_erasures_adds_up(
+    anew: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks, "APART", 2)
+    monkeypatch.setattr(marks, "SETTLED", timedelta(0))
     run_state_machine_as_test(  # any callable will do, its annotation is narrower
         lambda: Acts(anew()),  # type: ignore[arg-type]
         settings=sized(examples=5, soak=150, steps=15, soak_steps=40),

@@ -24,6 +24,7 @@ from campaigns.stats import Asked
 from campaigns.storage import Database
 from campaigns.tokens import Medium, Token
 from tests.factories import PHONE, make_campaign, make_entry, make_place, make_scan, make_token, write
+from tests.machines import SOAK
 from tests.scene import Scene, confirmation, set_scene
 
 BOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
@@ -177,7 +178,9 @@ def questions(codes: list[Scene]) -> Iterator[Asked]:
 _scenes: dict[str, Scene] = {}  # by database: each example has a campaign of its own there
 
 
-@settings(max_examples=6, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=6 if SOAK else 3, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(log=acts)
 def test_every_figure_equals_a_recount_of_the_log(database: Database, log: Any) -> None:
     with database.snapshot() as session:

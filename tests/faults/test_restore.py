@@ -37,6 +37,7 @@ from tests.faults.backups import (
     tables_of,
     take,
 )
+from tests.kept import Kept
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -50,10 +51,11 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(postgres: str, postgres_database: Database) -> str:
+def postgres_url(postgres: str, kept_postgres: Kept) -> str:
     """The same in a database of its own: what a restore sets aside would be in the way of other tests."""
-    postgres_database.close()
-    url = new_postgres_url(postgres, like=postgres_database.url)
+    kept_postgres.empty()
+    kept_postgres.let_go()  # of a database that somebody is connected to no copy is made
+    url = new_postgres_url(postgres, like=kept_postgres.url)
     found(url, name="Before")
     return url
 

@@ -44,6 +44,7 @@ def test_the_demo_shows_the_whole_product_and_its_figures_add_up(tmp_path: Path)
         told = _wait_for(tmp_path / "said.txt", "Shoppers are arriving now", demo)
         assert "location and camera" in told
         _shows_its_money(links["Console"], told, tmp_path)
+        _shows_its_figures(told, links["API key"])
         time.sleep(2)
     finally:
         demo.send_signal(signal.SIGINT)
@@ -84,6 +85,10 @@ def _shows_its_money(console: str, told: str, folder: Path) -> None:
             page = browser.get(links[name])
             assert page.status_code == 200, name
             assert "Les Amis de l’école des Tilleuls" in page.text
+        for name, words in (("Figures", "Un verger pour l"), ("Report", "Le goûter de saison")):
+            page = browser.get(links[name])
+            assert page.status_code == 200, name
+            assert words in page.text
         ledger = browser.get(links["Ledger"] + ".csv").content
     place, _, code = links["A phone"].partition("#")
     with httpx2.Client(headers=html, timeout=30) as phone:
@@ -99,6 +104,31 @@ def _shows_its_money(console: str, told: str, folder: Path) -> None:
     assert checked.paid_minor["EUR"] > 10_000
     for name in ("posting", "payout", "fee"):
         assert f",{name},".encode() in ledger
+
+
+def _shows_its_figures(told: str, key: str) -> None:
+    """The links and commands that the demo prints for them, and figures that hold together."""
+    links = dict(re.findall(r"^  (\S.*?)\s{2,}(\S+)$", told, re.M))
+    base = links["Formulas"].removesuffix("/docs/figures")
+    asked = dict(re.findall(r"^  (\S.*?) +curl -s -H '[^']+' (\S+/v1/campaigns/\S+)$", told, re.M))
+    with httpx2.Client(headers={"Authorization": f"Bearer {key}"}, timeout=30) as marketer:
+        money, targets, alerts = (
+            marketer.get(asked[one]).json() for one in ("What it returned", "Its targets", "An alert")
+        )
+        report = marketer.get(f"{base}/v1/reports/{links['Report'].rpartition('/')[2]}").json()["inputs"]
+    lift = money["incremental"]["incremental_revenue_minor"]
+    roi = money["incremental"]["roi"]
+    assert money["costs"]["total_minor"] == 67_500
+    assert money["incremental"]["held_out"]["conversions"] > 100
+    assert lift["low"] < lift["value"] < lift["high"]
+    assert (money["verdict"] == "not_proven") is (roi["low"] <= 0 <= roi["high"])
+    assert [one["kpi"] for one in targets["targets"]] == ["conversions", "revenue_minor", "verified_scans", "check_ins"]
+    for one in targets["targets"]:
+        assert one["forecast"]["low"] <= one["forecast"]["value"] <= one["forecast"]["high"]
+        assert one["progress"] > 0.3
+    assert [(one["watch"], one["over_at"]) for one in alerts["data"]] == [("silent_token_hours", None)]
+    assert report["money"]["verdict"] == money["verdict"]
+    assert [one["value"] for one in report["targets"]] == [one["value"] for one in targets["targets"]]
 
 
 def _has_a_believable_history(database: Path) -> None:
