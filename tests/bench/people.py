@@ -122,5 +122,6 @@ def _visit(mission: Mission, codes: Any, person: Any, turn: int, chance: random.
         "checked_in_at": at,
         "by_staff": False,
         "is_first": turn == 0,
+        "came_before_at": won + (now - won) * ((turn - 1) / ACTS) if turn else None,
         "is_late": False,
     }
