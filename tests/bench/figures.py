@@ -24,6 +24,7 @@ from campaigns.planning import Campaign
 from campaigns.scans import CheckIn
 from campaigns.scans.rollup_pairs import shared_out
 from campaigns.scans.rollup_writing import COLUMNS, DIMENSIONS, add
+from campaigns.stats.watch import keep_shares
 from campaigns.tokens import Token, codes
 from tests.bench.cpu import CpuOf
 from tests.bench.measure import Bench
@@ -157,6 +158,7 @@ def fill(shop: Shop, scans: int) -> Filled:
     worker.keep_weeks(shop.database, now=now)
     _check_in(shop, facts["id"], tokens, scans // 100, now)
     worker.set_marks(shop.database, now=now)
+    keep_shares(shop.database, now=now)
     shop.settle()
     return Filled(ids.show("cmp", facts["id"]), *named[0][:2])
 
