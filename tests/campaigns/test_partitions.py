@@ -165,6 +165,6 @@ def test_a_log_that_was_one_table_is_cut_into_months(postgres: str) -> None:
     with psycopg.connect(database.dsn) as connection_:
         kind = connection_.execute("SELECT relkind FROM pg_class WHERE relname = 'scans'").fetchone()
         assert kind == ("p",)
-        left = connection_.execute("SELECT count(*) FROM pg_class WHERE relname LIKE '%whole%'").fetchone()
+        left = connection_.execute("SELECT count(*) FROM pg_class WHERE relname LIKE '%scans%whole%'").fetchone()
         assert left == (0,)
     database.close()
