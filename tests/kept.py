@@ -19,15 +19,19 @@ class Kept:
         self.url = url
         self._own: psycopg.Connection[Any] | None = None
         self._pool: Pool | None = None
+        self._lent: list[Database] = []
+        self._left: list[Pool] = []  # of tests that ended while a thread of theirs was at work
         self._known: set[int] = set()  # the server processes of the pool's connections
 
     def keep(self, database: Database) -> Database:
-        """Have a database of this address use the connections that are there."""
+        """Have a database of this address use the connections that are there; the one before is done with."""
+        self._take_back()
         if self._pool is None or self._pool.checkedout():  # type: ignore[attr-defined]  # a QueuePool
-            self.let_go()
+            self._leave()
             self._pool = database.engine.pool
             event.listen(self._pool, "connect", self._note)
         database.engine.pool = self._pool
+        self._lent.append(database)
         return database
 
     def empty(self) -> None:
@@ -48,9 +52,24 @@ class Kept:
         if self._own is not None:
             self._own.close()
             self._own = None
+        self._take_back()
+        self._leave()
+
+    def _take_back(self) -> None:
+        """End connections beside ours: a test that disposes of its engine gets a pool of its own."""
+        for one in self._lent:
+            if one.engine.pool is not self._pool:
+                one.engine.dispose()
+        self._lent.clear()
+
+    def _leave(self) -> None:
+        """End the connections of the pool; those that a thread has out still, once it gave them back."""
         if self._pool is not None:
-            self._pool.dispose()
+            self._left.append(self._pool)
             self._pool = None
+        for one in self._left:
+            one.dispose()
+        self._left = [one for one in self._left if one.checkedout()]  # type: ignore[attr-defined]
         self._known.clear()
 
     def _note(self, connection: "psycopg.Connection[Any]", _: object) -> None:
