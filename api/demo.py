@@ -6,7 +6,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -172,8 +172,7 @@ def _tell(console: Console, services: Services, town: Town) -> None:
         ("API key", town.api_key),
     )
     console.print(f"\n{demo.BRAND}: twelve shops in Lyon\n", style="bold")
-    for name, link in links:
-        console.print(f"  {name:<13} {link}", soft_wrap=True, highlight=False, markup=False)
+    _list(console, links)
     console.print("\nThe staff page asks for a PIN: choose any four digits. It asks again after ten idle minutes.")
     console.print("Scan this with a phone on the same network (it counts: it is a real scan):")
     sys.stdout.write(qr.terminal(f"{base}/t/{entry.code}".upper()) + "\n")
@@ -201,12 +200,10 @@ def _tell_money(console: Console, services: Services, town: Town, rewarded: Rewa
         ("Recount it all", f"PASSERELLE_DATABASE_URL={services.settings.database_url} {_command()} verify"),
     )
     console.print("\nA sponsor's money, coupons, points and a badge\n", style="bold")
-    for name, link in links:
-        console.print(f"  {name:<13} {link}", soft_wrap=True, highlight=False, markup=False)
+    _list(console, links)
     console.print("\nStatement and payouts are for who opened the console, the till for who opened the staff page.")
     console.print("The phone's link works once: press its button, then look at its coupon, points and badge on /me.\n")
-    for name, command in commands:
-        console.print(f"  {name:<16} {command}", soft_wrap=True, highlight=False, markup=False)
+    _list(console, commands)
     console.print()
 
 
@@ -227,12 +224,16 @@ def _tell_figures(console: Console, services: Services, town: Town, report_id: U
         ("An alert", f"{curl}/v1/campaigns/ext_verger-2026/alerts/raised"),
     )
     console.print("Figures, and a sale that five of the twelve shops, drawn at random, went without\n", style="bold")
-    for name, link in links:
-        console.print(f"  {name:<13} {link}", soft_wrap=True, highlight=False, markup=False)
+    _list(console, links)
     console.print("\nFigures and report are for who opened the console; the report is frozen and prints on a page.\n")
-    for name, command in commands:
-        console.print(f"  {name:<17} {command}", soft_wrap=True, highlight=False, markup=False)
+    _list(console, commands)
     console.print()
+
+
+def _list(console: Console, named: Iterable[tuple[str, str]]) -> None:
+    """Links or commands under their names, each on a line that can be copied."""
+    for name, what in named:
+        console.print(f"  {name:<17} {what}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _command() -> str:
