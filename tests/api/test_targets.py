@@ -127,6 +127,8 @@ def test_a_raised_alert_is_told_signed_listed_and_shown_at_the_console(postgres:
             board = text_of(it.get(f"/console/figures/{shop.campaign}"))
         with signed_in(shop) as phone:
             on_phone = text_of(phone.get("/staff/figures?lang=fr"))
+        with signed_in(make_shop(server)) as phone:  # of another campaign
+            elsewhere = text_of(phone.get("/staff/figures?lang=fr"))
         api.delete(f"{path}/{threshold['id']}")
         assert api.get(f"{path}/raised", params={"open": "true"}).json()["data"] == []
     (message,) = there.arrived
@@ -134,6 +136,7 @@ def test_a_raised_alert_is_told_signed_listed_and_shown_at_the_console(postgres:
     assert "Demandes ouvertes 0 en dessous de 1" in page
     for one in (board, on_phone):
         assert "Demandes ouvertes en dessous de sa limite depuis le " in one
+    assert "de sa limite" not in elsewhere
     assert (raised["alert_id"], raised["found"], raised["over_at"]) == (threshold["id"], 0, None)
     assert body["type"] == "alert.raised"
     assert body["data"] == {

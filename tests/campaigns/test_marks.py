@@ -1,6 +1,7 @@
 """Marks among check-ins: what changes before one takes it away, and no figure tells whether there are any."""
 
 import threading
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -9,6 +10,8 @@ from sqlalchemy import func, text
 from sqlmodel import col, select
 
 from campaigns import ids, scans, worker
+from campaigns.errors import Conflict
+from campaigns.last_writes import savepoint
 from campaigns.participants import Participant
 from campaigns.scans import CheckIn, marks
 from campaigns.scans.firsts import recount_ways
@@ -202,3 +205,16 @@ def test_an_act_that_another_clock_put_before_the_last_one_is_put_in_its_order(s
         rows = session.exec(select(CheckIn).order_by(col(CheckIn.id))).all()
         assert list(recount_ways(session)) == []
     assert [(row.is_first, row.came_before_at) for row in rows] == [(True, None), (False, NOON)]
+
+
+def test_marks_go_though_a_later_part_of_the_transaction_failed(scene: Scene) -> None:
+    come_daily(scene, people=2, days=3)
+    set_marks(scene, 4)
+    with scene.database.transaction() as session:
+        marks.remove_marks(session, scene.campaign.id, UUID(int=0))
+        with suppress(Conflict), savepoint(session):
+            raise Conflict("This part fails.")
+        with savepoint(session):
+            session.flush()
+        assert len(session.exec(select(CheckInMark)).all()) == 3  # the campaign is held at the end alone
+    assert number_of_marks(scene) == 0
